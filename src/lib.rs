@@ -1,0 +1,3 @@
+//! Market Hours Orchestrator.
+pub mod domain;
+pub mod ports;
