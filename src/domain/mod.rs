@@ -6,3 +6,4 @@ pub mod notice;
 pub mod outcome;
 pub mod script;
 pub mod time;
+pub mod timeline;

@@ -1,0 +1,118 @@
+//! Windows of scripts and the boundaries between them.
+//!
+//! `plan` answers what one script does on one trading date; `Timeline` merges all scripts and sessions into one ordered stream of
+//! boundaries; `agenda` lists the next ones for people.
+
+mod agenda;
+mod track;
+
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
+
+use super::calendar::{Calendar, OutOfRange, Session};
+use super::script::{Anchor, HalfDays, TimePoint, WindowSpec};
+use super::time::resolve_local;
+
+pub use agenda::{Boundary, BoundaryKind, agenda};
+pub use track::{Addressed, Alarm, Arrival, ClockEvent, Timeline, Track};
+
+/// The span [start, stop) in which a script should run on one trading date.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Window {
+    /// The exchange's date of the session.
+    pub trading_date: NaiveDate,
+    /// When the script starts.
+    pub start: DateTime<Utc>,
+    /// When it is stopped.
+    pub stop: DateTime<Utc>,
+    /// Open of the session.
+    pub open: DateTime<Utc>,
+    /// Close of the session.
+    pub close: DateTime<Utc>,
+    /// A half day.
+    pub early_close: bool,
+}
+
+/// What a script does on one trading date.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DayPlan {
+    /// It runs.
+    Window(Window),
+    /// There is a session, but the script sits it out.
+    Skipped {
+        /// When it would have started.
+        at: DateTime<Utc>,
+        /// In words.
+        reason: String,
+    },
+    /// There is no session.
+    NoSession {
+        /// In words.
+        reason: String,
+    },
+}
+
+/// What a script does on `date`. Whether it is enabled is not asked here.
+pub fn plan(spec: &WindowSpec, calendar: &Calendar, date: NaiveDate) -> Result<DayPlan, OutOfRange> {
+    let day = calendar.day(date)?;
+    let Some(session) = day.session else {
+        return Ok(DayPlan::NoSession { reason: day.reason.to_string() });
+    };
+    let start = instant(spec.start, calendar, &session);
+    let stop = cut(spec.stop, instant(spec.stop, calendar, &session), &session);
+    let early = session.is_early_close();
+    let skipped = |reason: String| Ok(DayPlan::Skipped { at: start, reason });
+    if spec.skip_dates.contains(&date) {
+        return skipped("listed in skip_dates".to_owned());
+    }
+    match spec.half_days {
+        HalfDays::Skip if early => return skipped(format!("half day ({})", day.reason)),
+        HalfDays::Only if !early => return skipped("not a half day".to_owned()),
+        HalfDays::Run | HalfDays::Skip | HalfDays::Only => {}
+    }
+    if start >= stop {
+        return skipped(format!("its window is empty on this date ({})", day.reason));
+    }
+    Ok(DayPlan::Window(Window {
+        trading_date: date,
+        start,
+        stop,
+        open: session.open,
+        close: session.close,
+        early_close: early,
+    }))
+}
+
+fn instant(point: TimePoint, calendar: &Calendar, session: &Session) -> DateTime<Utc> {
+    match point {
+        TimePoint::At(time) => resolve_local(calendar.zone(), session.date.and_time(time)),
+        TimePoint::Anchor(anchor, offset) => {
+            let base = match anchor {
+                Anchor::Premarket => session.premarket,
+                Anchor::Open => session.open,
+                Anchor::Close => session.close,
+                Anchor::Postmarket => session.postmarket,
+            };
+            base + offset
+        }
+    }
+}
+
+/// A fixed stop at or before the regular close means "with the market, at the latest then": an early close cuts it. A later one was
+/// chosen to run past the close, and stays.
+fn cut(point: TimePoint, stop: DateTime<Utc>, session: &Session) -> DateTime<Utc> {
+    match point {
+        TimePoint::At(_) if stop <= session.regular_close => stop.min(session.close),
+        TimePoint::At(_) | TimePoint::Anchor(..) => stop,
+    }
+}
+
+/// The deadline that `max_duration` sets for a run first started at `first_start`; None if the window ends before or with it.
+#[must_use]
+pub fn deadline(
+    first_start: DateTime<Utc>,
+    max_duration: Option<std::time::Duration>,
+    stop: DateTime<Utc>,
+) -> Option<DateTime<Utc>> {
+    let limit = TimeDelta::from_std(max_duration?).ok()?;
+    first_start.checked_add_signed(limit).filter(|at| *at < stop)
+}

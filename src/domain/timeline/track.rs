@@ -1,0 +1,423 @@
+//! The timeline: every script's windows, the sessions they hang on and the alarms of runs, merged into one ordered stream.
+//!
+//! What comes out are *levels* ("for date D your window is open until T"), so that hearing one twice does no harm and hearing only the
+//! latest is enough. The clock may jump either way: forward over boundaries gives each script's latest level once and names the windows
+//! that passed whole; backward gives nothing: an open window stays open until its stop, a closed one stays closed.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use chrono::{DateTime, Days, NaiveDate, TimeDelta, Utc};
+
+use super::{DayPlan, Window, plan};
+use crate::domain::calendar::{Calendar, Session};
+use crate::domain::script::{ScriptName, ScriptSpec, WindowSpec};
+
+/// How a boundary was reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Arrival {
+    /// The clock ran up to it while somebody watched.
+    OnTime,
+    /// It was past already: the daemon came up, the machine woke or the clock was set.
+    Late,
+}
+
+/// The alarms of a run, on the market clock; one slot each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Alarm {
+    /// Fifteen minutes are left of `max_duration`.
+    LimitNear,
+    /// `max_duration` has passed.
+    Limit,
+}
+
+/// What the market clock tells a script.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ClockEvent {
+    /// For this date your window is open.
+    WindowOpen {
+        /// Until its stop.
+        window: Window,
+        /// On time, or late.
+        arrival: Arrival,
+        /// Predecessors that do not run on this date (any more), and why.
+        absent: BTreeMap<ScriptName, String>,
+    },
+    /// The window of this date has ended.
+    WindowClose {
+        /// Which.
+        trading_date: NaiveDate,
+    },
+    /// A whole window went by unseen.
+    WindowPassed {
+        /// Which.
+        window: Window,
+    },
+    /// On this date you sit it out.
+    WindowSkipped {
+        /// Which.
+        trading_date: NaiveDate,
+        /// In words.
+        reason: String,
+    },
+    /// The regular session of your calendar has begun.
+    SessionOpen {
+        /// Which.
+        trading_date: NaiveDate,
+    },
+    /// The regular session of your calendar has ended.
+    SessionClose {
+        /// Which.
+        trading_date: NaiveDate,
+    },
+    /// An alarm that you set has come.
+    Alarm {
+        /// Which.
+        alarm: Alarm,
+    },
+}
+
+impl ClockEvent {
+    /// At one instant: what ends goes before what begins, and a script's window opens before its session does (the run is there to be
+    /// re-armed).
+    fn rank(&self) -> u8 {
+        match self {
+            Self::WindowPassed { .. } => 0,
+            Self::SessionClose { .. } => 1,
+            Self::Alarm { .. } => 2,
+            Self::WindowClose { .. } => 3,
+            Self::WindowSkipped { .. } => 4,
+            Self::WindowOpen { .. } => 5,
+            Self::SessionOpen { .. } => 6,
+        }
+    }
+}
+
+/// An event, and whom it concerns.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Addressed {
+    /// The boundary, on the market clock; it may be past.
+    pub at: DateTime<Utc>,
+    /// Index of the script; None = everybody who cares for the default calendar's session.
+    pub to: Option<usize>,
+    /// What.
+    pub event: ClockEvent,
+}
+
+/// One script's way along the timeline.
+#[derive(Clone, Debug)]
+pub struct Track {
+    name: ScriptName,
+    spec: WindowSpec,
+    calendar: Arc<Calendar>,
+    enabled: bool,
+    depends_on: Vec<ScriptName>,
+    open: Option<Window>,
+    /// The next date with a window or a skip; None = the calendar's data ends before.
+    upcoming: Option<(NaiveDate, DayPlan)>,
+}
+
+/// How far back a window that is still open may have begun: `close + 2h` of yesterday, a Friday that lasts to Monday.
+const LOOK_BACK: Days = Days::new(7);
+
+impl Track {
+    fn new(script: &ScriptSpec, calendar: Arc<Calendar>) -> Self {
+        Self {
+            name: script.name.clone(),
+            spec: script.window.clone(),
+            calendar,
+            enabled: script.enabled,
+            depends_on: script.depends_on.iter().map(|d| d.script.clone()).collect(),
+            open: None,
+            upcoming: None,
+        }
+    }
+
+    /// The first date from `date` on that has a window or a skip.
+    fn seek(&self, mut date: NaiveDate) -> Option<(NaiveDate, DayPlan)> {
+        date = date.max(*self.calendar.range().start());
+        loop {
+            match plan(&self.spec, &self.calendar, date) {
+                Err(_) => return None,
+                Ok(DayPlan::NoSession { .. }) => date = date.succ_opt()?,
+                Ok(found) => return Some((date, found)),
+            }
+        }
+    }
+
+    /// What is due at the beginning: the window that is open now, or today's skip. Nothing that ended before is reported.
+    fn begin(&mut self, now: DateTime<Utc>) -> Vec<(DateTime<Utc>, ClockEvent)> {
+        let today = now.with_timezone(&self.calendar.zone()).date_naive();
+        let mut due = None;
+        let mut next = self.seek(today.checked_sub_days(LOOK_BACK).unwrap_or(today));
+        while let Some((date, found)) = &next {
+            match found {
+                DayPlan::Window(w) if w.start > now => break,
+                DayPlan::Skipped { at, .. } if *at > now => break,
+                DayPlan::Window(w) if w.stop > now => due = Some((*date, found.clone())),
+                DayPlan::Skipped { .. } if *date == today => due = Some((*date, found.clone())),
+                DayPlan::Window(_) | DayPlan::Skipped { .. } | DayPlan::NoSession { .. } => {}
+            }
+            next = date.succ_opt().and_then(|d| self.seek(d));
+        }
+        self.upcoming = next;
+        match due {
+            Some((_, DayPlan::Window(window))) => {
+                self.open = Some(window.clone());
+                let at = window.start;
+                // A daemon that starts in the very second of the start is on time.
+                let arrival = if now - at < TimeDelta::seconds(1) { Arrival::OnTime } else { Arrival::Late };
+                vec![(at, ClockEvent::WindowOpen { window, arrival, absent: BTreeMap::new() })]
+            }
+            Some((trading_date, DayPlan::Skipped { at, reason })) => {
+                vec![(at, ClockEvent::WindowSkipped { trading_date, reason })]
+            }
+            Some((_, DayPlan::NoSession { .. })) | None => Vec::new(),
+        }
+    }
+
+    fn next(&self) -> Option<DateTime<Utc>> {
+        let close = self.open.as_ref().map(|w| w.stop);
+        let open = self.upcoming.as_ref().and_then(|(_, p)| starts_at(p));
+        close.into_iter().chain(open).min()
+    }
+
+    /// The boundaries up to and with `now`, oldest first.
+    fn advance(&mut self, now: DateTime<Utc>, arrival: Arrival) -> Vec<(DateTime<Utc>, ClockEvent)> {
+        let mut events = Vec::new();
+        while let Some(at) = self.next().filter(|at| *at <= now) {
+            // Where the next window starts at or before this one's stop, the two are joined: the start is heard, the stop is not.
+            let starts_now = self.upcoming.as_ref().is_some_and(|(_, p)| {
+                starts_at(p) == Some(at)
+                    && (matches!(p, DayPlan::Window(_)) || self.open.as_ref().is_none_or(|w| w.stop > at))
+            });
+            if starts_now {
+                self.take_upcoming(now, arrival, &mut events);
+            } else if let Some(window) = self.open.take() {
+                events.push((at, ClockEvent::WindowClose { trading_date: window.trading_date }));
+            }
+        }
+        events
+    }
+
+    fn take_upcoming(&mut self, now: DateTime<Utc>, arrival: Arrival, events: &mut Vec<(DateTime<Utc>, ClockEvent)>) {
+        let Some((date, found)) = self.upcoming.take() else { return };
+        self.upcoming = date.succ_opt().and_then(|d| self.seek(d));
+        match found {
+            DayPlan::Window(window) => {
+                let joined = self.open.is_some();
+                if window.stop <= now && !joined {
+                    events.push((window.start, ClockEvent::WindowPassed { window }));
+                } else {
+                    self.open = Some(window.clone());
+                    events.push((window.start, ClockEvent::WindowOpen { window, arrival, absent: BTreeMap::new() }));
+                }
+            }
+            DayPlan::Skipped { at, reason } => {
+                events.push((at, ClockEvent::WindowSkipped { trading_date: date, reason }));
+            }
+            DayPlan::NoSession { .. } => {}
+        }
+    }
+}
+
+fn starts_at(found: &DayPlan) -> Option<DateTime<Utc>> {
+    match found {
+        DayPlan::Window(w) => Some(w.start),
+        DayPlan::Skipped { at, .. } => Some(*at),
+        DayPlan::NoSession { .. } => None,
+    }
+}
+
+/// The regular sessions of one calendar, for the re-arm at the open and for the default calendar's "market is open".
+#[derive(Clone, Debug)]
+struct SessionTrack {
+    calendar: Arc<Calendar>,
+    /// The default calendar, whose sessions are announced.
+    announced: bool,
+    /// Who hears of it.
+    scripts: Vec<usize>,
+    open: Option<Session>,
+    upcoming: Option<Session>,
+}
+
+impl SessionTrack {
+    fn seek(&self, mut date: NaiveDate) -> Option<Session> {
+        date = date.max(*self.calendar.range().start());
+        loop {
+            match self.calendar.session(date) {
+                Err(_) => return None,
+                Ok(Some(session)) => return Some(session),
+                Ok(None) => date = date.succ_opt()?,
+            }
+        }
+    }
+
+    /// Silent: a daemon that comes up in mid-session has no budget to re-arm.
+    fn begin(&mut self, now: DateTime<Utc>) {
+        let today = now.with_timezone(&self.calendar.zone()).date_naive();
+        let mut next = self.seek(today.pred_opt().unwrap_or(today));
+        while let Some(session) = next.take_if(|s| s.open < now) {
+            next = session.date.succ_opt().and_then(|d| self.seek(d));
+            self.open = Some(session).filter(|s| s.close > now);
+        }
+        self.upcoming = next;
+    }
+
+    fn next(&self) -> Option<DateTime<Utc>> {
+        let close = self.open.as_ref().map(|s| s.close);
+        let open = self.upcoming.as_ref().map(|s| s.open);
+        close.into_iter().chain(open).min()
+    }
+
+    fn advance(&mut self, now: DateTime<Utc>) -> Vec<(DateTime<Utc>, ClockEvent)> {
+        let mut events = Vec::new();
+        while let Some(at) = self.next().filter(|at| *at <= now) {
+            if let Some(closed) = self.open.take_if(|s| s.close == at) {
+                events.push((at, ClockEvent::SessionClose { trading_date: closed.date }));
+            } else if let Some(opened) = self.upcoming.take() {
+                self.upcoming = opened.date.succ_opt().and_then(|d| self.seek(d));
+                // A session that is over by now re-arms nothing.
+                if opened.close > now {
+                    events.push((at, ClockEvent::SessionOpen { trading_date: opened.date }));
+                    self.open = Some(opened);
+                }
+            }
+        }
+        events
+    }
+}
+
+/// All boundaries of all scripts. Knows no clock: `now` comes in, events come out.
+#[derive(Clone, Debug)]
+pub struct Timeline {
+    tracks: Vec<Track>,
+    by_name: BTreeMap<ScriptName, usize>,
+    sessions: Vec<SessionTrack>,
+    alarms: BTreeSet<(DateTime<Utc>, usize, Alarm)>,
+}
+
+impl Timeline {
+    /// The timeline of these scripts; each one's calendar must be among `calendars`, and so must `market`, the default.
+    ///
+    /// # Panics
+    /// If a calendar is missing: the configuration names only those it has loaded.
+    #[must_use]
+    pub fn new(scripts: &[ScriptSpec], calendars: &BTreeMap<Arc<str>, Arc<Calendar>>, market: &str) -> Self {
+        let calendar = |key: &str| Arc::clone(calendars.get(key).expect("every calendar in use is loaded"));
+        let tracks: Vec<_> = scripts.iter().map(|s| Track::new(s, calendar(&s.window.calendar))).collect();
+        let mut followers: BTreeMap<&str, Vec<usize>> = BTreeMap::from([(market, Vec::new())]);
+        for (index, script) in scripts.iter().enumerate().filter(|(_, s)| s.enabled) {
+            followers.entry(&script.window.calendar).or_default().push(index);
+        }
+        let sessions = followers
+            .into_iter()
+            .map(|(key, scripts)| SessionTrack {
+                calendar: calendar(key),
+                announced: key == market,
+                scripts,
+                open: None,
+                upcoming: None,
+            })
+            .collect();
+        let by_name = tracks.iter().enumerate().map(|(i, t)| (t.name.clone(), i)).collect();
+        Self { tracks, by_name, sessions, alarms: BTreeSet::new() }
+    }
+
+    /// The levels at the beginning.
+    pub fn begin(&mut self, now: DateTime<Utc>) -> Vec<Addressed> {
+        for session in &mut self.sessions {
+            session.begin(now);
+        }
+        let found: Vec<_> = self.tracks.iter_mut().map(|t| if t.enabled { t.begin(now) } else { Vec::new() }).collect();
+        self.address(found, Vec::new(), now)
+    }
+
+    /// All boundaries up to and with `now` that were not reported yet, in order.
+    pub fn advance(&mut self, now: DateTime<Utc>, arrival: Arrival) -> Vec<Addressed> {
+        let found: Vec<_> =
+            self.tracks.iter_mut().map(|t| if t.enabled { t.advance(now, arrival) } else { Vec::new() }).collect();
+        let mut others = Vec::new();
+        for session in &mut self.sessions {
+            for (at, event) in session.advance(now) {
+                others.extend(session.scripts.iter().map(|to| Addressed { at, to: Some(*to), event: event.clone() }));
+                if session.announced {
+                    others.push(Addressed { at, to: None, event });
+                }
+            }
+        }
+        while let Some(&(at, to, alarm)) = self.alarms.first().filter(|(at, ..)| *at <= now) {
+            self.alarms.remove(&(at, to, alarm));
+            others.push(Addressed { at, to: Some(to), event: ClockEvent::Alarm { alarm } });
+        }
+        self.address(found, others, now)
+    }
+
+    /// The next boundary or alarm.
+    #[must_use]
+    pub fn next(&self) -> Option<DateTime<Utc>> {
+        let windows = self.tracks.iter().filter_map(Track::next);
+        let sessions = self.sessions.iter().filter_map(SessionTrack::next);
+        let alarms = self.alarms.first().map(|(at, ..)| *at);
+        windows.chain(sessions).chain(alarms).min()
+    }
+
+    /// Sets (or with None clears) one alarm of a script.
+    pub fn set_alarm(&mut self, script: usize, alarm: Alarm, at: Option<DateTime<Utc>>) {
+        self.alarms.retain(|(_, s, a)| (*s, *a) != (script, alarm));
+        self.alarms.extend(at.map(|at| (at, script, alarm)));
+    }
+
+    /// The event that tells a script the level it is at, for one that has to be told again; None where nothing is open.
+    #[must_use]
+    pub fn level(&self, script: usize, now: DateTime<Utc>) -> Option<ClockEvent> {
+        let window = self.tracks.get(script)?.open.clone()?;
+        let absent = self.absent(script, &window, Arrival::Late, now);
+        Some(ClockEvent::WindowOpen { window, arrival: Arrival::Late, absent })
+    }
+
+    fn address(
+        &self,
+        found: Vec<Vec<(DateTime<Utc>, ClockEvent)>>,
+        mut all: Vec<Addressed>,
+        now: DateTime<Utc>,
+    ) -> Vec<Addressed> {
+        for (to, events) in found.into_iter().enumerate() {
+            for (at, mut event) in events {
+                if let ClockEvent::WindowOpen { window, arrival, absent } = &mut event {
+                    *absent = self.absent(to, window, *arrival, now);
+                }
+                all.push(Addressed { at, to: Some(to), event });
+            }
+        }
+        all.sort_by_key(|a| (a.at, a.event.rank()));
+        all
+    }
+
+    /// Which predecessors will have no run on the date of `window`. One whose window was over before anybody watched counts too, or its
+    /// dependents would wait for it in vain; a result that is known all the same outranks this.
+    fn absent(
+        &self,
+        script: usize,
+        window: &Window,
+        arrival: Arrival,
+        now: DateTime<Utc>,
+    ) -> BTreeMap<ScriptName, String> {
+        let Some(track) = self.tracks.get(script) else { return BTreeMap::new() };
+        let reason = |name: &ScriptName| {
+            let other = self.by_name.get(name).and_then(|i| self.tracks.get(*i))?;
+            if !other.enabled {
+                return Some("it is disabled".to_owned());
+            }
+            match plan(&other.spec, &other.calendar, window.trading_date) {
+                Ok(DayPlan::Window(w)) if arrival == Arrival::Late && w.stop <= now => {
+                    Some("its window was over before it could be started".to_owned())
+                }
+                Ok(DayPlan::Window(_)) => None,
+                Ok(DayPlan::Skipped { reason, .. } | DayPlan::NoSession { reason }) => Some(reason),
+                Err(error) => Some(error.to_string()),
+            }
+        };
+        track.depends_on.iter().filter_map(|name| Some((name.clone(), reason(name)?))).collect()
+    }
+}
