@@ -1,3 +1,6 @@
 //! Market Hours Orchestrator.
+pub mod actors;
+pub mod adapters;
 pub mod domain;
 pub mod ports;
+pub mod testkit;

@@ -11,3 +11,4 @@ pub mod restart;
 pub mod script;
 pub mod time;
 pub mod timeline;
+pub mod tree;

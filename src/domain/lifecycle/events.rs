@@ -13,6 +13,7 @@ impl Machine<'_> {
                 self.memory.absent = absent;
                 self.on_window_open(actual, window, arrival)
             }
+            Event::Clock(ClockEvent::NoWindow) => self.on_no_window(actual),
             Event::Clock(ClockEvent::WindowClose { trading_date }) => self.on_window_close(actual, trading_date),
             Event::Clock(ClockEvent::WindowPassed { window }) => self.on_window_passed(actual, &window),
             Event::Clock(ClockEvent::WindowSkipped { trading_date, reason }) => {
@@ -120,6 +121,19 @@ impl Machine<'_> {
             | Actual::GivenUp { .. }
             | Actual::Running { .. }
             | Actual::Stopping { .. } => actual,
+        }
+    }
+
+    /// The watcher is new and finds no window: a run that was cut off has no more time.
+    fn on_no_window(&mut self, actual: Actual) -> Actual {
+        match self.memory.unfinished.take() {
+            Some(run) => {
+                let reason = "its window ended while nobody watched it".to_owned();
+                let (result, reason) =
+                    run.ended().map_or((RunResult::Interrupted, reason), |(why, result)| (result, why.to_string()));
+                self.end(run, result, reason)
+            }
+            None => actual, // nothing was cut off
         }
     }
 

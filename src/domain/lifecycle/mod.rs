@@ -104,6 +104,8 @@ pub struct Run {
     carried: bool,
     /// How the latest attempt ended.
     last_exit: Option<LastExit>,
+    /// A stop that ends the run was decided, and its watcher died before the stop was complete.
+    ends: Option<StopReason>,
 }
 
 /// A process.
@@ -262,16 +264,21 @@ pub enum Effect {
 }
 
 impl State {
-    /// A script whose watcher died: `unfinished` goes on as a new attempt, the dates in `results` are over.
+    /// The state for a watcher that takes over from a dead one, when nothing of the last attempt is left: the run goes on as a new attempt
+    /// as soon as the level says so, with its budget and its deadline; what is over stays over.
     #[must_use]
-    pub fn resumed(unfinished: Option<Run>, results: impl IntoIterator<Item = (NaiveDate, RunResult)>) -> Self {
-        let memory = Memory { unfinished, results: results.into_iter().collect(), ..Memory::default() };
-        Self { memory, ..Self::default() }
-    }
-
-    /// Results by date, oldest first.
-    pub fn results(&self) -> impl Iterator<Item = (NaiveDate, RunResult)> + '_ {
-        self.memory.results.iter().copied()
+    pub fn taken_over(mut self) -> Self {
+        let unfinished = match self.actual {
+            Actual::Off | Actual::Over { .. } => self.memory.unfinished.take(),
+            Actual::Stopping { run, stop, .. } => Some(Run { ends: stop.ends, ..run }),
+            Actual::Waiting { run, .. }
+            | Actual::Starting { run, .. }
+            | Actual::Running { run, .. }
+            | Actual::Sweeping { run, .. }
+            | Actual::Backoff { run, .. }
+            | Actual::GivenUp { run, .. } => Some(run),
+        };
+        Self { wanted: Wanted::Down, actual: Actual::Off, memory: Memory { unfinished, ..self.memory } }
     }
 }
 

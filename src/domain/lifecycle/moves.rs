@@ -24,6 +24,7 @@ impl Run {
             budget: Budget::default(),
             carried: false,
             last_exit: None,
+            ends: None,
         }
     }
 
@@ -39,6 +40,11 @@ impl Run {
 
     fn rearm_at(&self) -> Option<DateTime<Utc>> {
         self.rearms().then_some(self.window.open)
+    }
+
+    /// Why, and as what, a completed stop ends this run; None if it does not.
+    pub(super) fn ended(&self) -> Option<(StopReason, RunResult)> {
+        self.ends.and_then(|reason| Some((reason, reason.ends_run()?)))
     }
 
     /// No attempt begins at or after this.
@@ -75,8 +81,12 @@ impl Machine<'_> {
             let reason = "it has run on this date".to_owned();
             return Actual::Over { trading_date: date, result, reason, run: None };
         }
-        if let Some(run) = self.memory.unfinished.take().filter(|run| run.window.trading_date == date) {
-            return self.resume(Run { window, ..run });
+        if let Some(run) = self.memory.unfinished.take() {
+            if run.window.trading_date == date {
+                return self.resume(Run { window, ..run });
+            }
+            // Ending it finds that this window is wanted, and begins it.
+            return self.end(run, RunResult::Interrupted, "its window ended while nobody watched it".to_owned());
         }
         let late = self.now.wall - window.start;
         let limit = self.spec.window.start_deadline.and_then(|limit| TimeDelta::from_std(limit).ok());
@@ -91,6 +101,9 @@ impl Machine<'_> {
 
     /// A run that was cut off goes on as a new attempt, with its budget and its deadline.
     fn resume(&mut self, run: Run) -> Actual {
+        if let Some((reason, result)) = run.ended() {
+            return self.end(run, result, reason.to_string());
+        }
         if run.attempts == 0 {
             return self.start_when_free(run, None);
         }
@@ -290,7 +303,8 @@ impl Machine<'_> {
         }
         self.tell(&run, What::Stopped { killed: stop.killed });
         run.last_exit = Some(LastExit { exit: stop.exit, result, at: self.now.wall });
-        match stop.ends.and_then(|reason| Some((reason, reason.ends_run()?))) {
+        run.ends = stop.ends;
+        match run.ended() {
             Some((reason, result)) => self.end(run, result, reason.to_string()),
             None => {
                 self.memory.unfinished = Some(run);
