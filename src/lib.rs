@@ -1,3 +1,4 @@
 //! Market Hours Orchestrator.
+pub mod cli;
 pub mod domain;
 pub mod ports;
