@@ -1,6 +1,7 @@
 //! Market Hours Orchestrator.
 pub mod actors;
 pub mod adapters;
+pub mod cli;
 pub mod domain;
 pub mod ports;
 pub mod testkit;
