@@ -1,3 +1,5 @@
 //! Market Hours Orchestrator.
+pub mod adapters;
 pub mod domain;
+pub mod guard;
 pub mod ports;
