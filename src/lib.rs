@@ -3,5 +3,6 @@ pub mod actors;
 pub mod adapters;
 pub mod cli;
 pub mod domain;
+pub mod guard;
 pub mod ports;
 pub mod testkit;
