@@ -1,3 +1,4 @@
 //! Market Hours Orchestrator.
+pub mod config;
 pub mod domain;
 pub mod ports;
