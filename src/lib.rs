@@ -1,4 +1,8 @@
 //! Market Hours Orchestrator.
+pub mod actors;
+pub mod adapters;
+pub mod cli;
 pub mod config;
 pub mod domain;
 pub mod ports;
+pub mod testkit;

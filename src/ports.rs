@@ -1,15 +1,15 @@
 //! What the actors need of the world, as traits. The adapters implement them for the real world and for the pretend one.
 
-use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
 use chrono::{DateTime, NaiveDate, Utc};
 
+pub use crate::domain::attempt::{AttemptId, LaunchContext, ProcessEvent, RestartCause};
 use crate::domain::notice::Notice;
-use crate::domain::outcome::{Exit, Signal, SpawnError};
-use crate::domain::script::{Launch, OutputSpec, ScriptName};
+use crate::domain::outcome::{Signal, SpawnError};
+use crate::domain::script::{Launch, OutputSpec};
 use crate::domain::time::Now;
 
 /// A future that a port hands out.
@@ -25,49 +25,6 @@ pub trait Clock: Send + Sync {
     fn wake_at(&self, wall: Option<DateTime<Utc>>) -> PortFuture;
 }
 
-/// One process of a run: the n-th of a script on a trading date. A carried attempt keeps the identity it started with.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct AttemptId {
-    /// Whose.
-    pub script: ScriptName,
-    /// The trading date of the run that started it.
-    pub trading_date: NaiveDate,
-    /// From 1.
-    pub number: u32,
-}
-
-impl fmt::Display for AttemptId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}/{}", self.script, self.trading_date, self.number)
-    }
-}
-
-/// Why there was an attempt before this one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RestartCause {
-    /// The process ended (or could not be started).
-    Crash,
-    /// The daemon, or the actor that watched the script, died.
-    Daemon,
-}
-
-/// What a script is told of its run, as environment variables.
-#[derive(Clone, Debug, PartialEq)]
-pub struct LaunchContext {
-    /// `MHO_SESSION_OPEN`
-    pub session_open: DateTime<Utc>,
-    /// `MHO_SESSION_CLOSE`
-    pub session_close: DateTime<Utc>,
-    /// `MHO_EARLY_CLOSE`
-    pub early_close: bool,
-    /// `MHO_STOP_AT`
-    pub stop_at: DateTime<Utc>,
-    /// `MHO_DEADLINE`
-    pub deadline: Option<DateTime<Utc>>,
-    /// `MHO_RESTARTED_AFTER`
-    pub restarted_after: Option<RestartCause>,
-}
-
 /// An order to start one process.
 #[derive(Clone, Debug)]
 pub struct LaunchOrder {
@@ -79,32 +36,6 @@ pub struct LaunchOrder {
     pub output: Arc<OutputSpec>,
     /// What it is told.
     pub context: LaunchContext,
-}
-
-/// What becomes of a process after its start. Each carries the attempt's identity, so that a late one is recognised.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ProcessEvent {
-    /// The leader ended. Nothing is left of it, or these members of its group and escapees are, and `Gone` follows.
-    Exited {
-        /// Which attempt.
-        attempt: AttemptId,
-        /// How.
-        exit: Exit,
-        /// Live processes that it left behind.
-        leftovers: Vec<u32>,
-    },
-    /// After `Exited` with leftovers: now no non-zombie member of the group and no escapee is left.
-    Gone {
-        /// Which attempt.
-        attempt: AttemptId,
-    },
-    /// These outlived SIGKILL by five seconds (another user's, or stuck in the kernel). `Gone` still follows if they ever end.
-    Unkillable {
-        /// Which attempt.
-        attempt: AttemptId,
-        /// Their pids.
-        pids: Vec<u32>,
-    },
 }
 
 /// Takes the events of one attempt; called from any thread, must not block.

@@ -1,9 +1,14 @@
 //! What is decided. Pure: no runtime, no clock, no process, no file, no environment, no randomness.
 //! Every decision is a function of its arguments, and `now` is one of them.
 
+pub mod attempt;
 pub mod calendar;
+pub mod dependency;
+pub mod lifecycle;
 pub mod notice;
 pub mod outcome;
+pub mod restart;
 pub mod script;
 pub mod time;
 pub mod timeline;
+pub mod tree;

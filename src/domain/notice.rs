@@ -90,6 +90,11 @@ pub enum What {
         /// How many it allows.
         of: u32,
     },
+    /// After giving up: the next single try has a time.
+    TryScheduled {
+        /// From now.
+        delay: Duration,
+    },
     /// The budget is spent.
     GaveUp {
         /// In words.
@@ -241,6 +246,7 @@ impl Notice {
                     format!("Restarting script in {:.1}s (restart {restart} of {of})", delay.as_secs_f64()),
                 )]
             }
+            What::TryScheduled { delay } => vec![Line::new(Info, format!("Next try in {}", compact(*delay)))],
             What::GaveUp { reason, next_try } => {
                 let line = Line::new(Error, format!("Giving up: {reason}"));
                 vec![match next_try {
@@ -318,6 +324,10 @@ impl Notice {
             What::RestartScheduled { delay, restart, of } => {
                 extra.insert("delay_ms".into(), json!(u64::try_from(delay.as_millis()).unwrap_or(u64::MAX)));
                 ("restart_scheduled", Some(format!("restart {restart} of {of}")))
+            }
+            What::TryScheduled { delay } => {
+                extra.insert("delay_ms".into(), json!(u64::try_from(delay.as_millis()).unwrap_or(u64::MAX)));
+                ("restart_scheduled", Some("one try per cooldown".to_owned()))
             }
             What::GaveUp { reason, .. } => ("gave_up", Some(reason.clone())),
             What::Rearmed => ("rearmed", None),

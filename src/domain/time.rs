@@ -45,6 +45,16 @@ impl Now {
     }
 }
 
+/// The two clocks move apart by less than this without anybody having set one: NTP slews, and the two are not read at one instant.
+const STEP: TimeDelta = TimeDelta::seconds(1);
+
+/// By how much the market clock was set, or ran on while the machine slept, between two looks; None if it just ran.
+#[must_use]
+pub fn stepped(before: &Now, now: &Now) -> Option<TimeDelta> {
+    let by = now.wall - before.wall_after(now.mono.since(before.mono));
+    (by.abs() > STEP).then_some(by)
+}
+
 /// The instant of a local time. A time that the clocks skip moves forward to the first that exists; one that occurs twice means the first.
 #[must_use]
 pub fn resolve_local(zone: Tz, local: NaiveDateTime) -> DateTime<Utc> {
@@ -77,6 +87,22 @@ mod tests {
 
     fn local(y: i32, mo: u32, d: u32, h: u32, mi: u32) -> NaiveDateTime {
         NaiveDate::from_ymd_opt(y, mo, d).and_then(|date| date.and_hms_opt(h, mi, 0)).expect("a valid date")
+    }
+
+    #[test]
+    fn a_step_is_what_the_two_clocks_moved_apart_by() {
+        let at = |wall: i64, mono: u64| Now {
+            wall: DateTime::from_timestamp(1_795_000_000 + wall, 0).expect("in range"),
+            mono: Mono(Duration::from_secs(mono)),
+            rate: 1.0,
+            jitter: 0.0,
+        };
+        assert_eq!(stepped(&at(0, 0), &at(60, 60)), None);
+        assert_eq!(stepped(&at(0, 0), &at(61, 60)), None, "a slew");
+        assert_eq!(stepped(&at(0, 0), &at(3660, 60)), Some(TimeDelta::hours(1)));
+        assert_eq!(stepped(&at(0, 0), &at(-7140, 60)), Some(TimeDelta::hours(-2)));
+        let fast = |now: Now| Now { rate: 60.0, ..now };
+        assert_eq!(stepped(&fast(at(0, 0)), &fast(at(600, 10))), None, "a rehearsal runs faster");
     }
 
     #[test]

@@ -7,6 +7,7 @@ mod agenda;
 mod track;
 
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
+use chrono_tz::Tz;
 
 use super::calendar::{Calendar, OutOfRange, Session};
 use super::script::{Anchor, HalfDays, TimePoint, WindowSpec};
@@ -30,6 +31,8 @@ pub struct Window {
     pub close: DateTime<Utc>,
     /// A half day.
     pub early_close: bool,
+    /// The calendar's zone: people see this one.
+    pub zone: Tz,
 }
 
 /// What a script does on one trading date.
@@ -79,6 +82,7 @@ pub fn plan(spec: &WindowSpec, calendar: &Calendar, date: NaiveDate) -> Result<D
         open: session.open,
         close: session.close,
         early_close: early,
+        zone: calendar.zone(),
     }))
 }
 

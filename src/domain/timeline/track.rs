@@ -43,6 +43,8 @@ pub enum ClockEvent {
         /// Predecessors that do not run on this date (any more), and why.
         absent: BTreeMap<ScriptName, String>,
     },
+    /// No window is open: said to a script whose watcher is new, since a run that was cut off may wait for its end.
+    NoWindow,
     /// The window of this date has ended.
     WindowClose {
         /// Which.
@@ -85,7 +87,7 @@ impl ClockEvent {
             Self::WindowPassed { .. } => 0,
             Self::SessionClose { .. } => 1,
             Self::Alarm { .. } => 2,
-            Self::WindowClose { .. } => 3,
+            Self::NoWindow | Self::WindowClose { .. } => 3,
             Self::WindowSkipped { .. } => 4,
             Self::WindowOpen { .. } => 5,
             Self::SessionOpen { .. } => 6,
@@ -368,12 +370,16 @@ impl Timeline {
         self.alarms.extend(at.map(|at| (at, script, alarm)));
     }
 
-    /// The event that tells a script the level it is at, for one that has to be told again; None where nothing is open.
+    /// The event that tells a script the level it is at, for one that has to be told again.
     #[must_use]
-    pub fn level(&self, script: usize, now: DateTime<Utc>) -> Option<ClockEvent> {
-        let window = self.tracks.get(script)?.open.clone()?;
-        let absent = self.absent(script, &window, Arrival::Late, now);
-        Some(ClockEvent::WindowOpen { window, arrival: Arrival::Late, absent })
+    pub fn level(&self, script: usize, now: DateTime<Utc>) -> ClockEvent {
+        match self.tracks.get(script).and_then(|track| track.open.clone()) {
+            None => ClockEvent::NoWindow,
+            Some(window) => {
+                let absent = self.absent(script, &window, Arrival::Late, now);
+                ClockEvent::WindowOpen { window, arrival: Arrival::Late, absent }
+            }
+        }
     }
 
     fn address(

@@ -1,0 +1,445 @@
+//! The root of the tree: hands the clock's events to the workers, news of one script to its dependents, stops everything in order, and
+//! answers the failure of an actor.
+//!
+//! A *process* exit is data for its worker. An *actor* failure is handled here: what the dead worker left running is stopped from the
+//! ledger (the last state it reported), and only when that is gone is a new worker started, with the run as it was. Siblings notice nothing.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort, SupervisionEvent};
+use tokio::sync::oneshot;
+
+use super::market_clock::{ClockArgs, ClockMsg, MarketClock};
+use super::script_worker::{ScriptWorker, WorkerArgs};
+use super::{Plan, Ports};
+use crate::domain::attempt::{AttemptId, ProcessEvent};
+use crate::domain::lifecycle::{Event, State, View};
+use crate::domain::notice::{About, Notice, What};
+use crate::domain::script::ScriptSpec;
+use crate::domain::timeline::{Addressed, Alarm, ClockEvent};
+use crate::domain::tree::{Outcome, RespawnBudget, Shutdown, ShutdownStep, stop_layers};
+
+/// The actor.
+pub struct Root;
+
+/// What the root is given.
+pub struct RootArgs {
+    /// What the tree is made of.
+    pub plan: Plan,
+    /// The world.
+    pub ports: Ports,
+    /// Whether a market clock drives the tree; without one, a test injects its messages.
+    pub with_clock: bool,
+    /// Hears how the daemon ended.
+    pub done: oneshot::Sender<Outcome>,
+}
+
+/// What the root is told.
+pub enum RootMsg {
+    /// Boundaries were crossed.
+    Clock(Vec<Addressed>),
+    /// It is time for the status line.
+    StatusDue,
+    /// A worker's state has changed.
+    Report {
+        /// Whose.
+        index: usize,
+        /// Of which life of the worker.
+        incarnation: u32,
+        /// The new state.
+        state: Box<State>,
+    },
+    /// A worker sets an alarm on the market clock.
+    SetAlarm {
+        /// Whose.
+        index: usize,
+        /// Which.
+        alarm: Alarm,
+        /// When; None = not any more.
+        at: Option<DateTime<Utc>>,
+    },
+    /// A critical script gave up.
+    Escalate {
+        /// In words.
+        reason: String,
+    },
+    /// Stop everything, in layers.
+    Shutdown {
+        /// In words.
+        reason: String,
+    },
+    /// Kill everything.
+    Kill,
+    /// A worker failed, and all that it reported before has been taken in.
+    Failed {
+        /// Whose.
+        index: usize,
+        /// The actor's error.
+        error: String,
+    },
+    /// News of a process whose worker failed.
+    Orphan {
+        /// Whose.
+        index: usize,
+        /// What became of it.
+        event: ProcessEvent,
+    },
+    /// An orphan has had its grace.
+    OrphanGrace {
+        /// Which.
+        attempt: AttemptId,
+    },
+    /// How the scripts are.
+    Views(RpcReplyPort<Vec<View>>),
+}
+
+/// One script, as the root keeps it.
+struct Child {
+    spec: Arc<ScriptSpec>,
+    worker: Option<ActorRef<Event>>,
+    incarnation: u32,
+    /// The ledger: the last state that was reported.
+    state: State,
+    view: View,
+    dependents: Vec<usize>,
+    respawns: RespawnBudget,
+    /// What a failed worker left running, until it is gone.
+    orphan: Option<AttemptId>,
+}
+
+/// The root at work.
+pub struct Tree {
+    plan: Plan,
+    ports: Ports,
+    clock: Option<ActorRef<ClockMsg>>,
+    children: Vec<Child>,
+    shutdown: Option<Shutdown>,
+    running: usize,
+    done: Option<oneshot::Sender<Outcome>>,
+}
+
+impl Actor for Root {
+    type Msg = RootMsg;
+    type State = Tree;
+    type Arguments = RootArgs;
+
+    async fn pre_start(&self, myself: ActorRef<RootMsg>, args: RootArgs) -> Result<Tree, ActorProcessingErr> {
+        let RootArgs { plan, ports, with_clock, done } = args;
+        let children = children(&plan);
+        let mut tree = Tree { plan, ports, clock: None, children, shutdown: None, running: 0, done: Some(done) };
+        for index in 0..tree.children.len() {
+            tree.spawn_worker(&myself, index).await?;
+        }
+        if with_clock {
+            let args = ClockArgs { plan: tree.plan.clone(), ports: tree.ports.clone(), root: myself.clone() };
+            tree.clock = Some(Actor::spawn_linked(None, MarketClock, args, myself.get_cell()).await?.0);
+        }
+        tree.tell_status();
+        Ok(tree)
+    }
+
+    async fn handle(
+        &self,
+        myself: ActorRef<RootMsg>,
+        message: RootMsg,
+        tree: &mut Tree,
+    ) -> Result<(), ActorProcessingErr> {
+        match message {
+            RootMsg::Clock(events) => tree.on_clock(events),
+            RootMsg::StatusDue => tree.tell_status(),
+            RootMsg::Report { index, incarnation, state } => tree.on_report(index, incarnation, *state),
+            RootMsg::SetAlarm { index, alarm, at } => tree.tell_clock(ClockMsg::SetAlarm { index, alarm, at }),
+            RootMsg::Escalate { reason } => tree.shut_down(Outcome::Critical(reason.clone()), reason),
+            RootMsg::Shutdown { reason } => tree.shut_down(Outcome::Stopped, reason),
+            RootMsg::Kill => tree.kill(),
+            RootMsg::Failed { index, error } => tree.on_failed(&myself, index, error).await?,
+            RootMsg::Orphan { index, event } => tree.on_orphan(&myself, index, event).await?,
+            RootMsg::OrphanGrace { attempt } => tree.ports.launcher.kill(&attempt),
+            RootMsg::Views(reply) => {
+                // Whoever asked may have stopped waiting.
+                let _ = reply.send(tree.children.iter().map(|c| c.view.clone()).collect());
+            }
+        }
+        tree.go_on_ending(&myself);
+        Ok(())
+    }
+
+    async fn handle_supervisor_evt(
+        &self,
+        myself: ActorRef<RootMsg>,
+        event: SupervisionEvent,
+        tree: &mut Tree,
+    ) -> Result<(), ActorProcessingErr> {
+        let (cell, error) = match event {
+            SupervisionEvent::ActorFailed(cell, error) => (cell, error.to_string()),
+            SupervisionEvent::ActorTerminated(cell, _, reason) => {
+                (cell, reason.unwrap_or_else(|| "it ended".to_owned()))
+            }
+            // Nothing is wrong; groups are not used.
+            SupervisionEvent::ActorStarted(_) | SupervisionEvent::ProcessGroupChanged(_) => return Ok(()),
+        };
+        let failed = tree.children.iter().position(|c| c.worker.as_ref().is_some_and(|w| w.get_id() == cell.get_id()));
+        match failed {
+            // Supervision overtakes messages: the last reports of the dead worker stand in the mailbox before this one.
+            Some(index) => myself.cast(RootMsg::Failed { index, error })?,
+            // Without the clock nothing would ever start or stop: end in order, and let the outside start anew.
+            None => {
+                let reason = format!("the market clock failed: {error}");
+                tree.shut_down(Outcome::Failed(reason.clone()), reason);
+            }
+        }
+        tree.go_on_ending(&myself);
+        Ok(())
+    }
+}
+
+fn children(plan: &Plan) -> Vec<Child> {
+    let index: BTreeMap<_, _> = plan.scripts.iter().enumerate().map(|(i, s)| (&s.name, i)).collect();
+    let mut dependents = vec![Vec::new(); plan.scripts.len()];
+    for (i, script) in plan.scripts.iter().enumerate() {
+        for predecessor in script.depends_on.iter().filter_map(|d| index.get(&d.script)) {
+            dependents[*predecessor].push(i);
+        }
+    }
+    let child = |(spec, dependents): (&Arc<ScriptSpec>, Vec<usize>)| Child {
+        spec: Arc::clone(spec),
+        worker: None,
+        incarnation: 0,
+        state: State::default(),
+        view: State::default().view(spec),
+        dependents,
+        respawns: RespawnBudget::default(),
+        orphan: None,
+    };
+    plan.scripts.iter().zip(dependents).map(child).collect()
+}
+
+impl Tree {
+    async fn spawn_worker(&mut self, myself: &ActorRef<RootMsg>, index: usize) -> Result<(), ActorProcessingErr> {
+        let child = &mut self.children[index];
+        child.incarnation += 1;
+        let args = WorkerArgs {
+            index,
+            incarnation: child.incarnation,
+            spec: Arc::clone(&child.spec),
+            state: child.state.clone(),
+            root: myself.clone(),
+            ports: self.ports.clone(),
+        };
+        child.worker = Some(Actor::spawn_linked(None, ScriptWorker, args, myself.get_cell()).await?.0);
+        Ok(())
+    }
+
+    fn on_clock(&mut self, events: Vec<Addressed>) {
+        for Addressed { at, to, event } in events {
+            match (to, event) {
+                (Some(index), event) => self.send(index, Event::Clock(event)),
+                (None, ClockEvent::SessionOpen { .. }) => self.tell(at, What::Session { open: true }),
+                (None, ClockEvent::SessionClose { .. }) => self.tell(at, What::Session { open: false }),
+                // Only sessions are addressed to everybody.
+                (None, _) => {}
+            }
+        }
+    }
+
+    /// A worker that is down hears nothing: it is told its level when it comes back.
+    fn send(&self, index: usize, event: Event) {
+        if let Some(worker) = self.children.get(index).and_then(|c| c.worker.as_ref()) {
+            let _ = worker.cast(event);
+        }
+    }
+
+    fn tell(&self, at: DateTime<Utc>, what: What) {
+        self.ports.notifier.notify(Notice { at, about: None, what });
+    }
+
+    fn tell_clock(&self, message: ClockMsg) {
+        if let Some(clock) = &self.clock {
+            let _ = clock.cast(message);
+        }
+    }
+
+    fn on_report(&mut self, index: usize, incarnation: u32, state: State) {
+        let child = &mut self.children[index];
+        if child.incarnation != incarnation {
+            return; // of a life that is over
+        }
+        let view = state.view(&child.spec);
+        let news = view.standing.clone().filter(|s| child.view.standing.as_ref() != Some(s));
+        child.state = state;
+        child.view = view;
+        if let Some(standing) = news {
+            let script = child.spec.name.clone();
+            for dependent in child.dependents.clone() {
+                self.send(dependent, Event::Standing { script: script.clone(), standing: standing.clone() });
+            }
+        }
+        // What lost its process while everything ends must not start another.
+        let ends = self.shutdown.as_ref().is_some_and(|s| !s.has_told(index)) && !self.children[index].view.is_live();
+        if ends {
+            self.send(index, Event::Shutdown);
+        }
+        let running = self.children.iter().filter(|c| c.view.pid.is_some()).count();
+        if (running > 0) != (self.running > 0) {
+            self.running = running;
+            self.tell_status();
+        }
+        self.running = running;
+    }
+
+    fn tell_status(&self) {
+        if self.plan.status_interval.is_none() {
+            return;
+        }
+        let now = self.ports.clock.now().wall;
+        let market_day = self.plan.calendars.get(&self.plan.market).is_some_and(|calendar| {
+            let today = now.with_timezone(&calendar.zone()).date_naive();
+            calendar.is_session(today).unwrap_or(false)
+        });
+        self.tell(now, What::Status { running: self.running, scripts: self.children.len(), market_day });
+    }
+
+    fn shut_down(&mut self, outcome: Outcome, reason: String) {
+        if self.shutdown.is_some() {
+            return; // under way
+        }
+        self.tell(self.ports.clock.now().wall, What::ShuttingDown { reason });
+        self.shutdown = Some(Shutdown::new(outcome, stop_layers(&self.plan.scripts)));
+        for index in 0..self.children.len() {
+            if !self.children[index].view.is_live() {
+                self.send(index, Event::Shutdown);
+            }
+        }
+    }
+
+    fn kill(&mut self) {
+        self.shut_down(Outcome::Killed, "killed".to_owned());
+        if let Some(shutdown) = &mut self.shutdown {
+            shutdown.kill();
+        }
+        for index in 0..self.children.len() {
+            self.send(index, Event::Kill);
+        }
+        for orphan in self.children.iter().filter_map(|c| c.orphan.as_ref()) {
+            self.ports.launcher.kill(orphan);
+        }
+    }
+
+    /// The next step of a shutdown, if there is one.
+    fn go_on_ending(&mut self, myself: &ActorRef<RootMsg>) {
+        let Some(shutdown) = &mut self.shutdown else { return };
+        let children = &self.children;
+        let is_live = |i: usize| children[i].view.is_live() || children[i].orphan.is_some();
+        match shutdown.next(is_live, children.len()) {
+            ShutdownStep::Wait => {}
+            ShutdownStep::Stop(layer) => {
+                for index in layer {
+                    self.send(index, Event::Shutdown);
+                }
+            }
+            ShutdownStep::Done(outcome) => {
+                if let Some(done) = self.done.take() {
+                    let _ = done.send(outcome);
+                    myself.stop(None);
+                }
+            }
+        }
+    }
+
+    async fn on_failed(
+        &mut self,
+        myself: &ActorRef<RootMsg>,
+        index: usize,
+        error: String,
+    ) -> Result<(), ActorProcessingErr> {
+        let now = self.ports.clock.now();
+        let child = &mut self.children[index];
+        child.worker = None;
+        let again = child.respawns.spend(now.mono);
+        let about = About {
+            script: child.spec.name.clone(),
+            trading_date: child.view.trading_date.unwrap_or_else(|| now.wall.date_naive()),
+            attempt: child.view.attempt,
+        };
+        self.ports.notifier.notify(Notice {
+            at: now.wall,
+            about: Some(about),
+            what: What::WorkerFailed { error, again },
+        });
+        if let Some(attempt) = child.view.live.clone() {
+            let root = myself.clone();
+            let alive = self.ports.launcher.redirect(
+                &attempt,
+                Arc::new(move |event| {
+                    let _ = root.cast(RootMsg::Orphan { index, event });
+                }),
+            );
+            if alive {
+                self.stop_orphan(myself, index, attempt);
+                return Ok(());
+            }
+        }
+        self.take_over(myself, index, again).await
+    }
+
+    fn stop_orphan(&mut self, myself: &ActorRef<RootMsg>, index: usize, attempt: AttemptId) {
+        let child = &mut self.children[index];
+        let stop = child.spec.stop;
+        child.orphan = Some(attempt.clone());
+        self.ports.launcher.signal(&attempt, stop.signal);
+        myself.send_after(stop.grace, move || RootMsg::OrphanGrace { attempt });
+    }
+
+    async fn on_orphan(
+        &mut self,
+        myself: &ActorRef<RootMsg>,
+        index: usize,
+        event: ProcessEvent,
+    ) -> Result<(), ActorProcessingErr> {
+        let gone = match &event {
+            ProcessEvent::Exited { attempt, leftovers, .. } if leftovers.is_empty() => attempt,
+            ProcessEvent::Gone { attempt } => attempt,
+            // Something of it lives on.
+            ProcessEvent::Exited { .. } => return Ok(()),
+            ProcessEvent::Unkillable { pids, .. } => {
+                self.tell(self.ports.clock.now().wall, What::Unkillable { pids: pids.clone() });
+                return Ok(());
+            }
+        };
+        if self.children[index].orphan.take_if(|orphan| orphan == gone).is_some() {
+            let again = self.children[index].respawns.allows();
+            self.take_over(myself, index, again).await?;
+        }
+        Ok(())
+    }
+
+    /// Nothing of the dead worker is left: a new one goes on with the run, if it may.
+    async fn take_over(
+        &mut self,
+        myself: &ActorRef<RootMsg>,
+        index: usize,
+        again: bool,
+    ) -> Result<(), ActorProcessingErr> {
+        let child = &mut self.children[index];
+        child.state = std::mem::take(&mut child.state).taken_over();
+        child.view = child.state.view(&child.spec);
+        if !again || self.shutdown.is_some() {
+            return Ok(());
+        }
+        self.spawn_worker(myself, index).await?;
+        let news: Vec<_> = self.children[index]
+            .spec
+            .depends_on
+            .iter()
+            .filter_map(|d| self.children.iter().find(|c| c.spec.name == d.script))
+            .filter_map(|c| Some((c.spec.name.clone(), c.view.standing.clone()?)))
+            .collect();
+        for (script, standing) in news {
+            self.send(index, Event::Standing { script, standing });
+        }
+        self.tell_clock(ClockMsg::Repeat { index });
+        Ok(())
+    }
+}

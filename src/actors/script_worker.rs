@@ -1,0 +1,128 @@
+//! One per script: puts each message to the script's machine and performs the effects. Decides nothing itself.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use ractor::{Actor, ActorProcessingErr, ActorRef};
+
+use super::Ports;
+use super::root::RootMsg;
+use super::timers::Timers;
+use crate::domain::lifecycle::{Effect, Event, State, step};
+use crate::domain::notice::{About, Notice};
+use crate::domain::script::{Launch, OutputSpec, ScriptSpec};
+use crate::domain::time::Now;
+use crate::ports::{LaunchOrder, ProcessSink};
+
+/// The actor. Its message is the machine's event, so a test injects just what the world would say.
+pub struct ScriptWorker;
+
+/// What a worker is given.
+pub struct WorkerArgs {
+    /// Its place in the configuration.
+    pub index: usize,
+    /// Which life of the worker this is; reports of an earlier one are told apart by it.
+    pub incarnation: u32,
+    /// Its script.
+    pub spec: Arc<ScriptSpec>,
+    /// The machine's state at the beginning.
+    pub state: State,
+    /// Whom it reports to.
+    pub root: ActorRef<RootMsg>,
+    /// The world.
+    pub ports: Ports,
+}
+
+/// A worker at work.
+pub struct Worker {
+    args: WorkerArgs,
+    launch: Arc<Launch>,
+    output: Arc<OutputSpec>,
+    timers: Timers,
+}
+
+impl Actor for ScriptWorker {
+    type Msg = Event;
+    type State = Worker;
+    type Arguments = WorkerArgs;
+
+    async fn pre_start(&self, _myself: ActorRef<Event>, args: WorkerArgs) -> Result<Worker, ActorProcessingErr> {
+        let launch = Arc::new(args.spec.launch.clone());
+        let output = Arc::new(args.spec.output.clone());
+        Ok(Worker { args, launch, output, timers: Timers::default() })
+    }
+
+    async fn handle(
+        &self,
+        myself: ActorRef<Event>,
+        event: Event,
+        worker: &mut Worker,
+    ) -> Result<(), ActorProcessingErr> {
+        let mut events = VecDeque::from([event]);
+        while let Some(event) = events.pop_front() {
+            let now = worker.args.ports.clock.now();
+            let before = worker.args.state.clone();
+            let (state, effects) = step(before.clone(), event, &worker.args.spec, &now);
+            worker.args.state = state;
+            if worker.args.state != before {
+                // Before the effects: should one of them fail, the root knows of the attempt that may be left behind.
+                worker.report()?;
+            }
+            for effect in effects {
+                events.extend(worker.perform(&myself, effect, &now)?);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Worker {
+    fn report(&self) -> Result<(), ActorProcessingErr> {
+        let WorkerArgs { index, incarnation, .. } = self.args;
+        let state = Box::new(self.args.state.clone());
+        Ok(self.args.root.cast(RootMsg::Report { index, incarnation, state })?)
+    }
+
+    /// Performs one effect; a spawn answers with an event.
+    fn perform(
+        &mut self,
+        myself: &ActorRef<Event>,
+        effect: Effect,
+        now: &Now,
+    ) -> Result<Option<Event>, ActorProcessingErr> {
+        let Ports { launcher, notifier, .. } = &self.args.ports;
+        match effect {
+            Effect::Spawn { attempt, context } => {
+                let (launch, output) = (Arc::clone(&self.launch), Arc::clone(&self.output));
+                let order = LaunchOrder { attempt: attempt.clone(), launch, output, context };
+                return Ok(Some(match launcher.spawn(order, sink(myself)) {
+                    Ok(pid) => Event::Spawned { attempt, pid },
+                    Err(error) => Event::SpawnFailed { attempt, error },
+                }));
+            }
+            Effect::Signal { attempt, signal } => launcher.signal(&attempt, signal),
+            Effect::Kill { attempt } => launcher.kill(&attempt),
+            Effect::ReportTail { attempt } => launcher.report_tail(&attempt),
+            Effect::CarryOutput { attempt, trading_date } => launcher.carry_output(&attempt, trading_date),
+            Effect::Arm { timer, after, attempt } => self.timers.arm(myself, timer, after, attempt),
+            Effect::Disarm(timer) => self.timers.disarm(timer),
+            Effect::SetAlarm { alarm, at } => {
+                self.args.root.cast(RootMsg::SetAlarm { index: self.args.index, alarm, at })?;
+            }
+            Effect::Tell { trading_date, attempt, what } => {
+                let about = About { script: self.args.spec.name.clone(), trading_date, attempt };
+                notifier.notify(Notice { at: now.wall, about: Some(about), what });
+            }
+            Effect::Escalate { reason } => self.args.root.cast(RootMsg::Escalate { reason })?,
+        }
+        Ok(None)
+    }
+}
+
+/// Where an attempt's events go: to this worker, while it lives. If it does not, the root has asked for them already.
+fn sink(worker: &ActorRef<Event>) -> ProcessSink {
+    let worker = worker.clone();
+    Arc::new(move |event| {
+        let _ = worker.cast(Event::Process(event));
+    })
+}

@@ -1,0 +1,294 @@
+//! The pretend world, for `simulate` and for tests: a virtual clock (tokio's paused one) and processes that are not there.
+//!
+//! Never with a real child: an idle runtime on a paused clock jumps ahead while the child has not moved.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use crate::domain::notice::Notice;
+use crate::domain::outcome::{Exit, Signal, SpawnError};
+use crate::domain::script::ScriptName;
+use crate::domain::time::{Mono, Now};
+use crate::ports::{AttemptId, Clock, LaunchOrder, Launcher, Notifier, PortFuture, ProcessEvent, ProcessSink};
+
+/// A wall clock that starts at an anchor and goes with tokio's clock. A test may set it.
+pub struct VirtualClock {
+    anchor: Mutex<DateTime<Utc>>,
+    start: Instant,
+    changed: Arc<Notify>,
+}
+
+impl VirtualClock {
+    /// A clock that shows `anchor` now.
+    #[must_use]
+    pub fn new(anchor: DateTime<Utc>) -> Self {
+        Self { anchor: Mutex::new(anchor), start: Instant::now(), changed: Arc::new(Notify::new()) }
+    }
+
+    /// Sets the wall clock forward or back, as an operator or NTP would.
+    pub fn step(&self, by: TimeDelta) {
+        *self.anchor.lock().unwrap_or_else(PoisonError::into_inner) += by;
+        self.changed.notify_waiters();
+    }
+}
+
+impl Clock for VirtualClock {
+    fn now(&self) -> Now {
+        let elapsed = self.start.elapsed();
+        let anchor = *self.anchor.lock().unwrap_or_else(PoisonError::into_inner);
+        let wall = anchor + TimeDelta::from_std(elapsed).unwrap_or(TimeDelta::MAX);
+        Now { wall, mono: Mono(elapsed), rate: 1.0, jitter: 0.0 }
+    }
+
+    fn wake_at(&self, wall: Option<DateTime<Utc>>) -> PortFuture {
+        let sleep = wall.map(|at| tokio::time::sleep((at - self.now().wall).to_std().unwrap_or(Duration::ZERO)));
+        let changed = Arc::clone(&self.changed).notified_owned();
+        Box::pin(async move {
+            let asleep = async {
+                match sleep {
+                    Some(sleep) => sleep.await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! { () = asleep => {}, () = changed => {} }
+        })
+    }
+}
+
+/// What a pretend process does by itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Act {
+    /// It exits with this code after this long.
+    Exit(i32, Duration),
+    /// A signal kills it after this long.
+    Die(Signal, Duration),
+    /// It runs until it is stopped, and then ends at once.
+    RunUntilStopped,
+    /// It ignores the stop signal.
+    Ignore,
+    /// Its leader exits with this code after this long, and leaves this many others behind, which ignore the stop signal if told so.
+    Leave {
+        /// The leader's code.
+        code: i32,
+        /// When.
+        after: Duration,
+        /// How many others.
+        others: u32,
+        /// Whether they ignore the stop signal.
+        stubborn: bool,
+    },
+    /// It cannot be started.
+    FailToSpawn(String),
+    /// The watcher itself breaks while it starts it: a fault in the program.
+    BreakTheWatcher,
+}
+
+/// What the launcher was asked to do, in order.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Call {
+    /// A process was ordered.
+    Spawn(AttemptId),
+    /// A stop signal was sent.
+    Signal(AttemptId, Signal),
+    /// SIGKILL was sent.
+    Kill(AttemptId),
+    /// The output goes to another date's file.
+    CarryOutput(AttemptId, NaiveDate),
+    /// The last lines were asked for.
+    ReportTail(AttemptId),
+}
+
+/// Starts processes that are not there.
+#[derive(Default)]
+pub struct PretendLauncher {
+    world: Arc<Mutex<World>>,
+}
+
+#[derive(Default)]
+struct World {
+    acts: BTreeMap<ScriptName, Vec<Act>>,
+    begun: BTreeMap<ScriptName, usize>,
+    live: HashMap<AttemptId, Process>,
+    last_pid: u32,
+    calls: Vec<(Instant, Call)>,
+    overlaps: Vec<AttemptId>,
+}
+
+struct Process {
+    act: Act,
+    sink: ProcessSink,
+    /// Processes besides the leader.
+    others: u32,
+    leader: bool,
+}
+
+/// The first pid of the pretend world.
+const FIRST_PID: u32 = 10_001;
+
+impl PretendLauncher {
+    /// A launcher whose scripts act as told: successive attempts take successive acts, the last one repeats. Those that are not named run
+    /// until they are stopped.
+    #[must_use]
+    pub fn new(acts: BTreeMap<ScriptName, Vec<Act>>) -> Self {
+        let world = World { acts, ..World::default() };
+        Self { world: Arc::new(Mutex::new(world)) }
+    }
+
+    /// What was asked of it so far, and when.
+    #[must_use]
+    pub fn calls(&self) -> Vec<(Instant, Call)> {
+        lock(&self.world).calls.clone()
+    }
+
+    /// Attempts that were started while another of the same script lived: there must be none.
+    #[must_use]
+    pub fn overlaps(&self) -> Vec<AttemptId> {
+        lock(&self.world).overlaps.clone()
+    }
+
+    /// Live attempts.
+    #[must_use]
+    pub fn live(&self) -> Vec<AttemptId> {
+        let mut live: Vec<_> = lock(&self.world).live.keys().cloned().collect();
+        live.sort();
+        live
+    }
+
+    /// Ends a script's live process from outside, as `kill -SIGNAL` by hand would.
+    pub fn kill_by_hand(&self, script: &ScriptName, signal: Signal) {
+        let found = lock(&self.world).live.keys().find(|a| a.script == *script).cloned();
+        if let Some(attempt) = found {
+            end_leader(&self.world, &attempt, Exit::Signal { signal, out_of_memory: false });
+        }
+    }
+}
+
+fn lock(world: &Mutex<World>) -> std::sync::MutexGuard<'_, World> {
+    world.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The leader ends; the process is gone if it was alone.
+fn end_leader(world: &Mutex<World>, attempt: &AttemptId, exit: Exit) {
+    let mut world = lock(world);
+    let Some(process) = world.live.get_mut(attempt).filter(|p| p.leader) else { return };
+    process.leader = false;
+    let leftovers: Vec<u32> = (1..=process.others).map(|n| 20_000 + n).collect();
+    let sink = Arc::clone(&process.sink);
+    if leftovers.is_empty() {
+        world.live.remove(attempt);
+    }
+    drop(world);
+    sink(ProcessEvent::Exited { attempt: attempt.clone(), exit, leftovers });
+}
+
+/// The others end, after their leader.
+fn end_others(world: &Mutex<World>, attempt: &AttemptId) {
+    let mut world = lock(world);
+    let leaderless = world.live.get(attempt).is_some_and(|p| !p.leader);
+    let gone = if leaderless { world.live.remove(attempt) } else { None };
+    drop(world);
+    if let Some(process) = gone {
+        (process.sink)(ProcessEvent::Gone { attempt: attempt.clone() });
+    }
+}
+
+impl Launcher for PretendLauncher {
+    fn spawn(&self, order: LaunchOrder, sink: ProcessSink) -> Result<u32, SpawnError> {
+        let mut world = lock(&self.world);
+        let attempt = order.attempt;
+        world.calls.push((Instant::now(), Call::Spawn(attempt.clone())));
+        let begun = world.begun.entry(attempt.script.clone()).or_default();
+        *begun += 1;
+        let nth = *begun - 1;
+        let acts = world.acts.get(&attempt.script);
+        let act = acts.and_then(|acts| acts.get(nth).or(acts.last())).cloned().unwrap_or(Act::RunUntilStopped);
+        let (exit, after, others) = match &act {
+            Act::FailToSpawn(why) => return Err(SpawnError(why.clone())),
+            Act::BreakTheWatcher => {
+                drop(world);
+                panic!("a pretend fault");
+            }
+            Act::Exit(code, after) => (Some(Exit::Code(*code)), *after, 0),
+            Act::Die(signal, after) => (Some(Exit::Signal { signal: *signal, out_of_memory: false }), *after, 0),
+            Act::Leave { code, after, others, .. } => (Some(Exit::Code(*code)), *after, *others),
+            Act::RunUntilStopped | Act::Ignore => (None, Duration::ZERO, 0),
+        };
+        if world.live.keys().any(|a| a.script == attempt.script) {
+            world.overlaps.push(attempt.clone());
+        }
+        world.last_pid += 1;
+        let pid = FIRST_PID + world.last_pid - 1;
+        world.live.insert(attempt.clone(), Process { act, sink, others, leader: true });
+        drop(world);
+        if let Some(exit) = exit {
+            let world = Arc::clone(&self.world);
+            let sleep = tokio::time::sleep(after);
+            tokio::spawn(async move {
+                sleep.await;
+                end_leader(&world, &attempt, exit);
+            });
+        }
+        Ok(pid)
+    }
+
+    fn signal(&self, attempt: &AttemptId, signal: Signal) {
+        let mut world = lock(&self.world);
+        world.calls.push((Instant::now(), Call::Signal(attempt.clone(), signal)));
+        let stubborn =
+            world.live.get(attempt).map(|p| matches!(p.act, Act::Ignore | Act::Leave { stubborn: true, .. }));
+        drop(world);
+        if stubborn == Some(false) {
+            end_leader(&self.world, attempt, Exit::Signal { signal, out_of_memory: false });
+            end_others(&self.world, attempt);
+        }
+    }
+
+    fn kill(&self, attempt: &AttemptId) {
+        lock(&self.world).calls.push((Instant::now(), Call::Kill(attempt.clone())));
+        end_leader(&self.world, attempt, Exit::Signal { signal: Signal::KILL, out_of_memory: false });
+        end_others(&self.world, attempt);
+    }
+
+    fn redirect(&self, attempt: &AttemptId, sink: ProcessSink) -> bool {
+        match lock(&self.world).live.get_mut(attempt) {
+            Some(process) => {
+                process.sink = sink;
+                true
+            }
+            None => false,
+        }
+    }
+
+    fn carry_output(&self, attempt: &AttemptId, trading_date: NaiveDate) {
+        lock(&self.world).calls.push((Instant::now(), Call::CarryOutput(attempt.clone(), trading_date)));
+    }
+
+    fn report_tail(&self, attempt: &AttemptId) {
+        lock(&self.world).calls.push((Instant::now(), Call::ReportTail(attempt.clone())));
+    }
+}
+
+/// Remembers every notice.
+#[derive(Default)]
+pub struct Recording {
+    notices: Mutex<Vec<Notice>>,
+}
+
+impl Recording {
+    /// All notices so far.
+    #[must_use]
+    pub fn notices(&self) -> Vec<Notice> {
+        self.notices.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl Notifier for Recording {
+    fn notify(&self, notice: Notice) {
+        self.notices.lock().unwrap_or_else(PoisonError::into_inner).push(notice);
+    }
+}

@@ -1,0 +1,77 @@
+//! One process of a run: its identity, what it is told, and what becomes of it.
+
+use std::fmt;
+
+use chrono::{DateTime, NaiveDate, Utc};
+
+use super::outcome::Exit;
+use super::script::ScriptName;
+
+/// One process of a run: the n-th of a script on a trading date. A carried attempt keeps the identity it started with.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct AttemptId {
+    /// Whose.
+    pub script: ScriptName,
+    /// The trading date of the run that started it.
+    pub trading_date: NaiveDate,
+    /// From 1.
+    pub number: u32,
+}
+
+impl fmt::Display for AttemptId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}/{}", self.script, self.trading_date, self.number)
+    }
+}
+
+/// Why there was an attempt before this one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RestartCause {
+    /// The process ended (or could not be started).
+    Crash,
+    /// The daemon, or the actor that watched the script, died.
+    Daemon,
+}
+
+/// What a script is told of its run, as environment variables.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LaunchContext {
+    /// `MHO_SESSION_OPEN`
+    pub session_open: DateTime<Utc>,
+    /// `MHO_SESSION_CLOSE`
+    pub session_close: DateTime<Utc>,
+    /// `MHO_EARLY_CLOSE`
+    pub early_close: bool,
+    /// `MHO_STOP_AT`
+    pub stop_at: DateTime<Utc>,
+    /// `MHO_DEADLINE`
+    pub deadline: Option<DateTime<Utc>>,
+    /// `MHO_RESTARTED_AFTER`
+    pub restarted_after: Option<RestartCause>,
+}
+
+/// What becomes of a process after its start. Each carries the attempt's identity, so that a late one is recognised.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ProcessEvent {
+    /// The leader ended. Nothing is left of it, or these members of its group and escapees are, and `Gone` follows.
+    Exited {
+        /// Which attempt.
+        attempt: AttemptId,
+        /// How.
+        exit: Exit,
+        /// Live processes that it left behind.
+        leftovers: Vec<u32>,
+    },
+    /// After `Exited` with leftovers: now no non-zombie member of the group and no escapee is left.
+    Gone {
+        /// Which attempt.
+        attempt: AttemptId,
+    },
+    /// These outlived SIGKILL by five seconds (another user's, or stuck in the kernel). `Gone` still follows if they ever end.
+    Unkillable {
+        /// Which attempt.
+        attempt: AttemptId,
+        /// Their pids.
+        pids: Vec<u32>,
+    },
+}

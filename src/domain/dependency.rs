@@ -1,0 +1,189 @@
+//! Whether a script may start, by what has become of its predecessors on the same trading date.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, NaiveDate, Utc};
+
+use super::outcome::RunResult;
+use super::script::{Condition, Dependency, ScriptName};
+use super::timeline::Window;
+
+/// How far a script's run of a trading date has come, as its dependents see it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// The run's date.
+    pub trading_date: NaiveDate,
+    /// How far.
+    pub progress: Progress,
+}
+
+/// How far a run has come.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// Waiting for its own predecessors.
+    Pending,
+    /// There is, or is about to be, a process.
+    Live,
+    /// It crashed, and will be tried again.
+    Retrying {
+        /// The next try.
+        next_try: Option<DateTime<Utc>>,
+    },
+    /// It is over.
+    Over(RunResult),
+}
+
+/// The answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Start.
+    Go,
+    /// Not yet, in words.
+    Wait(String),
+    /// Not on this date, in words.
+    Never(String),
+}
+
+/// Whether a script with these dependencies may start in `window`. `standings` is the last that was heard of each predecessor, `absent`
+/// names those which do not run on this date.
+#[must_use]
+pub fn judge(
+    depends_on: &[Dependency],
+    standings: &BTreeMap<ScriptName, Standing>,
+    absent: &BTreeMap<ScriptName, String>,
+    window: &Window,
+) -> Verdict {
+    let mut wait = None;
+    for dependency in depends_on {
+        let standing = standings.get(&dependency.script).filter(|s| s.trading_date == window.trading_date);
+        let absent = absent.get(&dependency.script);
+        match one(dependency, standing.map(|s| &s.progress), absent, window) {
+            Verdict::Go => {}
+            Verdict::Wait(reason) => wait = wait.or(Some(reason)),
+            never @ Verdict::Never(_) => return never,
+        }
+    }
+    wait.map_or(Verdict::Go, Verdict::Wait)
+}
+
+fn one(dependency: &Dependency, progress: Option<&Progress>, absent: Option<&String>, window: &Window) -> Verdict {
+    let name = &dependency.script;
+    match (progress, absent) {
+        (Some(Progress::Over(result)), _) if satisfies(*result, dependency.condition) => Verdict::Go,
+        (Some(Progress::Over(result)), _) => {
+            let wanted = dependency.condition.name();
+            Verdict::Never(format!("{name} ended as {}, needed is {wanted}", result.name()))
+        }
+        (Some(Progress::Retrying { next_try: Some(at) }), _) => {
+            Verdict::Wait(format!("{name} failed, next try {}", at.with_timezone(&window.zone).format("%H:%M")))
+        }
+        (Some(Progress::Retrying { next_try: None }), _) => {
+            Verdict::Wait(format!("{name} failed, will be tried again"))
+        }
+        (Some(Progress::Live), _) => Verdict::Wait(format!("{name} is running")),
+        (Some(Progress::Pending), _) => Verdict::Wait(format!("{name} is waiting itself")),
+        (None, Some(_)) if dependency.condition == Condition::Finished => Verdict::Go,
+        (None, Some(reason)) => Verdict::Never(format!("{name} does not run today: {reason}")),
+        (None, None) => Verdict::Wait(format!("{name} has not run yet")),
+    }
+}
+
+fn satisfies(result: RunResult, condition: Condition) -> bool {
+    use RunResult::{Carried, Failed, FinishedEarly, Running, Succeeded, TimeLimit, WindowEnd};
+    match condition {
+        // A carried run did its day: its window ended, only its process goes on.
+        Condition::Succeeded => matches!(result, Succeeded | FinishedEarly | WindowEnd | Carried),
+        Condition::Finished => result != Running,
+        Condition::Failed => matches!(result, Failed | TimeLimit),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::TimeZone;
+    use chrono_tz::America::New_York;
+
+    use super::*;
+
+    fn window() -> Window {
+        let at = |h| Utc.with_ymd_and_hms(2026, 11, 23, h, 30, 0).unwrap();
+        Window {
+            trading_date: at(13).date_naive(),
+            start: at(13),
+            stop: at(21),
+            open: at(14),
+            close: at(21),
+            early_close: false,
+            zone: New_York,
+        }
+    }
+
+    fn verdict(condition: Condition, progress: Option<Progress>, absent: Option<&str>) -> Verdict {
+        let x = ScriptName::new("x").unwrap();
+        let date = window().trading_date;
+        let standings =
+            progress.map(|progress| (x.clone(), Standing { trading_date: date, progress })).into_iter().collect();
+        let absent = absent.map(|reason| (x.clone(), reason.to_owned())).into_iter().collect();
+        judge(&[Dependency { script: x, condition }], &standings, &absent, &window())
+    }
+
+    #[test]
+    fn each_condition_takes_the_results_it_names_and_no_other() {
+        use RunResult::*;
+        let all = [
+            Succeeded,
+            FinishedEarly,
+            WindowEnd,
+            StoppedByOperator,
+            TimeLimit,
+            Failed,
+            Skipped,
+            Missed,
+            Interrupted,
+            Carried,
+        ];
+        for result in all {
+            for (condition, good) in [
+                (Condition::Succeeded, matches!(result, Succeeded | FinishedEarly | WindowEnd | Carried)),
+                (Condition::Finished, true),
+                (Condition::Failed, matches!(result, Failed | TimeLimit)),
+            ] {
+                let found = verdict(condition, Some(Progress::Over(result)), None);
+                assert_eq!(found == Verdict::Go, good, "{condition:?} {result:?}");
+                assert!(good || matches!(found, Verdict::Never(_)));
+            }
+        }
+    }
+
+    #[test]
+    fn a_failed_predecessor_that_will_be_tried_again_is_waited_for() {
+        let next_try = Some(Utc.with_ymd_and_hms(2026, 11, 23, 14, 30, 0).unwrap());
+        let found = verdict(Condition::Succeeded, Some(Progress::Retrying { next_try }), None);
+        assert_eq!(found, Verdict::Wait("x failed, next try 09:30".to_owned()));
+    }
+
+    #[test]
+    fn a_predecessor_without_a_run_today_skips_its_dependents_unless_any_end_will_do() {
+        let reason = "x does not run today: weekend".to_owned();
+        assert_eq!(verdict(Condition::Succeeded, None, Some("weekend")), Verdict::Never(reason));
+        assert_eq!(verdict(Condition::Finished, None, Some("weekend")), Verdict::Go);
+    }
+
+    #[test]
+    fn a_known_result_outranks_absence() {
+        let over = Some(Progress::Over(RunResult::Succeeded));
+        assert_eq!(verdict(Condition::Succeeded, over, Some("its window was over")), Verdict::Go);
+    }
+
+    #[test]
+    fn a_result_of_another_date_says_nothing() {
+        let x = ScriptName::new("x").unwrap();
+        let old = Standing {
+            trading_date: window().trading_date.pred_opt().unwrap(),
+            progress: Progress::Over(RunResult::Succeeded),
+        };
+        let depends_on = [Dependency { script: x.clone(), condition: Condition::Succeeded }];
+        let found = judge(&depends_on, &BTreeMap::from([(x, old)]), &BTreeMap::new(), &window());
+        assert_eq!(found, Verdict::Wait("x has not run yet".to_owned()));
+    }
+}

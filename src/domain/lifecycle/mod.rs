@@ -1,0 +1,314 @@
+//! THE machine of a script: `step(state, event, spec, now) -> (state, effects)`.
+//!
+//! Two values, never mixed. *Wanted* is the level that the market clock and the root last gave: up for a window, down, or ended. *Actual* is
+//! what is: off, waiting, starting, running, stopping, sweeping, in backoff, given up, over.
+//!
+//! ```text
+//!                      ┌────────────── rearm, cooldown ───────────────┐
+//!  off ─ window ─> waiting ─ ready ─> starting ─ pid ─> running ─ crash ─> backoff / given up
+//!   ^                 |                   ^                |    └ leader gone, others left ─> sweeping ─> (as its exit says)
+//!   |                 | never             └── delay over ──┼──────────────────────────────────────────────┘
+//!   └── next date ─ over <─────────────── stopping <────── stop decided
+//! ```
+//!
+//! Who outranks whom: the end of the daemon > the end of the run > the window. A stop in progress is taken over by a stronger reason and by
+//! no weaker one; if any reason given ends the run, the run is over whatever took over later. An exit after the stop was decided is
+//! `stopped`; one before it is an ordinary exit. A date that has a result never runs again, whatever the clock does.
+//!
+//! `events.rs` writes out what each event means in each state; `moves.rs` holds the moves that they share; `view.rs` tells the state to
+//! people. What must not live here: clocks, processes, mailboxes.
+
+mod events;
+mod moves;
+mod view;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use chrono::{DateTime, NaiveDate, Utc};
+
+use super::attempt::{AttemptId, LaunchContext, ProcessEvent, RestartCause};
+use super::dependency::Standing;
+use super::notice::What;
+use super::outcome::{AttemptResult, Exit, RunResult, Signal, SpawnError, StopReason};
+use super::restart::Budget;
+use super::script::{ScriptName, ScriptSpec};
+use super::time::{Mono, Now};
+use super::timeline::{Alarm, ClockEvent, Window};
+
+pub use view::{LastExit, NextAction, StateName, View};
+
+/// How many dates' results are remembered; the journal knows the rest.
+const MEMORY: usize = 32;
+
+/// What a script's machine knows.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct State {
+    wanted: Wanted,
+    actual: Actual,
+    memory: Memory,
+}
+
+/// The level that was last given.
+#[derive(Clone, Debug, Default, PartialEq)]
+enum Wanted {
+    /// No window is open.
+    #[default]
+    Down,
+    /// This window is open.
+    Up(Window),
+    /// The daemon ends: nothing starts any more.
+    Ended,
+}
+
+/// What is.
+#[derive(Clone, Debug, Default, PartialEq)]
+enum Actual {
+    /// Nothing to do, and nothing to tell of a date.
+    #[default]
+    Off,
+    /// The window is open; something outside must come first.
+    Waiting { run: Run, on: String },
+    /// A spawn was ordered; its answer is the next event.
+    Starting { run: Run, attempt: AttemptId },
+    /// There is a process, and it is wanted.
+    Running { run: Run, live: Live },
+    /// There is a process, or what it left, and it is not wanted any more.
+    Stopping { run: Run, live: Live, stop: Stop },
+    /// The leader ended by itself; others of its group or escapees are being ended before that counts.
+    Sweeping { run: Run, live: Live, exit: Exit, killed: bool },
+    /// The next attempt comes after a delay, or at the re-arm.
+    Backoff { run: Run, after: AttemptId, next_try: DateTime<Utc>, restart: u32 },
+    /// The budget is spent; single tries remain.
+    GivenUp { run: Run, after: AttemptId, next_try: DateTime<Utc> },
+    /// The run of this date is over.
+    Over { trading_date: NaiveDate, result: RunResult, reason: String, run: Option<Run> },
+}
+
+/// One script on one trading date, while it is not over.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Run {
+    /// Its window.
+    window: Window,
+    /// Attempts so far.
+    attempts: u32,
+    /// Automatic restarts so far.
+    restarts: u32,
+    /// When the first attempt started.
+    first_start: Option<DateTime<Utc>>,
+    /// When `max_duration` ends it; None = before that its window does.
+    deadline: Option<DateTime<Utc>>,
+    /// Backoff and budget.
+    budget: Budget,
+    /// It took over a live run or its backoff from the date before.
+    carried: bool,
+    /// How the latest attempt ended.
+    last_exit: Option<LastExit>,
+    /// A stop that ends the run was decided, and its watcher died before the stop was complete.
+    ends: Option<StopReason>,
+}
+
+/// A process.
+#[derive(Clone, Debug, PartialEq)]
+struct Live {
+    attempt: AttemptId,
+    pid: u32,
+    since: Mono,
+    started_at: DateTime<Utc>,
+}
+
+/// A stop in progress.
+#[derive(Clone, Debug, PartialEq)]
+struct Stop {
+    /// The strongest reason so far.
+    reason: StopReason,
+    /// The strongest so far that ends the run for its date.
+    ends: Option<StopReason>,
+    /// SIGKILL was sent.
+    killed: bool,
+    /// The leader's exit, while others of its group live on.
+    exit: Option<Exit>,
+}
+
+/// What outlives a run.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Memory {
+    /// Results by date, newest last: a date that stands here never runs again.
+    results: VecDeque<(NaiveDate, RunResult)>,
+    /// A run that was cut off by the end of its watcher, and goes on when its window is (still) open.
+    unfinished: Option<Run>,
+    /// The last that was heard of each predecessor.
+    standings: BTreeMap<ScriptName, Standing>,
+    /// Of the window that is open: predecessors without a run, and why.
+    absent: BTreeMap<ScriptName, String>,
+}
+
+/// What can happen to a script.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event {
+    /// The market clock's word.
+    Clock(ClockEvent),
+    /// The answer to `Effect::Spawn`: the leader's pid.
+    Spawned {
+        /// Which attempt.
+        attempt: AttemptId,
+        /// The leader.
+        pid: u32,
+    },
+    /// The answer to `Effect::Spawn`: no process.
+    SpawnFailed {
+        /// Which attempt.
+        attempt: AttemptId,
+        /// Why.
+        error: SpawnError,
+    },
+    /// What became of a process.
+    Process(ProcessEvent),
+    /// A timer that was armed has run out.
+    Timer {
+        /// Which.
+        timer: Timer,
+        /// For which attempt it was armed.
+        attempt: AttemptId,
+    },
+    /// News of a predecessor.
+    Standing {
+        /// Which.
+        script: ScriptName,
+        /// How far its run has come.
+        standing: Standing,
+    },
+    /// The daemon ends: stop, and start nothing any more.
+    Shutdown,
+    /// The daemon ends at once: SIGKILL.
+    Kill,
+}
+
+/// The timers of a script, on the monotonic clock; one slot each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Timer {
+    /// From the stop signal to SIGKILL.
+    Grace,
+    /// From a crash to the next attempt.
+    Backoff,
+    /// From giving up, or a failed try, to the next try.
+    Cooldown,
+}
+
+/// What is to be done. The shell performs effects in order.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Effect {
+    /// Start a process; the answer is the next event.
+    Spawn {
+        /// Which attempt.
+        attempt: AttemptId,
+        /// What it is told.
+        context: LaunchContext,
+    },
+    /// Signal, then SIGCONT, to group and escapees.
+    Signal {
+        /// Which attempt.
+        attempt: AttemptId,
+        /// The stop signal.
+        signal: Signal,
+    },
+    /// SIGKILL to group and escapees.
+    Kill {
+        /// Which attempt.
+        attempt: AttemptId,
+    },
+    /// Report the last lines of output.
+    ReportTail {
+        /// Which attempt.
+        attempt: AttemptId,
+    },
+    /// Output goes to another date's file.
+    CarryOutput {
+        /// Which attempt.
+        attempt: AttemptId,
+        /// The date.
+        trading_date: NaiveDate,
+    },
+    /// Arm a timer (an armed one of the same kind is replaced).
+    Arm {
+        /// Which.
+        timer: Timer,
+        /// From now.
+        after: Duration,
+        /// For which attempt.
+        attempt: AttemptId,
+    },
+    /// Disarm a timer.
+    Disarm(Timer),
+    /// Set an alarm on the market clock, or clear it.
+    SetAlarm {
+        /// Which.
+        alarm: Alarm,
+        /// When.
+        at: Option<DateTime<Utc>>,
+    },
+    /// Tell the world.
+    Tell {
+        /// The run's date.
+        trading_date: NaiveDate,
+        /// The latest attempt.
+        attempt: u32,
+        /// What.
+        what: What,
+    },
+    /// A critical script gave up: the daemon must end.
+    Escalate {
+        /// In words.
+        reason: String,
+    },
+}
+
+impl State {
+    /// The state for a watcher that takes over from a dead one, when nothing of the last attempt is left: the run goes on as a new attempt
+    /// as soon as the level says so, with its budget and its deadline; what is over stays over.
+    #[must_use]
+    pub fn taken_over(mut self) -> Self {
+        let unfinished = match self.actual {
+            Actual::Off | Actual::Over { .. } => self.memory.unfinished.take(),
+            Actual::Stopping { run, stop, .. } => Some(Run { ends: stop.ends, ..run }),
+            Actual::Waiting { run, .. }
+            | Actual::Starting { run, .. }
+            | Actual::Running { run, .. }
+            | Actual::Sweeping { run, .. }
+            | Actual::Backoff { run, .. }
+            | Actual::GivenUp { run, .. } => Some(run),
+        };
+        Self { wanted: Wanted::Down, actual: Actual::Off, memory: Memory { unfinished, ..self.memory } }
+    }
+}
+
+impl Memory {
+    fn result(&self, date: NaiveDate) -> Option<RunResult> {
+        self.results.iter().rev().find(|(d, _)| *d == date).map(|(_, result)| *result)
+    }
+
+    fn remember(&mut self, date: NaiveDate, result: RunResult) {
+        self.results.push_back((date, result));
+        if self.results.len() > MEMORY {
+            self.results.pop_front();
+        }
+    }
+}
+
+/// One step of the machine.
+#[must_use]
+pub fn step(state: State, event: Event, spec: &ScriptSpec, now: &Now) -> (State, Vec<Effect>) {
+    let State { wanted, actual, memory } = state;
+    let mut machine = Machine { wanted, memory, spec, now, effects: Vec::new() };
+    let actual = machine.handle(actual, event);
+    (State { wanted: machine.wanted, actual, memory: machine.memory }, machine.effects)
+}
+
+/// The state but for `Actual`, which travels through the moves by value, and what a step collects.
+struct Machine<'a> {
+    wanted: Wanted,
+    memory: Memory,
+    spec: &'a ScriptSpec,
+    now: &'a Now,
+    effects: Vec<Effect>,
+}

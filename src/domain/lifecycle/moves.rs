@@ -1,0 +1,352 @@
+//! The moves that events share: begin a run, start an attempt, take in its end, stop it, end the run.
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::{
+    Actual, Alarm, AttemptId, AttemptResult, Effect, Exit, LastExit, LaunchContext, Live, Machine, RestartCause, Run,
+    RunResult, ScriptSpec, Stop, StopReason, Timer, Wanted, What, Window,
+};
+use crate::domain::dependency::{Verdict as Dependencies, judge};
+use crate::domain::restart::{Budget, Success, Verdict, classify, next_try};
+use crate::domain::timeline::{Arrival, deadline};
+
+/// So long before the limit the operator is warned.
+const LIMIT_WARNING: TimeDelta = TimeDelta::minutes(15);
+
+impl Run {
+    pub(super) fn new(window: Window) -> Self {
+        Self {
+            window,
+            attempts: 0,
+            restarts: 0,
+            first_start: None,
+            deadline: None,
+            budget: Budget::default(),
+            carried: false,
+            last_exit: None,
+            ends: None,
+        }
+    }
+
+    /// The identity of the latest attempt.
+    pub(super) fn attempt(&self, spec: &ScriptSpec) -> AttemptId {
+        AttemptId { script: spec.name.clone(), trading_date: self.window.trading_date, number: self.attempts }
+    }
+
+    /// Whether the open of its session re-arms it: not if it was carried over at that very instant.
+    pub(super) fn rearms(&self) -> bool {
+        !self.carried || self.window.open > self.window.start
+    }
+
+    fn rearm_at(&self) -> Option<DateTime<Utc>> {
+        self.rearms().then_some(self.window.open)
+    }
+
+    /// Why, and as what, a completed stop ends this run; None if it does not.
+    pub(super) fn ended(&self) -> Option<(StopReason, RunResult)> {
+        self.ends.and_then(|reason| Some((reason, reason.ends_run()?)))
+    }
+
+    /// No attempt begins at or after this.
+    fn end(&self) -> DateTime<Utc> {
+        self.deadline.map_or(self.window.stop, |at| at.min(self.window.stop))
+    }
+}
+
+impl Machine<'_> {
+    pub(super) fn tell(&mut self, run: &Run, what: What) {
+        self.effects.push(Effect::Tell { trading_date: run.window.trading_date, attempt: run.attempts, what });
+    }
+
+    pub(super) fn disarm_waits(&mut self) {
+        self.effects.extend([Effect::Disarm(Timer::Backoff), Effect::Disarm(Timer::Cooldown)]);
+    }
+
+    pub(super) fn signal(&mut self, attempt: &AttemptId) {
+        let stop = self.spec.stop;
+        self.effects.push(Effect::Signal { attempt: attempt.clone(), signal: stop.signal });
+        self.effects.push(Effect::Arm { timer: Timer::Grace, after: stop.grace, attempt: attempt.clone() });
+    }
+
+    pub(super) fn kill(&mut self, run: &Run, attempt: &AttemptId) {
+        self.tell(run, What::Killing);
+        self.effects.push(Effect::Disarm(Timer::Grace));
+        self.effects.push(Effect::Kill { attempt: attempt.clone() });
+    }
+
+    /// A window is open and nothing of it has begun here.
+    pub(super) fn begin(&mut self, window: Window, arrival: Arrival) -> Actual {
+        let date = window.trading_date;
+        if let Some(result) = self.memory.result(date) {
+            let reason = "it has run on this date".to_owned();
+            return Actual::Over { trading_date: date, result, reason, run: None };
+        }
+        if let Some(run) = self.memory.unfinished.take() {
+            if run.window.trading_date == date {
+                return self.resume(Run { window, ..run });
+            }
+            // Ending it finds that this window is wanted, and begins it.
+            return self.end(run, RunResult::Interrupted, "its window ended while nobody watched it".to_owned());
+        }
+        let late = self.now.wall - window.start;
+        let limit = self.spec.window.start_deadline.and_then(|limit| TimeDelta::from_std(limit).ok());
+        let run = Run::new(window);
+        if arrival == Arrival::Late && limit.is_some_and(|limit| late > limit) {
+            let late = std::time::Duration::from_secs(late.num_seconds().unsigned_abs());
+            let reason = format!("came up {} after the start, past start_deadline", humantime::format_duration(late));
+            return self.end(run, RunResult::Missed, reason);
+        }
+        self.start_when_free(run, None)
+    }
+
+    /// A run that was cut off goes on as a new attempt, with its budget and its deadline.
+    fn resume(&mut self, run: Run) -> Actual {
+        if let Some((reason, result)) = run.ended() {
+            return self.end(run, result, reason.to_string());
+        }
+        if run.attempts == 0 {
+            return self.start_when_free(run, None);
+        }
+        if self.now.wall >= run.end() {
+            return self.end(run, RunResult::TimeLimit, "max_duration passed while nobody watched it".to_owned());
+        }
+        self.set_alarms(&run);
+        self.start(run, Some(RestartCause::Daemon))
+    }
+
+    /// Starts the first attempt, or waits for predecessors. `told` is the wait that people know of already.
+    pub(super) fn start_when_free(&mut self, run: Run, told: Option<String>) -> Actual {
+        match judge(&self.spec.depends_on, &self.memory.standings, &self.memory.absent, &run.window) {
+            Dependencies::Go => self.start(run, None),
+            Dependencies::Wait(on) => {
+                if told.as_ref() != Some(&on) {
+                    self.tell(&run, What::Waiting { reason: on.clone() });
+                }
+                Actual::Waiting { run, on }
+            }
+            Dependencies::Never(reason) => self.end(run, RunResult::Skipped, reason),
+        }
+    }
+
+    pub(super) fn start(&mut self, mut run: Run, cause: Option<RestartCause>) -> Actual {
+        run.attempts += 1;
+        if run.first_start.is_none() {
+            run.first_start = Some(self.now.wall);
+            run.deadline = deadline(self.now.wall, self.spec.max_duration, run.window.stop);
+            self.set_alarms(&run);
+        }
+        if cause == Some(RestartCause::Crash) {
+            run.restarts += 1;
+        }
+        let attempt = run.attempt(self.spec);
+        self.tell(&run, What::Starting { command: self.spec.launch.display.clone() });
+        let context = LaunchContext {
+            session_open: run.window.open,
+            session_close: run.window.close,
+            early_close: run.window.early_close,
+            stop_at: run.window.stop,
+            deadline: run.deadline,
+            restarted_after: cause,
+        };
+        self.effects.push(Effect::Spawn { attempt: attempt.clone(), context });
+        Actual::Starting { run, attempt }
+    }
+
+    fn set_alarms(&mut self, run: &Run) {
+        let near = run.deadline.map(|at| at - LIMIT_WARNING).filter(|at| *at > self.now.wall);
+        self.effects.push(Effect::SetAlarm { alarm: Alarm::LimitNear, at: near });
+        self.effects.push(Effect::SetAlarm { alarm: Alarm::Limit, at: run.deadline });
+    }
+
+    /// There is a process: it runs on if it is still wanted.
+    pub(super) fn run_or_stop(&mut self, run: Run, attempt: AttemptId, pid: u32) -> Actual {
+        self.tell(&run, What::Started { pid });
+        let live = Live { attempt, pid, since: self.now.mono, started_at: self.now.wall };
+        match &self.wanted {
+            Wanted::Up(_) if run.deadline.is_some_and(|at| at <= self.now.wall) => {
+                self.stop(run, live, StopReason::TimeLimit)
+            }
+            Wanted::Up(_) => Actual::Running { run, live },
+            Wanted::Down => self.stop(run, live, StopReason::WindowEnd),
+            Wanted::Ended => self.stop(run, live, StopReason::Shutdown),
+        }
+    }
+
+    pub(super) fn after_failed_spawn(&mut self, mut run: Run, attempt: AttemptId) -> Actual {
+        let result = AttemptResult::SpawnFailed;
+        run.last_exit = Some(LastExit { exit: None, result, at: self.now.wall });
+        self.follow(run, attempt, result, None, std::time::Duration::ZERO)
+    }
+
+    /// An attempt ended by itself, and nothing of it is left.
+    pub(super) fn conclude(&mut self, mut run: Run, live: &Live, exit: Exit) -> Actual {
+        let lived = self.now.mono.since(live.since);
+        let result = classify(exit, lived, &self.spec.exits);
+        run.last_exit = Some(LastExit { exit: Some(exit), result, at: self.now.wall });
+        self.tell(&run, What::Exited { exit, result });
+        if matches!(result, AttemptResult::Crashed | AttemptResult::Signaled) {
+            self.effects.push(Effect::ReportTail { attempt: live.attempt.clone() });
+        }
+        let latest = run.attempt(self.spec);
+        self.follow(run, latest, result, Some(exit), lived)
+    }
+
+    /// What follows an attempt that ended by itself.
+    fn follow(
+        &mut self,
+        mut run: Run,
+        attempt: AttemptId,
+        result: AttemptResult,
+        exit: Option<Exit>,
+        lived: std::time::Duration,
+    ) -> Actual {
+        let verdict = run.budget.after(result, exit, lived, &self.spec.exits, &self.spec.restart, self.now);
+        match verdict {
+            Verdict::Done(Success::Plain) => {
+                self.end(run, RunResult::Succeeded, "it exited with a success code".to_owned())
+            }
+            Verdict::Done(Success::Early) => self.end(run, RunResult::FinishedEarly, "it finished early".to_owned()),
+            Verdict::Final(reason) => {
+                self.escalate(reason);
+                self.end(run, RunResult::Failed, reason.to_owned())
+            }
+            Verdict::Again { .. } | Verdict::GiveUp { .. } if self.wanted == Wanted::Ended => {
+                self.memory.unfinished = Some(run);
+                Actual::Off
+            }
+            Verdict::Again { delay, restart } => self.back_off(run, attempt, delay, restart),
+            Verdict::GiveUp { first } => self.give_up(run, attempt, first),
+        }
+    }
+
+    fn back_off(&mut self, run: Run, attempt: AttemptId, delay: std::time::Duration, restart: u32) -> Actual {
+        let end = self.end_of(&run);
+        // A delay that would end at or after the stop is not served; an open before it still brings a try.
+        let Some(next_try) = next_try(Some(delay), run.rearm_at(), end, self.now) else {
+            return self.end(
+                run,
+                RunResult::Failed,
+                "it crashed, and no attempt fits into the rest of its time".to_owned(),
+            );
+        };
+        self.tell(&run, What::RestartScheduled { delay, restart, of: self.spec.restart.max_restarts });
+        if self.now.wall_after(delay) < end {
+            self.effects.push(Effect::Arm { timer: Timer::Backoff, after: delay, attempt: attempt.clone() });
+        }
+        Actual::Backoff { run, after: attempt, next_try, restart }
+    }
+
+    fn give_up(&mut self, run: Run, attempt: AttemptId, first: bool) -> Actual {
+        let policy = &self.spec.restart;
+        let end = self.end_of(&run);
+        let next = next_try(policy.cooldown, run.rearm_at(), end, self.now);
+        let reason = format!(
+            "more than {} restarts within {}",
+            policy.max_restarts,
+            super::super::notice::compact(policy.within)
+        );
+        if first {
+            self.tell(&run, What::GaveUp { reason: reason.clone(), next_try: next });
+            self.escalate(&reason);
+        }
+        let Some(next_try) = next else {
+            return self.end(run, RunResult::Failed, reason);
+        };
+        if let Some(after) = policy.cooldown.filter(|d| self.now.wall_after(*d) < end) {
+            if !first {
+                self.tell(&run, What::TryScheduled { delay: after });
+            }
+            self.effects.push(Effect::Arm { timer: Timer::Cooldown, after, attempt: attempt.clone() });
+        }
+        Actual::GivenUp { run, after: attempt, next_try }
+    }
+
+    fn escalate(&mut self, reason: &str) {
+        if self.spec.critical {
+            self.effects
+                .push(Effect::Escalate { reason: format!("critical script {} failed: {reason}", self.spec.name) });
+        }
+    }
+
+    /// No attempt of this run begins at or after this; a run whose window is not wanted any more has no time left.
+    fn end_of(&self, run: &Run) -> DateTime<Utc> {
+        match &self.wanted {
+            Wanted::Up(window) if window.trading_date == run.window.trading_date => run.end(),
+            Wanted::Up(_) | Wanted::Down | Wanted::Ended => self.now.wall,
+        }
+    }
+
+    /// Delay and budget are fresh again, unless they were carried over at this very open: then what was spent travels.
+    pub(super) fn rearm(&mut self, run: &mut Run) {
+        if run.rearms() && !run.budget.is_fresh() {
+            run.budget = Budget::default();
+            self.tell(run, What::Rearmed);
+        }
+    }
+
+    pub(super) fn stop(&mut self, run: Run, live: Live, reason: StopReason) -> Actual {
+        self.tell(&run, What::Stopping { reason, pid: live.pid });
+        self.signal(&live.attempt);
+        Actual::Stopping {
+            run,
+            live,
+            stop: Stop { reason, ends: reason.ends_run().map(|_| reason), killed: false, exit: None },
+        }
+    }
+
+    /// Nothing of the attempt is left.
+    pub(super) fn finish_stop(&mut self, mut run: Run, stop: &Stop) -> Actual {
+        self.effects.push(Effect::Disarm(Timer::Grace));
+        let result = if stop.killed { AttemptResult::KilledAfterGrace } else { AttemptResult::Stopped };
+        if let Some(exit) = stop.exit {
+            self.tell(&run, What::Exited { exit, result });
+        }
+        self.tell(&run, What::Stopped { killed: stop.killed });
+        run.last_exit = Some(LastExit { exit: stop.exit, result, at: self.now.wall });
+        run.ends = stop.ends;
+        match run.ended() {
+            Some((reason, result)) => self.end(run, result, reason.to_string()),
+            None => {
+                self.memory.unfinished = Some(run);
+                Actual::Off
+            }
+        }
+    }
+
+    /// The run goes over to the next date: windows touch. Budget and backoff travel.
+    pub(super) fn carry(&mut self, run: Run, window: Window, attempts: u32) -> Run {
+        self.tell(&run, What::Carried { to: window.trading_date });
+        self.memory.remember(run.window.trading_date, RunResult::Carried);
+        let first_start = (attempts > 0).then_some(self.now.wall);
+        let deadline = first_start.and_then(|at| deadline(at, self.spec.max_duration, window.stop));
+        let next = Run { window, attempts, restarts: 0, first_start, deadline, carried: true, ..run };
+        self.set_alarms(&next);
+        next
+    }
+
+    /// The run is over; the level says what comes next.
+    pub(super) fn end(&mut self, run: Run, result: RunResult, reason: String) -> Actual {
+        let trading_date = run.window.trading_date;
+        let what = match result {
+            RunResult::Skipped => What::Skipped { reason: reason.clone() },
+            _ => What::Finished { result, reason: reason.clone() },
+        };
+        self.tell(&run, what);
+        self.disarm_waits();
+        if run.deadline.is_some() {
+            self.effects.push(Effect::SetAlarm { alarm: Alarm::LimitNear, at: None });
+            self.effects.push(Effect::SetAlarm { alarm: Alarm::Limit, at: None });
+        }
+        self.memory.remember(trading_date, result);
+        match &self.wanted {
+            // The next window opened while this run was being ended.
+            Wanted::Up(window) if window.trading_date != trading_date => {
+                let window = window.clone();
+                self.begin(window, Arrival::OnTime)
+            }
+            Wanted::Up(_) | Wanted::Down | Wanted::Ended => {
+                Actual::Over { trading_date, result, reason, run: Some(run) }
+            }
+        }
+    }
+}

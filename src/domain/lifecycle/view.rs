@@ -1,0 +1,244 @@
+//! The state as people see it: its name, a sentence why, and what comes next.
+
+use chrono::{DateTime, NaiveDate, Utc};
+
+use super::{Actual, Run, RunResult, State, Wanted};
+use crate::domain::attempt::AttemptId;
+use crate::domain::dependency::{Progress, Standing};
+use crate::domain::outcome::{AttemptResult, Exit};
+use crate::domain::script::ScriptSpec;
+
+/// The public names of states.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum StateName {
+    /// Outside its window.
+    Idle,
+    /// For something outside.
+    Waiting,
+    /// Between order and process.
+    Starting,
+    /// There is a process.
+    Running,
+    /// Being ended.
+    Stopping,
+    /// Until the next attempt.
+    Backoff,
+    /// Over: succeeded, finished early or window end.
+    Finished,
+    /// Over: the limit.
+    Stopped,
+    /// Gave up.
+    Failed,
+    /// Not on this date.
+    Skipped,
+    /// Never.
+    Disabled,
+}
+
+impl StateName {
+    /// The public name, as in JSON.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Idle => "idle",
+            Self::Waiting => "waiting",
+            Self::Starting => "starting",
+            Self::Running => "running",
+            Self::Stopping => "stopping",
+            Self::Backoff => "backoff",
+            Self::Finished => "finished",
+            Self::Stopped => "stopped",
+            Self::Failed => "failed",
+            Self::Skipped => "skipped",
+            Self::Disabled => "disabled",
+        }
+    }
+}
+
+/// How the latest attempt ended.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct LastExit {
+    /// How; None where there was no process, or the kernel could not be asked.
+    pub exit: Option<Exit>,
+    /// What that meant.
+    pub result: AttemptResult,
+    /// When.
+    pub at: DateTime<Utc>,
+}
+
+/// What happens next, and when.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NextAction {
+    /// `stop`, `kill`, `restart`, `limit`.
+    pub action: &'static str,
+    /// When, on the market clock.
+    pub at: DateTime<Utc>,
+}
+
+/// A script's state, for people and for the root.
+#[derive(Clone, Debug, PartialEq)]
+pub struct View {
+    /// Its name.
+    pub state: StateName,
+    /// Why, in a sentence.
+    pub reason: String,
+    /// The date of the run it is about.
+    pub trading_date: Option<NaiveDate>,
+    /// The live process.
+    pub live: Option<AttemptId>,
+    /// Its leader.
+    pub pid: Option<u32>,
+    /// Attempts of the run.
+    pub attempt: u32,
+    /// Automatic restarts of the run.
+    pub restarts: u32,
+    /// Start of the live attempt.
+    pub started_at: Option<DateTime<Utc>>,
+    /// End of the window.
+    pub stop_at: Option<DateTime<Utc>>,
+    /// Where `max_duration` ends it.
+    pub deadline: Option<DateTime<Utc>>,
+    /// How the latest attempt ended.
+    pub last_exit: Option<LastExit>,
+    /// What comes next.
+    pub next: Option<NextAction>,
+    /// What dependents see.
+    pub standing: Option<Standing>,
+    /// The run, for a watcher that takes over.
+    pub run: Option<Run>,
+}
+
+impl State {
+    /// The state as people see it.
+    #[must_use]
+    pub fn view(&self, spec: &ScriptSpec) -> View {
+        let (state, reason) = self.name(spec);
+        let run = self.run();
+        let live = self.live();
+        let next = match &self.actual {
+            Actual::Running { run, .. } | Actual::Starting { run, .. } => Some(match run.deadline {
+                Some(at) => NextAction { action: "limit", at },
+                None => NextAction { action: "stop", at: run.window.stop },
+            }),
+            Actual::Backoff { next_try, .. } | Actual::GivenUp { next_try, .. } => {
+                Some(NextAction { action: "restart", at: *next_try })
+            }
+            Actual::Waiting { run, .. } => Some(NextAction { action: "skip", at: run.window.stop }),
+            Actual::Off | Actual::Stopping { .. } | Actual::Sweeping { .. } | Actual::Over { .. } => None,
+        };
+        View {
+            state,
+            reason,
+            trading_date: self.standing().map(|s| s.trading_date),
+            live: match &self.actual {
+                Actual::Starting { attempt, .. } => Some(attempt.clone()),
+                _ => live.map(|l| l.attempt.clone()),
+            },
+            pid: live.map(|l| l.pid),
+            attempt: run.map_or(0, |r| r.attempts),
+            restarts: run.map_or(0, |r| r.restarts),
+            started_at: live.map(|l| l.started_at),
+            stop_at: run.map(|r| r.window.stop),
+            deadline: run.and_then(|r| r.deadline),
+            last_exit: run.and_then(|r| r.last_exit),
+            next,
+            standing: self.standing(),
+            run: match &self.actual {
+                Actual::Over { .. } => None,
+                Actual::Off => self.memory.unfinished.clone(),
+                _ => run.cloned(),
+            },
+        }
+    }
+
+    fn run(&self) -> Option<&Run> {
+        match &self.actual {
+            Actual::Off => None,
+            Actual::Waiting { run, .. }
+            | Actual::Starting { run, .. }
+            | Actual::Running { run, .. }
+            | Actual::Stopping { run, .. }
+            | Actual::Sweeping { run, .. }
+            | Actual::Backoff { run, .. }
+            | Actual::GivenUp { run, .. } => Some(run),
+            Actual::Over { run, .. } => run.as_ref(),
+        }
+    }
+
+    fn live(&self) -> Option<&super::Live> {
+        match &self.actual {
+            Actual::Running { live, .. } | Actual::Stopping { live, .. } | Actual::Sweeping { live, .. } => Some(live),
+            Actual::Off
+            | Actual::Waiting { .. }
+            | Actual::Starting { .. }
+            | Actual::Backoff { .. }
+            | Actual::GivenUp { .. }
+            | Actual::Over { .. } => None,
+        }
+    }
+
+    fn standing(&self) -> Option<Standing> {
+        let of = |run: &Run, progress| Some(Standing { trading_date: run.window.trading_date, progress });
+        match &self.actual {
+            Actual::Off => None,
+            Actual::Waiting { run, .. } => of(run, Progress::Pending),
+            Actual::Starting { run, .. }
+            | Actual::Running { run, .. }
+            | Actual::Stopping { run, .. }
+            | Actual::Sweeping { run, .. } => of(run, Progress::Live),
+            Actual::Backoff { run, next_try, .. } | Actual::GivenUp { run, next_try, .. } => {
+                of(run, Progress::Retrying { next_try: Some(*next_try) })
+            }
+            Actual::Over { trading_date, result, .. } => {
+                Some(Standing { trading_date: *trading_date, progress: Progress::Over(*result) })
+            }
+        }
+    }
+
+    fn name(&self, spec: &ScriptSpec) -> (StateName, String) {
+        let until = |run: &Run| run.window.stop.with_timezone(&run.window.zone).format("%H:%M:%S").to_string();
+        match &self.actual {
+            Actual::Off if !spec.enabled => (StateName::Disabled, "disabled in the configuration".to_owned()),
+            Actual::Off if self.wanted == Wanted::Ended => (StateName::Idle, "the daemon ends".to_owned()),
+            Actual::Off => (StateName::Idle, "outside its window".to_owned()),
+            Actual::Waiting { on, .. } => (StateName::Waiting, on.clone()),
+            Actual::Starting { .. } => (StateName::Starting, "its process is being started".to_owned()),
+            Actual::Running { run, .. } => (StateName::Running, format!("its window is open until {}", until(run))),
+            Actual::Stopping { stop, .. } if stop.killed => {
+                (StateName::Stopping, format!("{}; killed after the grace", stop.reason))
+            }
+            Actual::Stopping { stop, .. } => (StateName::Stopping, stop.reason.to_string()),
+            Actual::Sweeping { .. } => (StateName::Stopping, "it ended and left processes behind".to_owned()),
+            Actual::Backoff { restart, .. } => {
+                (StateName::Backoff, format!("crashed; attempt {restart} of {}", spec.restart.max_restarts))
+            }
+            Actual::GivenUp { run, .. } => {
+                let (n, within) = (spec.restart.max_restarts, spec.restart.within);
+                let within = crate::domain::notice::compact(within);
+                (StateName::Failed, format!("more than {n} restarts within {within}; {} attempts", run.attempts))
+            }
+            Actual::Over { result, reason, .. } => (over(*result), reason.clone()),
+        }
+    }
+}
+
+fn over(result: RunResult) -> StateName {
+    match result {
+        RunResult::Succeeded | RunResult::FinishedEarly | RunResult::WindowEnd | RunResult::Carried => {
+            StateName::Finished
+        }
+        RunResult::StoppedByOperator | RunResult::TimeLimit => StateName::Stopped,
+        RunResult::Failed | RunResult::Missed | RunResult::Interrupted => StateName::Failed,
+        RunResult::Skipped => StateName::Skipped,
+        // Only runs that are over stand here.
+        RunResult::Running => StateName::Running,
+    }
+}
+
+impl View {
+    /// A process lives (or is being started), so the daemon cannot end yet.
+    #[must_use]
+    pub fn is_live(&self) -> bool {
+        self.live.is_some()
+    }
+}

@@ -1,0 +1,281 @@
+//! The tree on the pretend world: build it, inject clock messages or let virtual days pass, assert what it did.
+//!
+//! A whole day is a test of milliseconds. Run it on tokio's paused clock, and never with a real child:
+//!
+//! ```
+//! use std::time::Duration;
+//! use mho::domain::script::ScriptSpec;
+//! use mho::testkit::{Act, Lab};
+//!
+//! #[tokio::main(flavor = "current_thread", start_paused = true)]
+//! async fn main() {
+//!     // No clock drives this tree: the test injects the messages that a clock would send.
+//!     let crash = Act::Exit(1, Duration::from_secs(5));
+//!     let lab = Lab::new("2026-11-27 08:30:00")
+//!         .script(ScriptSpec::with_defaults("demo", "demo.py"))
+//!         .acts("demo", [crash, Act::Ignore])
+//!         .without_clock()
+//!         .start()
+//!         .await;
+//!     lab.open_window("demo", "13:00:00").await;
+//!     lab.run_until("2026-11-27 13:00:00").await;
+//!     lab.close_window("demo").await;
+//!     lab.run_until("2026-11-27 13:01:00").await;
+//!     let story = lab.story();
+//!     assert_eq!(story[0], "08:30:00 demo start 1");
+//!     assert_eq!(story[1], "08:30:05 demo exit 1: 1, crashed");
+//!     assert_eq!(story[2], "08:30:05 demo restart_scheduled 1: 1000 ms, restart 1 of 5");
+//!     assert_eq!(story[3], "08:30:06 demo start 2");
+//!     assert_eq!(story[4], "13:00:00 demo stop 2: window end");
+//!     assert_eq!(story[5], "13:00:10 demo kill 2");
+//!     assert_eq!(story[6], "13:00:10 demo exit 2: SIGKILL, killed_after_grace");
+//!     assert_eq!(story[7], "13:00:10 demo finished 2: window_end");
+//! }
+//! ```
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, NaiveDateTime, NaiveTime, Utc};
+use chrono_tz::Tz;
+use ractor::{Actor, ActorRef};
+use serde_json::Value;
+use tokio::sync::oneshot;
+
+use crate::actors::root::{Root, RootArgs, RootMsg};
+use crate::actors::{Plan, Ports};
+pub use crate::adapters::pretend::{Act, Call, PretendLauncher, Recording, VirtualClock};
+use crate::domain::calendar::Calendar;
+use crate::domain::lifecycle::View;
+use crate::domain::notice::Notice;
+use crate::domain::script::{ScriptName, ScriptSpec};
+use crate::domain::time::resolve_local;
+use crate::domain::timeline::{Addressed, Arrival, ClockEvent, Window};
+use crate::domain::tree::Outcome;
+use crate::ports::Clock;
+
+/// A laboratory to be built.
+pub struct Lab {
+    scripts: Vec<ScriptSpec>,
+    acts: BTreeMap<ScriptName, Vec<Act>>,
+    calendars: BTreeMap<Arc<str>, Arc<Calendar>>,
+    market: Arc<str>,
+    begin: String,
+    with_clock: bool,
+}
+
+/// A tree at work on the pretend world.
+pub struct Running {
+    /// The market clock; set it with `step`.
+    pub clock: Arc<VirtualClock>,
+    /// What was asked of processes.
+    pub launcher: Arc<PretendLauncher>,
+    recording: Arc<Recording>,
+    root: ActorRef<RootMsg>,
+    done: oneshot::Receiver<Outcome>,
+    names: Vec<ScriptName>,
+    zone: Tz,
+}
+
+impl Lab {
+    /// A laboratory whose clock begins at this local time of the default calendar, XNYS: `2026-11-27 08:30:00`.
+    ///
+    /// # Panics
+    /// Here and below: on arguments that make no sense, since a test should fail then.
+    #[must_use]
+    pub fn new(begin: &str) -> Self {
+        let calendar = Calendar::builtin("XNYS").expect("XNYS is built in");
+        Self {
+            scripts: Vec::new(),
+            acts: BTreeMap::new(),
+            calendars: BTreeMap::from([("XNYS".into(), Arc::new(calendar))]),
+            market: "XNYS".into(),
+            begin: begin.to_owned(),
+            with_clock: true,
+        }
+    }
+
+    /// Another calendar that scripts may name.
+    #[must_use]
+    pub fn calendar(mut self, key: &str, calendar: Calendar) -> Self {
+        self.calendars.insert(key.into(), Arc::new(calendar));
+        self
+    }
+
+    /// The default calendar.
+    #[must_use]
+    pub fn market(mut self, key: &str) -> Self {
+        self.market = key.into();
+        self
+    }
+
+    /// A script.
+    #[must_use]
+    pub fn script(mut self, spec: ScriptSpec) -> Self {
+        self.scripts.push(spec);
+        self
+    }
+
+    /// What the script's successive attempts do; the last act repeats. Without this they run until they are stopped.
+    #[must_use]
+    pub fn acts(mut self, script: &str, acts: impl IntoIterator<Item = Act>) -> Self {
+        self.acts.insert(name(script), acts.into_iter().collect());
+        self
+    }
+
+    /// No market clock: the test injects its messages.
+    #[must_use]
+    pub fn without_clock(mut self) -> Self {
+        self.with_clock = false;
+        self
+    }
+
+    /// Starts the tree, on a runtime whose clock is paused.
+    pub async fn start(self) -> Running {
+        let zone = self.calendars[&self.market].zone();
+        let clock = Arc::new(VirtualClock::new(local(zone, &self.begin)));
+        let launcher = Arc::new(PretendLauncher::new(self.acts));
+        let recording = Arc::new(Recording::default());
+        let names = self.scripts.iter().map(|s| s.name.clone()).collect();
+        let plan = Plan {
+            scripts: self.scripts.into_iter().map(Arc::new).collect(),
+            calendars: self.calendars,
+            market: self.market,
+            status_interval: None,
+        };
+        let ports = Ports { clock: clock.clone(), launcher: launcher.clone(), notifier: recording.clone() };
+        let (tell, done) = oneshot::channel();
+        let args = RootArgs { plan, ports, with_clock: self.with_clock, done: tell };
+        let (root, _) = Actor::spawn(None, Root, args).await.expect("the tree starts");
+        let running = Running { clock, launcher, recording, root, done, names, zone };
+        running.settle().await;
+        running
+    }
+}
+
+impl Running {
+    /// Lets all messages at this instant be handled.
+    pub async fn settle(&self) {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+
+    /// Lets virtual time pass.
+    pub async fn run_for(&self, duration: Duration) {
+        tokio::time::sleep(duration).await;
+    }
+
+    /// Lets virtual time pass until a millisecond after this local time, so that all that is due at it has happened.
+    pub async fn run_until(&self, at: &str) {
+        let left = local(self.zone, at) - self.clock.now().wall;
+        tokio::time::sleep(left.to_std().unwrap_or_default()).await;
+        self.settle().await;
+    }
+
+    /// Injects one message of the market clock to one script.
+    pub async fn inject(&self, script: &str, event: ClockEvent) {
+        let index = self.index(script);
+        let at = self.clock.now().wall;
+        self.root.cast(RootMsg::Clock(vec![Addressed { at, to: Some(index), event }])).expect("the root lives");
+        self.settle().await;
+    }
+
+    /// Injects "your window of today is open" until a local time of today.
+    pub async fn open_window(&self, script: &str, stop: &str) {
+        let start = self.clock.now().wall;
+        let today = start.with_timezone(&self.zone).date_naive();
+        let stop: NaiveTime = stop.parse().expect("HH:MM:SS");
+        let stop = resolve_local(self.zone, today.and_time(stop));
+        let window =
+            Window { trading_date: today, start, stop, open: start, close: stop, early_close: false, zone: self.zone };
+        let event = ClockEvent::WindowOpen { window, arrival: Arrival::OnTime, absent: BTreeMap::new() };
+        self.inject(script, event).await;
+    }
+
+    /// Injects "your window of today has ended".
+    pub async fn close_window(&self, script: &str) {
+        let trading_date = self.clock.now().wall.with_timezone(&self.zone).date_naive();
+        self.inject(script, ClockEvent::WindowClose { trading_date }).await;
+    }
+
+    /// Asks the daemon to end in order, as SIGTERM does.
+    pub fn shut_down(&self) {
+        self.root.cast(RootMsg::Shutdown { reason: "asked by the test".to_owned() }).expect("the root lives");
+    }
+
+    /// Asks it again, as a second SIGTERM does.
+    pub fn kill(&self) {
+        self.root.cast(RootMsg::Kill).expect("the root lives");
+    }
+
+    /// How the daemon ended.
+    pub async fn outcome(mut self) -> Outcome {
+        (&mut self.done).await.expect("the root ends with an outcome")
+    }
+
+    /// How a script is.
+    pub async fn view(&self, script: &str) -> View {
+        let index = self.index(script);
+        let views = ractor::call_t!(self.root, RootMsg::Views, 1000).expect("the root answers");
+        views[index].clone()
+    }
+
+    /// All that happened.
+    #[must_use]
+    pub fn notices(&self) -> Vec<Notice> {
+        self.recording.notices()
+    }
+
+    /// The events of `simulate`, as JSON.
+    #[must_use]
+    pub fn events(&self) -> Vec<Value> {
+        self.notices().iter().filter_map(|n| n.event(self.zone)).collect()
+    }
+
+    /// What happened, a line each: time, script, event, attempt, and what else there is to it.
+    #[must_use]
+    pub fn story(&self) -> Vec<String> {
+        self.events().iter().map(sentence).collect()
+    }
+
+    fn index(&self, script: &str) -> usize {
+        self.names.iter().position(|n| n.as_str() == script).expect("a script of this laboratory")
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.root.stop(None);
+    }
+}
+
+fn name(script: &str) -> ScriptName {
+    ScriptName::new(script).expect("a script name")
+}
+
+fn local(zone: Tz, at: &str) -> DateTime<Utc> {
+    let naive = NaiveDateTime::parse_from_str(at, "%Y-%m-%d %H:%M:%S").expect("YYYY-MM-DD HH:MM:SS");
+    resolve_local(zone, naive)
+}
+
+fn sentence(event: &Value) -> String {
+    let text = |key: &str| event[key].as_str().map(str::to_owned);
+    let at = text("at").unwrap_or_default();
+    let details: Vec<String> = [
+        event["code"].as_i64().map(|c| c.to_string()),
+        text("signal"),
+        event["delay_ms"].as_u64().map(|ms| format!("{ms} ms")),
+        text("result").or_else(|| text("reason")),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    let head = format!(
+        "{} {} {} {}",
+        at.get(11..19).unwrap_or_default(),
+        text("script").unwrap_or_default(),
+        text("event").unwrap_or_default(),
+        event["attempt"]
+    );
+    if details.is_empty() { head } else { format!("{head}: {}", details.join(", ")) }
+}
