@@ -7,7 +7,7 @@ use chrono::{DateTime, Days, NaiveDate, NaiveTime, SecondsFormat, Utc};
 use clap::ValueEnum;
 use serde_json::json;
 
-use crate::domain::calendar::{Basis, Calendar, Day, OutOfRange};
+use crate::domain::calendar::{Calendar, Day, OutOfRange};
 use crate::domain::notice::rfc3339;
 
 /// Days shown after the first when nobody says how many.
@@ -97,7 +97,7 @@ fn write_table(calendar: &Calendar, days: &[Day], out: &mut dyn Write) -> io::Re
             Some(session) => [session.open, session.close].map(|at| clock_on(calendar, day.date, at)),
             None => ["closed".to_owned(), String::new()],
         };
-        let basis = basis_name(day.basis);
+        let basis = day.basis.name();
         let line = format!("{}  {}  {open:<6} {close:<6} {basis:<10} {}", day.date, day.date.format("%a"), day.reason);
         writeln!(out, "{}", line.trim_end())?;
     }
@@ -146,19 +146,11 @@ fn write_json(calendar: &Calendar, days: &[Day], out: &mut dyn Write) -> io::Res
             "close": session.map(|session| instant(session.close)),
             "early_close": session.is_some_and(|session| session.is_early_close()),
             "reason": (!day.reason.is_empty()).then_some(&*day.reason),
-            "basis": basis_name(day.basis),
+            "basis": day.basis.name(),
         });
         write!(out, "{}{row}", if index == 0 { "[\n" } else { ",\n" })?;
     }
     writeln!(out, "\n]")
-}
-
-fn basis_name(basis: Basis) -> &'static str {
-    match basis {
-        Basis::Published => "published",
-        Basis::Projected => "projected",
-        Basis::Override => "override",
-    }
 }
 
 #[cfg(test)]

@@ -83,7 +83,7 @@ impl Calendar {
         }
         table.retain(|table, date, row| {
             if let Some(marks) = &mut row.hours {
-                bind(marks);
+                bind(marks, &hours);
                 if table.open_of(date, marks) >= table.close_of(date, marks) {
                     row.hours = None;
                     row.reason = format!("{} (outside of the hours of {id})", row.reason).into();
@@ -95,10 +95,14 @@ impl Calendar {
     }
 }
 
-/// From now on these hours only shorten the regular ones.
-fn bind(marks: &mut Marks) {
-    for mark in [&mut marks.open, &mut marks.close].into_iter().flatten() {
-        mark.force = Force::Bound;
+/// Where somebody has hours of their own, the exchange's word on a date can only shorten them; elsewhere it stays exact.
+fn bind(marks: &mut Marks, own: &OwnHours) {
+    for (mark, is_own) in [(&mut marks.open, own.open.is_some()), (&mut marks.close, own.close.is_some())] {
+        if let Some(mark) = mark
+            && is_own
+        {
+            mark.force = Force::Bound;
+        }
     }
 }
 

@@ -47,20 +47,18 @@ impl Calendar {
     pub fn phase_at(&self, at: DateTime<Utc>) -> Result<(Phase, Option<NaiveDate>), OutOfRange> {
         let today = self.local_date(at);
         self.check(today)?;
-        // Under hours of one's own the exchange's other sessions may lie on the civil day before or after.
-        for session in self.sessions(before(today), after(today)) {
-            let phase = if at < session.premarket || at >= session.postmarket {
-                continue;
-            } else if at < session.open {
-                Phase::Pre
-            } else if at < session.close {
-                Phase::Open
-            } else {
-                Phase::Post
-            };
-            return Ok((phase, Some(session.date)));
-        }
-        Ok((Phase::Closed, None))
+        // Under hours of one's own the exchange's other sessions may lie on the civil day before or after, and overlap the
+        // regular one of another date: then the regular one counts.
+        let near: Vec<Session> = self.sessions(before(today), after(today)).collect();
+        let within = |from: fn(&Session) -> DateTime<Utc>, to: fn(&Session) -> DateTime<Utc>| {
+            near.iter().find(|session| from(session) <= at && at < to(session)).map(|session| session.date)
+        };
+        let phases = [
+            (Phase::Open, within(|session| session.open, |session| session.close)),
+            (Phase::Pre, within(|session| session.premarket, |session| session.open)),
+            (Phase::Post, within(|session| session.close, |session| session.postmarket)),
+        ];
+        Ok(phases.into_iter().find(|(_, date)| date.is_some()).unwrap_or((Phase::Closed, None)))
     }
 
     /// The first session that opens after an instant.

@@ -34,6 +34,18 @@ pub enum Basis {
     Override,
 }
 
+impl Basis {
+    /// Its public name: `published`, `projected`, `override`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Published => "published",
+            Self::Projected => "projected",
+            Self::Override => "override",
+        }
+    }
+}
+
 /// One session: instants in UTC.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Session {

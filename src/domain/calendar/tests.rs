@@ -390,6 +390,61 @@ fn own_weekdays_narrow_the_trading_week() {
 }
 
 #[test]
+fn hours_that_are_not_your_own_stay_as_the_exchange_or_an_override_says() {
+    let longer = word("2026-11-24", Some((Some("08:00"), Some("17:00"))));
+    let nyse = builtin("XNYS").with_overrides(&[longer]).expect("valid");
+    let hours = |open: Option<&str>, close: Option<&str>| OwnHours {
+        open: open.map(time),
+        close: close.map(time),
+        ..OwnHours::default()
+    };
+    let rows = [
+        (hours(None, None), "08:00-17:00 override: snow"),
+        (hours(Some("09:00"), None), "09:00-17:00 override: snow"),
+        (hours(None, Some("15:00")), "08:00-15:00 override: snow"),
+    ];
+    for (own, expected) in rows {
+        assert_said(&nyse.with_hours("DESK", own).expect("valid"), &[("2026-11-24", expected)]);
+    }
+}
+
+#[test]
+fn overrides_of_own_hours_are_exact() {
+    let own = OwnHours { close: Some(time("15:00")), ..OwnHours::default() };
+    let desk = builtin("XNYS").with_hours("DESK", own).expect("valid");
+    let desk = desk.with_overrides(&[word("2026-11-24", Some((None, Some("17:00"))))]).expect("valid");
+    assert_said(&desk, &[("2026-11-24", "09:30-17:00 override: snow"), ("2026-11-25", "09:30-15:00")]);
+}
+
+#[test]
+fn whatever_is_laid_over_a_calendar_its_answers_agree_and_its_instants_are_in_order() {
+    let nyse = builtin("XNYS");
+    let words = [word("2027-01-11", None), word("2027-01-16", Some((Some("02:30"), Some("23:59"))))];
+    let overridden = nyse.with_overrides(&words).expect("valid");
+    let own =
+        |timezone, open, close| OwnHours { timezone, open: Some(time(open)), close: Some(time(close)), weekdays: None };
+    let wide = nyse.with_hours("WIDE", own(None, "00:30", "23:30")).expect("valid");
+    let noon = overridden.with_hours("NOON", own(Some(London), "17:00", "19:00")).expect("valid");
+    let far = overridden.with_hours("FAR", own(Some(chrono_tz::Asia::Tokyo), "02:30", "05:00")).expect("valid");
+    for calendar in [&nyse, &overridden, &wide, &noon, &far] {
+        for date in calendar.range().start().iter_days().take_while(|date| date <= calendar.range().end()) {
+            let day = calendar.day(date).expect("in range");
+            assert_eq!(calendar.is_session(date), Ok(day.session.is_some()), "{date}");
+            assert_eq!(calendar.session(date), Ok(day.session.clone()), "{date}");
+            let Some(session) = day.session else {
+                assert!(!day.reason.is_empty(), "{date} is closed without a reason");
+                continue;
+            };
+            let in_order = session.premarket <= session.open
+                && session.open < session.close
+                && session.close <= session.postmarket
+                && session.date == date;
+            assert!(in_order, "{}: {session:?}", calendar.id());
+        }
+    }
+}
+
+#[test]
 fn own_hours_that_end_before_they_begin_are_a_fault() {
     let own = |open: Option<&str>, close: Option<&str>| OwnHours {
         open: open.map(time),

@@ -1,0 +1,317 @@
+//! Which calendars there are: built-in ones, files of `calendar_dir`, tables `[calendar.ID]`, own hours of `[market]`, and overrides.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use chrono::Weekday;
+
+use super::builtin;
+use super::fault::{Bad, Place, Report};
+use super::node::Node;
+use super::overrides::{self, Dated};
+use super::section::Section;
+use super::sources::absolute;
+use super::values::{self, Parsed};
+use crate::domain::calendar::{self, Calendar, Override, OwnHours};
+
+const MARKET_KEYS: [&str; 5] = ["calendar", "timezone", "open", "close", "calendar_dir"];
+const OWN_KEYS: [&str; 5] = ["extends", "timezone", "open", "close", "weekdays"];
+
+/// The id of the default calendar where `[market]` gives it hours of its own: a script that names the exchange gets the exchange's.
+const MARKET: &str = "market";
+
+/// A calendar before its overrides.
+#[derive(Clone)]
+struct Known {
+    calendar: Calendar,
+    /// Its id and those it is derived from: an override of any of them concerns it.
+    lineage: Vec<Arc<str>>,
+}
+
+/// A `[calendar.ID]`, read but not yet laid over what it extends.
+struct Table<'a> {
+    node: &'a Node,
+    extends: Option<String>,
+    hours: OwnHours,
+    /// Its close is "24:00", which is no time of day.
+    to_midnight: bool,
+    /// A fault was reported: whoever names it gets a stand-in, and no second fault.
+    faulty: bool,
+}
+
+/// All calendars that a configuration may name.
+pub(super) struct Calendars<'a> {
+    report: &'a Report,
+    /// Of `calendar_dir`, by id.
+    files: BTreeMap<String, Calendar>,
+    /// `[calendar.ID]`, by id as written.
+    tables: BTreeMap<String, Table<'a>>,
+    dated: Vec<Dated>,
+    market: Known,
+    /// Those asked for, overrides applied.
+    ready: BTreeMap<Arc<str>, Arc<Calendar>>,
+}
+
+impl<'a> Calendars<'a> {
+    /// Reads everything about calendars; `root` is the whole configuration, `file_overrides` the content of calendar-overrides.toml.
+    pub fn read(root: &'a Node, file_overrides: &[Node], base_dir: &Path, report: &'a Report) -> Self {
+        let market = Section::new("market", root.get("market"), None, report);
+        market.only(&MARKET_KEYS, &[]);
+        let xnys = Calendar::builtin(builtin::CALENDAR).expect("the default calendar is built in");
+        let mut all = Self {
+            report,
+            files: BTreeMap::new(),
+            tables: BTreeMap::new(),
+            dated: Vec::new(),
+            market: Known { calendar: xnys, lineage: Vec::new() },
+            ready: BTreeMap::new(),
+        };
+        if let Some(dir) = market.read_set("calendar_dir", values::string) {
+            all.read_dir(&absolute(base_dir, Path::new(&dir)), market.get("calendar_dir"));
+        }
+        all.read_tables(root);
+        all.market = all.read_market(&market);
+        let lists = root.get("override").into_iter().chain(file_overrides);
+        let items: Vec<Dated> = lists.flat_map(|list| overrides::read(list, report)).collect();
+        all.dated = items.into_iter().filter_map(|dated| all.place_override(dated)).collect();
+        for id in all.tables.keys().cloned().collect::<Vec<_>>() {
+            if let Ok(known) = all.find(&id, &mut Vec::new()) {
+                all.finish(&known);
+            }
+        }
+        let market = all.market.clone();
+        all.finish(&market);
+        all
+    }
+
+    /// The key of the default calendar.
+    pub fn market(&self) -> Arc<str> {
+        self.market.calendar.id().into()
+    }
+
+    /// The key of the calendar that a script names; it is made ready.
+    pub fn use_named(&mut self, name: &str) -> Parsed<Arc<str>> {
+        let known = self.find(name, &mut Vec::new())?;
+        Ok(self.finish(&known))
+    }
+
+    pub fn get(&self, key: &str) -> Option<&Arc<Calendar>> {
+        self.ready.get(key)
+    }
+
+    /// The calendars in use, and all overrides by the id of the calendar they name.
+    pub fn into_parts(self) -> (BTreeMap<Arc<str>, Arc<Calendar>>, BTreeMap<Arc<str>, Vec<Override>>) {
+        let mut overrides: BTreeMap<Arc<str>, Vec<Override>> = BTreeMap::new();
+        for dated in self.dated {
+            overrides.entry(dated.calendar.into()).or_default().push(dated.day);
+        }
+        (self.ready, overrides)
+    }
+
+    fn read_dir(&mut self, dir: &Path, node: Option<&Node>) {
+        let place = node.map_or(Place::BuiltIn, |node| node.place.clone());
+        let entries = match std::fs::read_dir(dir) {
+            Ok(entries) => entries,
+            Err(error) => {
+                let message = format!("cannot read the directory {}: {error}", dir.display());
+                return self.report.fault(&place, "market.calendar_dir", message);
+            }
+        };
+        let mut files: Vec<_> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
+        files.sort();
+        for path in files.into_iter().filter(|path| path.extension().is_some_and(|ext| ext == "toml")) {
+            let Some(id) = path.file_stem().and_then(|stem| stem.to_str()) else {
+                continue;
+            };
+            let at = |line| Place::File { path: path.clone(), line };
+            match std::fs::read_to_string(&path) {
+                Err(error) => self.report.fault(&at(None), "", format!("cannot be read: {error}")),
+                Ok(text) => match Calendar::parse(id, &text) {
+                    Ok(calendar) => {
+                        self.files.insert(id.to_owned(), calendar);
+                    }
+                    Err(faults) => {
+                        faults.into_iter().for_each(|f| self.report.fault(&at(f.line), &f.key, f.message));
+                    }
+                },
+            }
+        }
+    }
+
+    fn read_market(&self, section: &Section<'_>) -> Known {
+        let named = section.read("calendar", |node| self.find(&values::string(node)?, &mut Vec::new()));
+        let base = named.unwrap_or_else(|| self.market.clone());
+        let hours = own_hours(section);
+        if hours == OwnHours::default() {
+            return base;
+        }
+        match base.calendar.with_hours(MARKET, hours) {
+            Ok(calendar) => {
+                let lineage = base.lineage.into_iter().chain([Arc::from(MARKET)]).collect();
+                Known { calendar, lineage }
+            }
+            Err(fault) => {
+                self.hours_fault(section, fault);
+                base
+            }
+        }
+    }
+
+    /// A fault of own hours stands at the first key that was written.
+    fn hours_fault(&self, section: &Section<'_>, fault: calendar::Fault) {
+        let written = ["timezone", "open", "close", "weekdays", "extends"];
+        if let Some(node) = written.into_iter().filter_map(|key| section.get(key)).find(|node| !node.is_empty()) {
+            self.report.fault(&node.place, &node.key, fault.message);
+        }
+    }
+
+    /// A calendar by name: the operator's own first, then those that are built in.
+    fn find(&self, name: &str, seen: &mut Vec<String>) -> Parsed<Known> {
+        if let Some((id, table)) = self.tables.iter().find(|(id, _)| id.eq_ignore_ascii_case(name)) {
+            return self.build(id, table, seen);
+        }
+        let file =
+            self.files.iter().find(|(id, _)| id.eq_ignore_ascii_case(name)).map(|(_, calendar)| calendar.clone());
+        if let Some(calendar) = file.or_else(|| Calendar::builtin(name)) {
+            // An alias may stand for a calendar that a newer file replaces.
+            let calendar = self.files.get(calendar.id()).cloned().unwrap_or(calendar);
+            return Ok(Known { lineage: vec![calendar.id().into()], calendar });
+        }
+        let own = self.tables.keys().chain(self.files.keys()).map(String::as_str);
+        let names: Vec<&str> = own.chain(Calendar::builtin_ids()).collect();
+        let message = format!("unknown calendar {name:?}; known are {}", names.join(", "));
+        Err(Bad::near(message, name, names))
+    }
+
+    fn build(&self, id: &str, table: &Table<'_>, seen: &mut Vec<String>) -> Parsed<Known> {
+        if table.faulty {
+            return Ok(self.market.clone());
+        }
+        if seen.iter().any(|one| one == id) {
+            return Err(format!("calendars extend each other in a circle: {} -> {id}", seen.join(" -> ")).into());
+        }
+        seen.push(id.to_owned());
+        let hours = table.hours;
+        if let Some(extends) = &table.extends {
+            let base = self.find(extends, seen)?;
+            let calendar = base.calendar.with_hours(id, hours).map_err(|fault| Bad::from(fault.message))?;
+            return Ok(Known { calendar, lineage: base.lineage.into_iter().chain([id.into()]).collect() });
+        }
+        let (Some(zone), Some(open), true) = (hours.timezone, hours.open, hours.close.is_some() || table.to_midnight)
+        else {
+            return Err("needs either extends, or timezone, open and close (\"24:00\" = the end of the day)".into());
+        };
+        if hours.close.is_some_and(|close| close <= open) {
+            return Err("closes at or before it opens: sessions over midnight need a calendar file".into());
+        }
+        let on = hours.weekdays.unwrap_or([true, true, true, true, true, false, false]);
+        let days: Vec<Weekday> = WEEKDAYS.iter().zip(on).filter(|(_, on)| *on).map(|((_, day), _)| *day).collect();
+        let calendar = Calendar::plain(id, zone, open, hours.close, &days);
+        Ok(Known { calendar, lineage: vec![id.into()] })
+    }
+
+    /// Reads every `[calendar.ID]`, used or not, and marks those that cannot be.
+    fn read_tables(&mut self, root: &'a Node) {
+        let Some(node) = root.get("calendar") else {
+            return;
+        };
+        let Some(tables) = node.table() else {
+            let message = "expected tables such as [calendar.DESK]; the default calendar is [market] calendar";
+            return self.report.fault(&node.place, "calendar", message);
+        };
+        self.tables = tables.iter().map(|(id, node)| (id.clone(), read_table(id, node, self.report))).collect();
+        for id in tables.keys() {
+            let Some(table) = self.tables.get(id) else {
+                continue;
+            };
+            if let Err(bad) = self.build(id, table, &mut Vec::new()) {
+                self.report.fault(&table.node.place, &table.node.key, bad);
+                if let Some(table) = self.tables.get_mut(id) {
+                    table.faulty = true;
+                }
+            }
+        }
+    }
+
+    /// Resolves the calendar that an override names, and tries the override on it alone, so that its fault has its place.
+    fn place_override(&self, dated: Dated) -> Option<Dated> {
+        let found = match &dated.named {
+            Some(name) => self.find(name, &mut Vec::new()),
+            None => Ok(self.market.clone()),
+        };
+        let known =
+            found.map_err(|bad| self.report.fault(&dated.place, &format!("{}.calendar", dated.key), bad)).ok()?;
+        match known.calendar.with_overrides(std::slice::from_ref(&dated.day)) {
+            Ok(_) => Some(Dated { calendar: known.calendar.id().to_owned(), ..dated }),
+            Err(faults) => {
+                faults.into_iter().for_each(|f| self.report.fault(&dated.place, &dated.key, f.message));
+                None
+            }
+        }
+    }
+
+    fn finish(&mut self, known: &Known) -> Arc<str> {
+        let key: Arc<str> = known.calendar.id().into();
+        if self.ready.contains_key(&key) {
+            return key;
+        }
+        let concerns = |dated: &&Dated| known.lineage.iter().any(|id| **id == *dated.calendar);
+        let days: Vec<Override> = self.dated.iter().filter(concerns).map(|dated| dated.day.clone()).collect();
+        let calendar = known.calendar.with_overrides(&days).unwrap_or_else(|faults| {
+            for fault in faults {
+                self.report.fault(&Place::BuiltIn, "override", format!("on {key}: {}", fault.message));
+            }
+            known.calendar.clone()
+        });
+        self.ready.insert(Arc::clone(&key), Arc::new(calendar));
+        key
+    }
+}
+
+const WEEKDAYS: [(&str, Weekday); 7] = [
+    ("mon", Weekday::Mon),
+    ("tue", Weekday::Tue),
+    ("wed", Weekday::Wed),
+    ("thu", Weekday::Thu),
+    ("fri", Weekday::Fri),
+    ("sat", Weekday::Sat),
+    ("sun", Weekday::Sun),
+];
+
+fn own_hours(section: &Section<'_>) -> OwnHours {
+    OwnHours {
+        timezone: section.read_set("timezone", values::zone),
+        open: section.read_set("open", values::time),
+        close: section.read_set("close", closing_time).flatten(),
+        weekdays: section.read_set("weekdays", |node| {
+            let days = values::items(node, "a list such as [\"mon\", \"tue\"]", |day| values::choice(day, &WEEKDAYS))?;
+            let mut on = [false; 7];
+            days.iter().for_each(|day| on[day.num_days_from_monday() as usize] = true);
+            Ok(on)
+        }),
+    }
+}
+
+/// A calendar of plain weekdays may last to the end of the day.
+fn is_midnight(node: &Node) -> bool {
+    node.key.starts_with("calendar.") && values::string(node).is_ok_and(|text| text.trim() == "24:00")
+}
+
+fn closing_time(node: &Node) -> Parsed<Option<chrono::NaiveTime>> {
+    if is_midnight(node) { Ok(None) } else { values::time(node).map(Some) }
+}
+
+fn read_table<'a>(id: &str, node: &'a Node, report: &Report) -> Table<'a> {
+    let faults_before = report.count();
+    let section = Section::new(&format!("calendar.{id}"), Some(node), None, report);
+    section.only(&OWN_KEYS, &[]);
+    let builtin = Calendar::builtin_ids().into_iter().any(|known| known.eq_ignore_ascii_case(id));
+    if builtin || id.eq_ignore_ascii_case(MARKET) {
+        report.fault(&node.place, &node.key, format!("{id} is the name of a built-in calendar: choose another id"));
+    }
+    let extends = section.read_set("extends", values::string);
+    let to_midnight = section.get("close").is_some_and(is_midnight);
+    let hours = own_hours(&section);
+    Table { node, extends, hours, to_midnight, faulty: report.count() > faults_before }
+}

@@ -1,0 +1,128 @@
+//! What scripts ask of each other: names that exist, once each, and no circles; and `--only`.
+
+use std::collections::BTreeSet;
+
+use super::fault::{Bad, Place, Report};
+use super::node::Node;
+use crate::domain::script::{Condition, ScriptName, ScriptSpec};
+
+/// A script and the table it was read from.
+pub(super) struct Read<'a> {
+    pub spec: ScriptSpec,
+    pub node: &'a Node,
+    /// The value that holds its dependencies, wherever it was written.
+    pub depends_on: Option<&'a Node>,
+}
+
+impl Read<'_> {
+    fn key(&self, key: &str) -> String {
+        format!("script.{}.{key}", self.spec.name)
+    }
+
+    /// The place of one of its keys, else of the whole table.
+    pub fn place(&self, key: &str) -> &Place {
+        self.node.get(key).map_or(&self.node.place, |node| &node.place)
+    }
+
+    fn dependency_place(&self) -> &Place {
+        self.depends_on.map_or(&self.node.place, |node| &node.place)
+    }
+}
+
+/// Names are unique, dependencies exist and run, nothing waits for itself. `broken` names scripts that have faults of their own.
+pub(super) fn check(scripts: &[Read<'_>], broken: &[String], report: &Report) {
+    let mut seen = BTreeSet::new();
+    for script in scripts {
+        if !seen.insert(&script.spec.name) {
+            let message = format!("there are two scripts named {:?}: names are unique", script.spec.name.as_str());
+            report.fault(script.place("name"), &script.key("name"), message);
+        }
+    }
+    for script in scripts {
+        for dependency in &script.spec.depends_on {
+            let Some(other) = scripts.iter().find(|other| other.spec.name == dependency.script) else {
+                if broken.iter().any(|name| name == dependency.script.as_str()) {
+                    continue;
+                }
+                let names = scripts.iter().map(|other| other.spec.name.as_str());
+                let bad = Bad::near(
+                    format!("no script is named {:?}", dependency.script.as_str()),
+                    dependency.script.as_str(),
+                    names,
+                );
+                report.fault(script.dependency_place(), &script.key("depends_on"), bad);
+                continue;
+            };
+            if script.spec.enabled && !other.spec.enabled && dependency.condition != Condition::Finished {
+                let message = format!("{} is disabled: this script will be skipped each day", dependency.script);
+                report.warn(script.dependency_place(), &script.key("depends_on"), message);
+            }
+        }
+    }
+    for circle in circles(scripts) {
+        let names: Vec<&str> = circle.iter().chain(circle.first()).map(|at| scripts[*at].spec.name.as_str()).collect();
+        let first = &scripts[circle[0]];
+        let message = format!("scripts wait for each other in a circle: {}", names.join(" -> "));
+        report.fault(first.dependency_place(), &first.key("depends_on"), message);
+    }
+}
+
+/// Every circle once, from its first script in the order of the configuration.
+fn circles(scripts: &[Read<'_>]) -> Vec<Vec<usize>> {
+    let index = |name: &ScriptName| scripts.iter().position(|script| script.spec.name == *name);
+    let edges: Vec<Vec<usize>> =
+        scripts.iter().map(|script| script.spec.depends_on.iter().filter_map(|d| index(&d.script)).collect()).collect();
+    let mut found: Vec<Vec<usize>> = Vec::new();
+    let mut done = vec![false; scripts.len()];
+    for start in 0..scripts.len() {
+        let mut path = Vec::new();
+        visit(start, &edges, &mut path, &mut done, &mut found);
+    }
+    found
+}
+
+fn visit(at: usize, edges: &[Vec<usize>], path: &mut Vec<usize>, done: &mut [bool], found: &mut Vec<Vec<usize>>) {
+    if let Some(from) = path.iter().position(|one| *one == at) {
+        let mut circle = path[from..].to_vec();
+        let smallest = circle.iter().enumerate().min_by_key(|(_, script)| **script).map_or(0, |(i, _)| i);
+        circle.rotate_left(smallest);
+        found.push(circle);
+        return;
+    }
+    if done[at] {
+        return;
+    }
+    path.push(at);
+    for next in &edges[at] {
+        visit(*next, edges, path, done, found);
+    }
+    path.pop();
+    done[at] = true;
+}
+
+/// `--only`: all other scripts are disabled. What a chosen script waits for must be chosen too.
+pub(super) fn select(scripts: &mut [Read<'_>], only: &[String], report: &Report) {
+    if only.is_empty() {
+        return;
+    }
+    let place = Place::Flag("--only".to_owned());
+    let names: Vec<String> = scripts.iter().map(|script| script.spec.name.to_string()).collect();
+    for wanted in only.iter().filter(|wanted| !names.contains(wanted)) {
+        let message = format!("no script is named {wanted:?}; known are {}", names.join(", "));
+        report.fault(&place, "", Bad::near(message, wanted, names.iter().map(String::as_str)));
+    }
+    for script in scripts.iter_mut() {
+        let chosen = only.iter().any(|name| name == script.spec.name.as_str());
+        if chosen && !script.spec.enabled {
+            report.warn(&place, "", format!("{} is disabled in the configuration and stays so", script.spec.name));
+        }
+        script.spec.enabled &= chosen;
+        for dependency in script.spec.depends_on.iter().filter(|_| chosen) {
+            let missing = !only.iter().any(|name| name == dependency.script.as_str());
+            if missing && names.iter().any(|name| name == dependency.script.as_str()) {
+                let message = format!("{} waits for {}: add it to --only", script.spec.name, dependency.script);
+                report.fault(&place, "", message);
+            }
+        }
+    }
+}

@@ -1,0 +1,303 @@
+//! The way from sources to settings: find, parse, merge, read, check.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use ::config::{Config, Value, ValueKind};
+
+use super::builtin;
+use super::calendars::Calendars;
+use super::command;
+use super::fault::{Bad, Fault, Place, Report};
+use super::file::FileLayer;
+use super::graph::{self, Read};
+use super::layers;
+use super::node::{Data, Node};
+use super::overrides;
+use super::replace;
+use super::script::{self, Surroundings};
+use super::section::{Later, Section};
+use super::settings::{Loaded, LogFormat, LogLevel, Orchestrator, Settings};
+use super::sources::{self, Found, Sources, absolute};
+use super::traps;
+use super::values;
+
+const ROOT_KEYS: [&str; 8] =
+    ["base_dir", "market", "override", "calendar", "orchestrator", "http", "defaults", "script"];
+const ORCHESTRATOR_KEYS: [&str; 8] = [
+    "state_dir",
+    "log_dir",
+    "log_level",
+    "log_format",
+    "main_log_max_size",
+    "status_interval",
+    "clock_recheck",
+    "history",
+];
+const HTTP_KEYS: [&str; 2] = ["listen", "token_file"];
+
+/// What was found, faults or not.
+#[derive(Clone, Debug)]
+pub struct Examined {
+    /// All faults, in the order of the file.
+    pub faults: Vec<Fault>,
+    /// All warnings.
+    pub warnings: Vec<Fault>,
+    /// The configuration; None if there are faults.
+    pub loaded: Option<Loaded>,
+}
+
+/// Reads the configuration: the settings, or all its faults.
+pub fn load(sources: &Sources) -> Result<Loaded, Vec<Fault>> {
+    let examined = examine(sources);
+    examined.loaded.ok_or(examined.faults)
+}
+
+/// Reads the configuration and tells the warnings also where there are faults.
+#[must_use]
+pub fn examine(sources: &Sources) -> Examined {
+    let failed = |faults| Examined { faults, warnings: Vec::new(), loaded: None };
+    let found = match sources::find(sources) {
+        Ok(found) => found,
+        Err(fault) => return failed(vec![fault]),
+    };
+    let file = match FileLayer::parse(&found.shown, &found.text) {
+        Ok(file) => file,
+        Err(faults) => return failed(faults),
+    };
+    let report = Report::default();
+    warn_of_replaced(sources, &found, &file, &report);
+    let root = match merge(sources, file, &report) {
+        Ok(root) => root,
+        Err(fault) => return failed(vec![fault]),
+    };
+    let settings = settings(&root, sources, &found, &report);
+    let (faults, warnings, origins) = report.into_parts();
+    let loaded = faults.is_empty().then(|| Loaded { settings, warnings: warnings.clone(), origins, file: found.path });
+    Examined { faults, warnings, loaded }
+}
+
+/// All layers as one tree. Values for a script by its name are laid over the merged list.
+fn merge(sources: &Sources, file: FileLayer, report: &Report) -> Result<Node, Fault> {
+    let lines = file.lines.clone();
+    let (flags, faults) = layers::flags(&sources.flags);
+    faults.into_iter().for_each(|fault| report.push(fault));
+    let merged = Config::builder()
+        .add_source(builtin::layer())
+        .add_source(file)
+        .add_source(layers::environment(sources))
+        .add_source(flags)
+        .build();
+    let mut values = match merged.map(|config| config.cache.kind) {
+        Ok(ValueKind::Table(values)) => values,
+        Ok(_) => Default::default(),
+        Err(error) => return Err(Fault::at(&Place::BuiltIn, "", format!("the layers cannot be merged: {error}"))),
+    };
+    let by_name = values.remove(layers::BY_NAME);
+    let mut root = Node::new("", Value::new(None, ValueKind::Table(values)), &lines);
+    if let Some(by_name) = by_name {
+        overlay_scripts(&mut root, &Node::new("script", by_name, &BTreeMap::new()), report);
+    }
+    Ok(root)
+}
+
+fn overlay_scripts(root: &mut Node, by_name: &Node, report: &Report) {
+    let Data::Table(table) = &mut root.data else {
+        return;
+    };
+    let Some(Data::List(scripts)) = table.get_mut("script").map(|node| &mut node.data) else {
+        return;
+    };
+    let name_of = |script: &Node| script.get("name").and_then(|name| values::string(name).ok()).unwrap_or_default();
+    // A variable's name cannot hold every letter of a script's: `MHO__SCRIPT__MY_BOT__...` means `my-bot`, too.
+    let plain = |name: &str| name.to_lowercase().replace(|c: char| !c.is_ascii_alphanumeric(), "_");
+    for (name, values) in by_name.table().into_iter().flatten() {
+        let names: Vec<String> = scripts.iter().map(name_of).collect();
+        let exact = names.iter().position(|known| known == name);
+        match exact.or_else(|| names.iter().position(|known| plain(known) == plain(name))) {
+            Some(at) => scripts[at].overlay(values),
+            None => {
+                let bad = Bad::near(format!("no script is named {name:?}"), name, names.iter().map(String::as_str));
+                report.fault(&values.place, &values.key, bad);
+            }
+        }
+    }
+}
+
+fn warn_of_replaced(sources: &Sources, found: &Found, file: &FileLayer, report: &Report) {
+    let Some(variable) = replace::variable(sources) else {
+        return;
+    };
+    let dropped = file.script_names();
+    // The embedded example is nobody's script.
+    if found.path.is_some() && !dropped.is_empty() {
+        let message = format!("replaces the scripts of {}; dropped: {}", found.shown.display(), dropped.join(", "));
+        report.warn(&Place::Env(variable.to_owned()), "", message);
+    }
+    if replace::both(sources) {
+        report.warn(&Place::Env("TRADING_SCRIPT".to_owned()), "", "is ignored, since TRADING_SCRIPTS is set too");
+    }
+}
+
+/// Reads every section. Where a value is faulty its default stands in, so that the rest can be looked at too.
+fn settings(root: &Node, sources: &Sources, found: &Found, report: &Report) -> Settings {
+    let top = Section::new("", Some(root), None, report);
+    top.only(&ROOT_KEYS, &[Later { key: "alert", unset: "" }]);
+    let base_dir = base_dir(&top, sources, found);
+    let orchestrator = orchestrator(&Section::new("orchestrator", root.get("orchestrator"), None, report), &base_dir);
+    http(&Section::new("http", root.get("http"), None, report), report);
+    let (overrides_file, shown) = found.overrides(&sources.cwd);
+    let dated = overrides::read_file(&overrides_file, &shown, report);
+    let mut calendars = Calendars::read(root, &dated, &base_dir, report);
+    let around =
+        Surroundings { base_dir: &base_dir, log_dir: &orchestrator.log_dir, search: sources.variable("PATH"), report };
+    let scripts = scripts(root, sources, found, &around, &mut calendars);
+    let market = calendars.market();
+    let (calendars, overrides) = calendars.into_parts();
+    Settings { base_dir, orchestrator, market, calendars, overrides, overrides_file, scripts }
+}
+
+/// The embedded text stands for config/mho.toml of the start directory, and its `base_dir` for that directory.
+fn base_dir(top: &Section<'_>, sources: &Sources, found: &Found) -> PathBuf {
+    let written = top.read("base_dir", values::string).unwrap_or_else(|| ".".to_owned());
+    let embedded = found.path.is_none() && top.get("base_dir").is_some_and(|node| !node.place.is_text());
+    match embedded {
+        true => sources.cwd.clone(),
+        false => absolute(&found.dir(&sources.cwd), Path::new(&written)),
+    }
+}
+
+fn orchestrator(section: &Section<'_>, base_dir: &Path) -> Orchestrator {
+    const LATER: [Later; 1] = [Later { key: "kill_file", unset: "" }];
+    section.only(&ORCHESTRATOR_KEYS, &LATER);
+    let base = Orchestrator::default();
+    let dir = |key: &str, default: PathBuf| {
+        let filled = |node: &Node| match values::string(node)? {
+            text if text.trim().is_empty() => Err(Bad::from("must not be empty")),
+            text => Ok(PathBuf::from(text)),
+        };
+        absolute(base_dir, &section.read(key, filled).unwrap_or(default))
+    };
+    let interval = |key: &str, default: Duration| {
+        let long_enough = |node: &Node| match values::duration(node)? {
+            short if short < Duration::from_secs(1) => Err(Bad::from("must be at least 1s")),
+            duration => Ok(duration),
+        };
+        section.read(key, long_enough).unwrap_or(default)
+    };
+    Orchestrator {
+        state_dir: dir("state_dir", base.state_dir),
+        log_dir: dir("log_dir", base.log_dir),
+        log_level: section.read("log_level", |n| values::choice(n, &LogLevel::WORDS)).unwrap_or(base.log_level),
+        log_format: section.read("log_format", |n| values::choice(n, &LogFormat::WORDS)).unwrap_or(base.log_format),
+        main_log_max_size: section.read("main_log_max_size", values::size).unwrap_or(base.main_log_max_size),
+        status_interval: interval("status_interval", base.status_interval),
+        clock_recheck: interval("clock_recheck", base.clock_recheck),
+        history: section.read("history", values::span).unwrap_or(base.history),
+    }
+}
+
+/// `[http]` is read so that files may hold it already; nothing serves it yet.
+fn http(section: &Section<'_>, report: &Report) {
+    section.only(&HTTP_KEYS, &[]);
+    let listen = section.read("listen", values::string);
+    section.read_set("token_file", values::string);
+    let wanted = listen.is_some_and(|listen| !listen.is_empty() && listen != builtin::LISTEN);
+    if let Some(node) = section.get("listen").filter(|_| wanted) {
+        report.warn(&node.place, &node.key, "is accepted, but this version serves no TCP yet");
+    }
+}
+
+fn scripts(
+    root: &Node,
+    sources: &Sources,
+    found: &Found,
+    around: &Surroundings<'_>,
+    calendars: &mut Calendars<'_>,
+) -> Vec<crate::domain::script::ScriptSpec> {
+    let report = around.report;
+    let Some(defaults) = root.get("defaults").filter(|node| node.table().is_some()) else {
+        if let Some(node) = root.get("defaults") {
+            report.fault(&node.place, &node.key, format!("expected a table, found {}", node.what()));
+        }
+        return Vec::new();
+    };
+    script::check_defaults(defaults, around);
+    let items = match root.get("script").map(|node| (node, &node.data)) {
+        Some((_, Data::List(items))) if !items.is_empty() => items.as_slice(),
+        Some((node, Data::Table(_))) => {
+            report.fault(&node.place, &node.key, "expected a list of tables: write [[script]], with two brackets");
+            return Vec::new();
+        }
+        _ => {
+            let place = Place::File { path: found.shown.clone(), line: None };
+            report.fault(&place, "script", "no script is configured: write a [[script]] with a name and a command");
+            return Vec::new();
+        }
+    };
+    let mut read: Vec<Read<'_>> = Vec::new();
+    let mut broken = Vec::new();
+    for (index, node) in items.iter().enumerate() {
+        if let Some(spec) = script::read(node, index, defaults, around) {
+            let depends_on = node.get("depends_on").or_else(|| defaults.get("depends_on"));
+            read.push(Read { spec, node, depends_on });
+        } else if let Some(Ok(name)) = node.get("name").map(values::string) {
+            broken.push(name);
+        }
+    }
+    graph::check(&read, &broken, report);
+    graph::select(&mut read, &sources.flags.only, report);
+    for script in &mut read {
+        let path = format!("script.{}", script.spec.name);
+        let section = Section::new(&path, Some(script.node), Some(defaults), report).unlisted();
+        assign_calendar(script, &section, calendars, report);
+    }
+    if found.path.is_none() && replace::variable(sources).is_none() {
+        read.iter().for_each(|script| require_example(script, found, sources, report));
+    }
+    if read.iter().all(|script| !script.spec.enabled) && !read.is_empty() {
+        let place = Place::File { path: found.shown.clone(), line: None };
+        report.warn(&place, "script", "every script is disabled: nothing will run");
+    }
+    read.into_iter().map(|script| script.spec).collect()
+}
+
+/// Finds the script's calendar, then looks for traps in its window.
+fn assign_calendar(script: &mut Read<'_>, section: &Section<'_>, calendars: &mut Calendars<'_>, report: &Report) {
+    let named = script.spec.window.calendar.clone();
+    let key = match &*named {
+        "" => Ok(calendars.market()),
+        name => calendars.use_named(name),
+    };
+    match (key, section.get("calendar")) {
+        (Ok(key), _) => {
+            if let Some(calendar) = calendars.get(&key) {
+                traps::check(&script.spec, calendar, section, report);
+            }
+            script.spec.window.calendar = key;
+        }
+        (Err(bad), Some(node)) => report.fault(&node.place, &node.key, bad),
+        (Err(bad), None) => report.fault(script.place("calendar"), &section.key("calendar"), bad),
+    }
+}
+
+/// Without a file the embedded example runs, if it is there; else nothing has been set up here.
+fn require_example(script: &Read<'_>, found: &Found, sources: &Sources, report: &Report) {
+    let launch = &script.spec.launch;
+    let argv: Vec<String> = std::iter::once(launch.program.file_name().map(|name| name.to_string_lossy().into_owned()))
+        .flatten()
+        .chain(launch.args.iter().cloned())
+        .collect();
+    let file = command::script_file(&argv).map(|file| absolute(&launch.working_dir, Path::new(file)));
+    if let Some(file) = file.filter(|file| !file.exists()) {
+        let message = format!(
+            "no configuration file was found (neither config/mho.toml in {} nor /etc/mho/mho.toml), and the script of {}, {}, does \
+             not exist: run `mho init` to write both, or name a file with --config",
+            sources.cwd.display(),
+            found.shown.display(),
+            file.display()
+        );
+        report.fault(&Place::BuiltIn, "", message);
+    }
+}

@@ -1,0 +1,30 @@
+//! Configuration: four layers (built-in < file < environment < flags) become domain types, or a list of all faults with their places.
+//!
+//! The `config` crate merges the layers; each value carries its origin as text (`file:line`, the variable, the flag). A walk over the
+//! merged tree then reads every key by the schema of the documentation. Nothing stops at the first fault. Files and the environment
+//! are read here, at load, and nowhere later. What is not decided here: whether programs exist and may be executed; that is looked at
+//! by `mho check`, and at each start.
+
+mod builtin;
+mod calendars;
+mod command;
+mod fault;
+mod file;
+mod graph;
+mod layers;
+mod load;
+mod node;
+mod overrides;
+mod replace;
+mod script;
+mod section;
+mod settings;
+mod sources;
+mod traps;
+mod values;
+
+pub(crate) use command::script_file;
+pub use fault::{Bad, Fault, Origin, Place};
+pub use load::{Examined, examine, load};
+pub use settings::{Loaded, LogFormat, LogLevel, Orchestrator, Settings};
+pub use sources::{Flags, SHIPPED, Sources};

@@ -1,0 +1,146 @@
+//! What a configuration comes to: the settings that the rest of the program works with.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::fault::{Fault, Origin};
+use crate::domain::calendar::{Calendar, Override};
+use crate::domain::script::ScriptSpec;
+
+/// A configuration without faults.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// The settings.
+    pub settings: Settings,
+    /// Traps and oddities: worth a WARNING at `check` and at start.
+    pub warnings: Vec<Fault>,
+    /// Every effective value and where it was written, in the order of the documentation.
+    pub origins: Vec<Origin>,
+    /// The configuration file, absolute; None: the built-in text.
+    pub file: Option<PathBuf>,
+}
+
+/// All settings. Paths are absolute.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Where relative paths start.
+    pub base_dir: PathBuf,
+    /// The daemon's own.
+    pub orchestrator: Orchestrator,
+    /// Key of the default calendar in `calendars`.
+    pub market: Arc<str>,
+    /// The default calendar, all that scripts use and all that the operator defined, by key, with overrides applied.
+    pub calendars: BTreeMap<Arc<str>, Arc<Calendar>>,
+    /// The operator's words on single dates, by id of the calendar they name.
+    pub overrides: BTreeMap<Arc<str>, Vec<Override>>,
+    /// `calendar-overrides.toml` beside the configuration file; it need not exist.
+    pub overrides_file: PathBuf,
+    /// In the order of the configuration.
+    pub scripts: Vec<ScriptSpec>,
+}
+
+impl Settings {
+    /// The default calendar.
+    ///
+    /// # Panics
+    /// Never for settings made by `load`, which puts it into the map.
+    #[must_use]
+    pub fn default_calendar(&self) -> &Arc<Calendar> {
+        &self.calendars[&self.market]
+    }
+
+    /// A calendar by name, whatever the case: one in use, one that the operator defined, or a built-in one with its overrides.
+    #[must_use]
+    pub fn calendar(&self, name: &str) -> Option<Arc<Calendar>> {
+        let known = self.calendars.iter().find(|(key, _)| key.eq_ignore_ascii_case(name));
+        if let Some((_, calendar)) = known {
+            return Some(Arc::clone(calendar));
+        }
+        let builtin = Calendar::builtin(name)?;
+        match self.calendars.get(builtin.id()) {
+            Some(calendar) => Some(Arc::clone(calendar)),
+            None => {
+                let overrides = self.overrides.get(builtin.id()).map(Vec::as_slice).unwrap_or_default();
+                builtin.with_overrides(overrides).ok().map(Arc::new)
+            }
+        }
+    }
+}
+
+/// How much is logged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LogLevel {
+    /// Crashes, spawn failures, gave up, missed.
+    Error,
+    /// And stops out of plan.
+    Warning,
+    /// And status, start, stop, end.
+    Info,
+    /// And decisions.
+    Debug,
+    /// And everything else.
+    Trace,
+}
+
+impl LogLevel {
+    /// The words of the configuration.
+    pub const WORDS: [(&'static str, Self); 5] = [
+        ("error", Self::Error),
+        ("warning", Self::Warning),
+        ("info", Self::Info),
+        ("debug", Self::Debug),
+        ("trace", Self::Trace),
+    ];
+}
+
+/// How a log line is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// `YYYY-MM-DD HH:MM:SS LEVEL: message key=value...`
+    Text,
+    /// One object a line.
+    Json,
+}
+
+impl LogFormat {
+    /// The words of the configuration.
+    pub const WORDS: [(&'static str, Self); 2] = [("text", Self::Text), ("json", Self::Json)];
+}
+
+/// The daemon's own settings.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Orchestrator {
+    /// Lock, database, control socket.
+    pub state_dir: PathBuf,
+    /// Logs.
+    pub log_dir: PathBuf,
+    /// How much is logged.
+    pub log_level: LogLevel,
+    /// How.
+    pub log_format: LogFormat,
+    /// Bytes after which `orchestrator_main.log` is rotated.
+    pub main_log_max_size: u64,
+    /// Between two status lines.
+    pub status_interval: Duration,
+    /// Between two looks at the wall clock, besides those at boundaries.
+    pub clock_recheck: Duration,
+    /// Older runs are pruned.
+    pub history: Duration,
+}
+
+impl Default for Orchestrator {
+    fn default() -> Self {
+        Self {
+            state_dir: "state".into(),
+            log_dir: "logs".into(),
+            log_level: LogLevel::Info,
+            log_format: LogFormat::Text,
+            main_log_max_size: 20_000_000,
+            status_interval: Duration::from_secs(60),
+            clock_recheck: Duration::from_secs(30),
+            history: Duration::from_secs(400 * 86_400),
+        }
+    }
+}
