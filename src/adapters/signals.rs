@@ -1,6 +1,7 @@
 //! The signals to the daemon as a stream. By handlers, not by a blocked mask and a signalfd: a script inherits the mask of the daemon,
 //! while handlers are reset to the default by exec.
 
+use std::fmt;
 use std::io;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -14,6 +15,16 @@ pub enum DaemonSignal {
     Interrupt,
     /// SIGHUP: read the configuration again.
     Hangup,
+}
+
+impl fmt::Display for DaemonSignal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Terminate => "SIGTERM",
+            Self::Interrupt => "SIGINT",
+            Self::Hangup => "SIGHUP",
+        })
+    }
 }
 
 /// The signals to the daemon.
