@@ -8,7 +8,7 @@ use chrono::{DateTime, Days, NaiveDate, Utc};
 
 use super::{Failure, Global, no_such_script};
 use crate::adapters::identity;
-use crate::adapters::process::{Identity, script_environment};
+use crate::adapters::process::{Identity, environment, read_env_file};
 use crate::config::Settings;
 use crate::domain::attempt::{AttemptId, LaunchContext};
 use crate::domain::script::ScriptSpec;
@@ -47,13 +47,14 @@ pub(super) fn run(global: &Global, args: &ExecArgs) -> Result<u8, Failure> {
         deadline: deadline(now.max(window.start), script.max_duration, window.stop),
         restarted_after: None,
     };
-    let environment = script_environment(std::env::vars_os(), &script.launch, &attempt, &context, &identity)
-        .map_err(|error| Failure::new(super::FAILED, error))?;
+    let from_file = script.launch.env_file.as_ref().map_or(Ok(Vec::new()), read_env_file);
+    let from_file = from_file.map_err(|error| Failure::new(super::FAILED, error))?;
+    let variables = environment(std::env::vars_os(), from_file, &script.launch, &attempt, &context, &identity);
     let error = Command::new(&script.launch.program)
         .args(&script.launch.args)
         .current_dir(&script.launch.working_dir)
         .env_clear()
-        .envs(environment)
+        .envs(variables)
         .exec();
     Err(cannot(script, &error))
 }

@@ -1,7 +1,9 @@
 //! The command line: one file per verb. Here is what they share: the flags, the loading of the configuration, the exit codes.
 
 pub mod calendar;
+pub mod check;
 mod exec;
+pub mod init;
 mod logs;
 mod next;
 mod run;
@@ -55,6 +57,8 @@ pub struct Global {
 enum Verb {
     /// Run the daemon in the foreground (the default)
     Run(run::RunArgs),
+    /// Check the configuration and the machine; what a start would do, without starting anything
+    Check(check::CheckArgs),
     /// Show the days of a calendar
     Calendar(calendar::CalendarArgs),
     /// List the next boundaries
@@ -65,6 +69,8 @@ enum Verb {
     Exec(exec::ExecArgs),
     /// Show what a script printed
     Logs(logs::LogsArgs),
+    /// Write a commented configuration and an example script
+    Init(init::InitArgs),
     /// Print shell completions
     Completions {
         /// For which shell
@@ -79,22 +85,33 @@ enum Verb {
 #[must_use]
 pub fn main() -> u8 {
     let cli = Cli::parse();
-    let verb = cli.verb.unwrap_or_else(|| Verb::Run(run::RunArgs::default()));
-    let mut out = io::stdout().lock();
-    let done = match verb {
-        // The daemon is made before any thread exists, and owns no terminal.
-        Verb::Run(args) => return run::run(&cli.global, args),
-        Verb::Calendar(args) => show_calendar(&cli.global, args, &mut out),
-        Verb::Next(args) => next::run(&cli.global, &args, &mut out),
-        Verb::Simulate(args) => simulate::run(&cli.global, &args, &mut out),
-        Verb::Exec(args) => exec::run(&cli.global, &args),
-        Verb::Logs(args) => logs::run(&cli.global, &args, &mut out),
+    match cli.verb.unwrap_or_else(|| Verb::Run(run::RunArgs::default())) {
+        // The daemon is made before any thread exists, and has no use for stdout.
+        Verb::Run(args) => run::run(&cli.global, args),
+        verb => {
+            let mut out = io::stdout().lock();
+            let done = print(&cli.global, verb, &mut out);
+            finish(done.and_then(|code| out.flush().map(|()| code).map_err(Failure::from)))
+        }
+    }
+}
+
+/// The verbs that print something and end.
+fn print(global: &Global, verb: Verb, out: &mut dyn Write) -> Result<u8, Failure> {
+    match verb {
+        Verb::Run(args) => Ok(run::run(global, args)),
+        Verb::Check(args) => Ok(check::run(&args, &global.sources(Flags::default())?, Utc::now(), out)?),
+        Verb::Calendar(args) => show_calendar(global, &args, out),
+        Verb::Next(args) => next::run(global, &args, out),
+        Verb::Simulate(args) => simulate::run(global, &args, out),
+        Verb::Exec(args) => exec::run(global, &args),
+        Verb::Logs(args) => logs::run(global, &args, out),
+        Verb::Init(args) => Ok(init::run(&args, &std::env::current_dir()?, out)?),
         Verb::Completions { shell } => {
-            clap_complete::generate(shell, &mut Cli::command(), "mho", &mut out);
+            clap_complete::generate(shell, &mut Cli::command(), "mho", &mut &mut *out);
             Ok(OK)
         }
-    };
-    finish(done.and_then(|code| out.flush().map(|()| code).map_err(Failure::from)))
+    }
 }
 
 /// Why a verb did not do what it was asked for, and the exit code of that.
@@ -165,7 +182,7 @@ fn parse_local(text: &str) -> Result<NaiveDateTime, String> {
         .ok_or_else(|| "use YYYY-MM-DDTHH:MM:SS, in the calendar's zone".to_owned())
 }
 
-fn show_calendar(global: &Global, args: calendar::CalendarArgs, out: &mut dyn Write) -> Result<u8, Failure> {
+fn show_calendar(global: &Global, args: &calendar::CalendarArgs, out: &mut dyn Write) -> Result<u8, Failure> {
     let settings = global.load()?;
     let calendar = match &args.id {
         None => settings.default_calendar().clone(),
