@@ -63,10 +63,18 @@ impl LocalClock {
 
     /// The instant of a time of day on a date. 24:00 is the next midnight, even on a day that the clocks make longer or shorter.
     pub(super) fn at(&self, date: NaiveDate, time: TimeOfDay) -> DateTime<Utc> {
-        let day = date.num_days_from_ce();
-        let seconds = |offset| i64::from(day - EPOCH_DAY) * DAY + i64::from(time.seconds()) - offset;
-        let instant = self.offset_on(day).and_then(|offset| DateTime::from_timestamp(seconds(offset), 0));
-        instant.unwrap_or_else(|| resolve(self.zone, date, time))
+        let quick = || {
+            let seconds = i64::from(time.seconds()) - self.offset_on(date.num_days_from_ce())?;
+            // Stepping to the neighbour is cheaper than making a date from a number.
+            let utc_date = match seconds.div_euclid(DAY) {
+                -1 => date.pred_opt()?,
+                0 => date,
+                _ => date.succ_opt()?,
+            };
+            let of_day = u32::try_from(seconds.rem_euclid(DAY)).ok()?;
+            Some(utc_date.and_time(NaiveTime::from_num_seconds_from_midnight_opt(of_day, 0)?).and_utc())
+        };
+        quick().unwrap_or_else(|| resolve(self.zone, date, time))
     }
 
     /// The civil date of an instant.
