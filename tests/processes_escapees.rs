@@ -68,7 +68,7 @@ async fn what_a_leader_leaves_is_waited_for_until_it_ends_by_itself() {
     let mut world = World::new();
     world.shell("lingers", "sh -c 'while [ ! -e go ]; do sleep 0.01; done' & exit 0");
     let (exit, leftovers) = world.exited().await;
-    assert_eq!((exit, leftovers.len() >= 1), (Exit::Code(0), true));
+    assert_eq!((exit, leftovers.is_empty()), (Exit::Code(0), false));
     assert!(world.events.try_recv().is_err(), "it is not gone yet");
     std::fs::write(world.path("go"), "").expect("written");
     world.gone().await;
