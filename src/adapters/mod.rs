@@ -1,3 +1,12 @@
-//! The real world, one file per facility, and the pretend one.
+//! The real world, one file or folder per facility, and the pretend one. Nothing here decides; it does what the actors say and tells what
+//! happened.
 
+pub mod clock;
+pub mod identity;
+pub mod output;
 pub mod pretend;
+pub mod process;
+pub mod procfs;
+pub mod signals;
+pub mod sys;
+pub mod telemetry;

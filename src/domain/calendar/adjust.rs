@@ -1,10 +1,12 @@
 //! What the operator lays over a calendar: overrides of single dates, and regular hours of one's own.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use chrono::NaiveDate;
 use chrono_tz::Tz;
 
+use super::local_clock::{LocalClock, resolve};
 use super::rules::Change;
 use super::table::{Force, Marks, Table};
 use super::{Basis, Calendar, Fault, Override, OwnHours, TimeOfDay};
@@ -62,11 +64,11 @@ impl Calendar {
         if let Some(zone) = hours.timezone {
             let both = hours.open.is_some() && hours.close.is_some();
             if !both && !same_instants(&self.table, zone) {
-                let was = table.zone;
+                let was = table.clock.zone();
                 let message = format!("{zone} and {was} have different offsets: give `open` and `close` in {zone} too");
                 return Err(fault("timezone", message));
             }
-            table.zone = zone;
+            table.clock = Arc::new(LocalClock::of(zone, &table.range));
         }
         table.open = hours.open.map_or(table.open, TimeOfDay::open);
         table.close = hours.close.map_or(table.close, TimeOfDay::close);
@@ -108,7 +110,7 @@ fn bind(marks: &mut Marks, own: &OwnHours) {
 
 /// Whether open and close mean the same instants in another zone, on every date.
 fn same_instants(table: &Table, zone: Tz) -> bool {
-    let same = |at: TimeOfDay, date| at.on(date, zone) == at.on(date, table.zone);
+    let same = |at: TimeOfDay, date| resolve(zone, date, at) == table.clock.at(date, at);
     let mut dates = table.range.start().iter_days().take_while(|date| date <= table.range.end());
-    zone == table.zone || dates.all(|date| same(table.open, date) && same(table.close, date))
+    zone == table.clock.zone() || dates.all(|date| same(table.open, date) && same(table.close, date))
 }

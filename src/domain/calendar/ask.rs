@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Days, NaiveDate, Utc};
 
+use super::table::{Marks, Table};
 use super::{Calendar, OutOfRange, Session};
 
 /// Where in a trading day an instant lies.
@@ -45,7 +46,7 @@ impl Calendar {
     /// # Errors
     /// The instant's date is outside of the data's range.
     pub fn phase_at(&self, at: DateTime<Utc>) -> Result<(Phase, Option<NaiveDate>), OutOfRange> {
-        let today = self.local_date(at);
+        let today = self.table.clock.date_of(at);
         self.check(today)?;
         // Under hours of one's own the exchange's other sessions may lie on the civil day before or after, and overlap the
         // regular one of another date: then the regular one counts.
@@ -73,7 +74,7 @@ impl Calendar {
     /// # Errors
     /// There is none in the data's range.
     pub fn next_open(&self, at: DateTime<Utc>) -> Result<Session, OutOfRange> {
-        self.next(at, |session| session.open > at)
+        self.next(at, Table::open_of)
     }
 
     /// The first session that closes after an instant.
@@ -88,7 +89,7 @@ impl Calendar {
     /// # Errors
     /// There is none in the data's range.
     pub fn next_close(&self, at: DateTime<Utc>) -> Result<Session, OutOfRange> {
-        self.next(at, |session| session.close > at)
+        self.next(at, Table::close_of)
     }
 
     /// The sessions from one date to another, both included, as far as the data goes.
@@ -104,15 +105,24 @@ impl Calendar {
         dates.filter_map(|date| self.table.entry(date).marks().map(|marks| self.table.session(date, &marks)))
     }
 
-    fn next(&self, at: DateTime<Utc>, wanted: impl Fn(&Session) -> bool) -> Result<Session, OutOfRange> {
-        let today = self.local_date(at);
+    /// Only the boundary asked for is computed until the session is found.
+    fn next(
+        &self,
+        at: DateTime<Utc>,
+        boundary: fn(&Table, NaiveDate, &Marks) -> DateTime<Utc>,
+    ) -> Result<Session, OutOfRange> {
+        let today = self.table.clock.date_of(at);
         self.check(today)?;
-        let last = *self.table.range.end();
-        self.sessions(before(today), last).find(wanted).ok_or_else(|| self.out_of_range(after(last)))
-    }
-
-    fn local_date(&self, at: DateTime<Utc>) -> NaiveDate {
-        at.with_timezone(&self.zone()).date_naive()
+        let (table, last) = (&*self.table, *self.table.range.end());
+        // Open and close lie on the civil day of their trading date, so an earlier date cannot be meant.
+        for date in today.iter_days().take_while(|date| *date <= last) {
+            if let Some(marks) = table.entry(date).marks()
+                && boundary(table, date, &marks) > at
+            {
+                return Ok(table.session(date, &marks));
+            }
+        }
+        Err(self.out_of_range(after(last)))
     }
 }
 

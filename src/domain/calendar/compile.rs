@@ -14,7 +14,7 @@ pub(super) fn compile(rules: Rules) -> Result<Table, Vec<Fault>> {
     table.aliases = rules.aliases;
     table.published_to = rules.published_to;
     table.extended = Extended {
-        zone: rules.zone,
+        clock: table.clock.clone(),
         premarket: hours.premarket,
         postmarket: hours.postmarket,
         early_postmarket: hours.early_postmarket,
@@ -69,7 +69,7 @@ fn close(table: &mut Table, holiday: &Holiday, year: i32) {
 fn close_early(table: &mut Table, early: &EarlyClose, year: i32) {
     let Some(date) = date_in(&early.rule, year).filter(|date| table.range.contains(date)) else { return };
     if let Entry::Ordinary = table.entry(date) {
-        let close = Mark { at: early.close, zone: table.zone, force: Force::Exact };
+        let close = Mark { at: early.close, zone: table.clock.zone(), force: Force::Exact };
         let hours = Some(Marks { open: None, close: Some(close), early: true });
         let reason = format!("early close: {}", early.rule.name).into();
         let basis = table.basis(date);

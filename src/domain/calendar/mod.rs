@@ -8,6 +8,7 @@ mod adjust;
 mod ask;
 mod builtin;
 mod compile;
+mod local_clock;
 mod read;
 mod rules;
 mod table;
@@ -218,7 +219,7 @@ impl Calendar {
     /// Its zone: people see this one.
     #[must_use]
     pub fn zone(&self) -> Tz {
-        self.table.zone
+        self.table.clock.zone()
     }
 
     /// The dates that its data covers.

@@ -7,9 +7,9 @@ use std::sync::{Arc, LazyLock};
 use chrono::{DateTime, Datelike, NaiveDate, Utc};
 use chrono_tz::Tz;
 
+use super::local_clock::{LocalClock, resolve};
 use super::rules::Change;
 use super::{Basis, Session, TimeOfDay};
-use crate::domain::time::resolve_local;
 
 static REGULAR: LazyLock<Arc<str>> = LazyLock::new(|| "".into());
 static WEEKEND: LazyLock<Arc<str>> = LazyLock::new(|| "weekend".into());
@@ -20,24 +20,26 @@ static OFF_DAY: LazyLock<Arc<str>> = LazyLock::new(|| "not a trading weekday".in
 pub(super) struct Table {
     pub(super) name: String,
     pub(super) aliases: Vec<String>,
-    pub(super) zone: Tz,
+    pub(super) clock: Arc<LocalClock>,
     pub(super) range: RangeInclusive<NaiveDate>,
     pub(super) published_to: NaiveDate,
     /// The trading week, Monday first.
     pub(super) weekdays: [bool; 7],
-    /// The regular session, in `zone`.
+    /// The regular session, on `clock`.
     pub(super) open: TimeOfDay,
     pub(super) close: TimeOfDay,
     pub(super) extended: Extended,
-    /// The dates with a row of their own, as days of the common era and in order, apart from the rows: a search touches little memory.
+    /// One bit a day of the range: whether it has a row of its own. Nearly all have none, and need no search to know it.
+    marked: Vec<u64>,
+    /// The dates with a row of their own, as days of the common era and in order.
     dates: Vec<i32>,
     rows: Vec<Row>,
 }
 
-/// The sessions before and after the regular one. They keep the exchange's zone under hours of one's own.
-#[derive(Clone, Copy, Debug)]
+/// The sessions before and after the regular one. They keep the exchange's clock under hours of one's own.
+#[derive(Clone, Debug)]
 pub(super) struct Extended {
-    pub(super) zone: Tz,
+    pub(super) clock: Arc<LocalClock>,
     pub(super) premarket: TimeOfDay,
     pub(super) postmarket: TimeOfDay,
     pub(super) early_postmarket: TimeOfDay,
@@ -93,16 +95,20 @@ impl Table {
         weekdays: [bool; 7],
         (open, close): (TimeOfDay, TimeOfDay),
     ) -> Self {
+        let clock = Arc::new(LocalClock::of(zone, &range));
+        let days = range.end().signed_duration_since(*range.start()).num_days() + 1;
+        let words = usize::try_from(days).unwrap_or(0).div_ceil(64);
         Self {
             name: String::new(),
             aliases: Vec::new(),
-            zone,
+            clock: clock.clone(),
             published_to: *range.end(),
             range,
             weekdays,
             open,
             close,
-            extended: Extended { zone, premarket: open, postmarket: close, early_postmarket: close },
+            extended: Extended { clock, premarket: open, postmarket: close, early_postmarket: close },
+            marked: vec![0; words],
             dates: Vec::new(),
             rows: Vec::new(),
         }
@@ -110,15 +116,19 @@ impl Table {
 
     /// Looks a date up, which must be in the range.
     pub(super) fn entry(&self, date: NaiveDate) -> Entry<'_> {
-        match self.dates.binary_search(&date.num_days_from_ce()) {
-            Ok(at) => Entry::Row(&self.rows[at]),
-            Err(_) if self.weekdays[date.weekday().num_days_from_monday() as usize] => Entry::Ordinary,
-            Err(_) => Entry::OffWeek,
+        let (word, bit) = self.bit(date);
+        if self.marked[word] & bit != 0
+            && let Ok(at) = self.dates.binary_search(&date.num_days_from_ce())
+        {
+            return Entry::Row(&self.rows[at]);
         }
+        if self.weekdays[date.weekday().num_days_from_monday() as usize] { Entry::Ordinary } else { Entry::OffWeek }
     }
 
-    /// Puts a row in, or replaces the one of that date.
+    /// Puts a row in, or replaces the one of that date, which must be in the range.
     pub(super) fn set(&mut self, date: NaiveDate, row: Row) {
+        let (word, bit) = self.bit(date);
+        self.marked[word] |= bit;
         let day = date.num_days_from_ce();
         match self.dates.binary_search(&day) {
             Ok(at) => self.rows[at] = row,
@@ -129,14 +139,20 @@ impl Table {
         }
     }
 
+    fn bit(&self, date: NaiveDate) -> (usize, u64) {
+        let day = (date.num_days_from_ce() - self.range.start().num_days_from_ce()).unsigned_abs();
+        ((day / 64) as usize, 1 << (day % 64))
+    }
+
     /// Every row, each kept only if `keep` says so; it may change the row.
     pub(super) fn retain(&mut self, mut keep: impl FnMut(&Self, NaiveDate, &mut Row) -> bool) {
         let (dates, rows) = (std::mem::take(&mut self.dates), std::mem::take(&mut self.rows));
+        self.marked.fill(0);
         for (day, mut row) in dates.into_iter().zip(rows) {
-            let kept = NaiveDate::from_num_days_from_ce_opt(day).is_some_and(|date| keep(self, date, &mut row));
-            if kept {
-                self.dates.push(day);
-                self.rows.push(row);
+            if let Some(date) = NaiveDate::from_num_days_from_ce_opt(day)
+                && keep(self, date, &mut row)
+            {
+                self.set(date, row);
             }
         }
     }
@@ -167,7 +183,7 @@ impl Table {
             Entry::Row(Row { hours: Some(marks), .. }) => *marks,
             Entry::Row(Row { hours: None, .. }) | Entry::Ordinary | Entry::OffWeek => Marks::default(),
         };
-        let exact = |at| Mark { at, zone: self.zone, force: Force::Exact };
+        let exact = |at| Mark { at, zone: self.clock.zone(), force: Force::Exact };
         let marks = Marks {
             open: open.map(exact).or(before.open),
             close: close.map(exact).or(before.close),
@@ -181,36 +197,45 @@ impl Table {
         Err(format!("the open, {opens}, is not before the close, {closes}"))
     }
 
+    fn instant(&self, date: NaiveDate, mark: Mark) -> DateTime<Utc> {
+        let clocks = [&self.clock, &self.extended.clock];
+        match clocks.into_iter().find(|clock| clock.zone() == mark.zone) {
+            Some(clock) => clock.at(date, mark.at),
+            // Own hours over own hours, each in another zone.
+            None => resolve(mark.zone, date, mark.at),
+        }
+    }
+
     /// Open of a date with these marks.
     pub(super) fn open_of(&self, date: NaiveDate, marks: &Marks) -> DateTime<Utc> {
         match marks.open {
-            None => self.open.on(date, self.zone),
-            Some(Mark { at, zone, force: Force::Exact }) => at.on(date, zone),
-            Some(Mark { at, zone, force: Force::Bound }) => at.on(date, zone).max(self.open.on(date, self.zone)),
+            None => self.clock.at(date, self.open),
+            Some(mark) if mark.force == Force::Exact => self.instant(date, mark),
+            Some(mark) => self.instant(date, mark).max(self.clock.at(date, self.open)),
         }
     }
 
     /// Close of a date with these marks.
     pub(super) fn close_of(&self, date: NaiveDate, marks: &Marks) -> DateTime<Utc> {
         match marks.close {
-            None => self.close.on(date, self.zone),
-            Some(Mark { at, zone, force: Force::Exact }) => at.on(date, zone),
-            Some(Mark { at, zone, force: Force::Bound }) => at.on(date, zone).min(self.close.on(date, self.zone)),
+            None => self.clock.at(date, self.close),
+            Some(mark) if mark.force == Force::Exact => self.instant(date, mark),
+            Some(mark) => self.instant(date, mark).min(self.clock.at(date, self.close)),
         }
     }
 
     /// The session of a date with these marks.
     pub(super) fn session(&self, date: NaiveDate, marks: &Marks) -> Session {
         let (open, close) = (self.open_of(date, marks), self.close_of(date, marks));
-        let Extended { zone, premarket, postmarket, early_postmarket } = self.extended;
-        let postmarket = if marks.early { early_postmarket } else { postmarket };
+        let extended = &self.extended;
+        let postmarket = if marks.early { extended.early_postmarket } else { extended.postmarket };
         Session {
             date,
-            premarket: premarket.on(date, zone).min(open),
+            premarket: extended.clock.at(date, extended.premarket).min(open),
             open,
             close,
-            postmarket: postmarket.on(date, zone).max(close),
-            regular_close: if marks.close.is_none() { close } else { self.close.on(date, self.zone) },
+            postmarket: extended.clock.at(date, postmarket).max(close),
+            regular_close: if marks.close.is_none() { close } else { self.clock.at(date, self.close) },
         }
     }
 }
@@ -233,13 +258,5 @@ impl Entry<'_> {
             Self::OffWeek => OFF_DAY.clone(),
             Self::Row(row) => row.reason.clone(),
         }
-    }
-}
-
-impl TimeOfDay {
-    /// Its instant on a date. 24:00 is the next midnight, even on a day that the clocks make longer or shorter.
-    pub(super) fn on(self, date: NaiveDate, zone: Tz) -> DateTime<Utc> {
-        let local = date.and_time(chrono::NaiveTime::MIN) + chrono::TimeDelta::seconds(self.seconds().into());
-        resolve_local(zone, local)
     }
 }

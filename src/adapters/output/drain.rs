@@ -1,0 +1,219 @@
+//! The thread's loop: waits for pipes and orders, and moves bytes.
+
+use std::collections::HashMap;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
+use rustix::fs::Timespec;
+use rustix::io::Errno;
+
+use super::echo::Echo;
+use super::file::LogFile;
+use super::tail::Tail;
+use super::{Mailbox, Order};
+use crate::domain::script::{OutputSpec, ScriptName};
+use crate::ports::AttemptId;
+
+/// One read at most. Smaller than a grown pipe, so that the bytes are still in the cache when they are written.
+const BUFFER: usize = 256 * 1024;
+
+/// A pipe that fills its 64 KiB gets this much.
+const GROWN_PIPE: usize = 1024 * 1024;
+
+/// Reads from one pipe before it is the others' turn.
+const TURN: usize = 4;
+
+/// Reads when a pipe is emptied for good: twice what can be in it. Somebody may still be writing, and must not keep us here.
+const LAST_TURN: usize = 2 * GROWN_PIPE / BUFFER;
+
+/// The mark of the mailbox's bell among the events; pipes count up from the next number.
+const BELL: u64 = 0;
+
+/// All pipes, and where their content goes.
+pub(super) struct Drain {
+    epoll: OwnedFd,
+    mailbox: Arc<Mailbox>,
+    buffer: Box<[u8]>,
+    streams: HashMap<ScriptName, Stream>,
+    by_token: HashMap<u64, ScriptName>,
+    next_token: u64,
+}
+
+/// The output of a script's latest attempt.
+struct Stream {
+    attempt: AttemptId,
+    token: u64,
+    /// None after the end of the file.
+    pipe: Option<OwnedFd>,
+    grown: bool,
+    log: LogFile,
+    tail: Tail,
+    echo: Option<Echo>,
+}
+
+/// What a turn of reading came to.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Pipe {
+    Open,
+    Ended,
+}
+
+impl Drain {
+    pub(super) fn new(mailbox: Arc<Mailbox>) -> io::Result<Self> {
+        let epoll = epoll::create(CreateFlags::CLOEXEC)?;
+        epoll::add(&epoll, &mailbox.bell, EventData::new_u64(BELL), EventFlags::IN)?;
+        let buffer = vec![0; BUFFER].into_boxed_slice();
+        Ok(Self { epoll, mailbox, buffer, streams: HashMap::new(), by_token: HashMap::new(), next_token: BELL + 1 })
+    }
+
+    pub(super) fn run(mut self) {
+        let mut events: Vec<Event> = Vec::with_capacity(64);
+        loop {
+            events.clear();
+            let wait = self.until_next_count();
+            let waited = epoll::wait(&self.epoll, rustix::buffer::spare_capacity(&mut events), wait.as_ref());
+            if waited.is_err_and(|error| error != Errno::INTR) {
+                return;
+            }
+            let now = Instant::now();
+            for stream in self.streams.values_mut() {
+                if let Some(echo) = stream.echo.as_mut().filter(|echo| echo.owes_count()) {
+                    echo.turn(now, &stream.attempt.script);
+                }
+            }
+            let mut called = false;
+            for event in &events {
+                match event.data.u64() {
+                    BELL => called = true,
+                    token => self.drain(token, TURN),
+                }
+            }
+            if called && !self.follow_orders() {
+                return;
+            }
+        }
+    }
+
+    /// How long until a count of suppressed lines is due; None = nothing to wait for but events.
+    fn until_next_count(&self) -> Option<Timespec> {
+        let owed = self.streams.values().any(|stream| stream.echo.as_ref().is_some_and(Echo::owes_count));
+        owed.then_some(Timespec { tv_sec: 0, tv_nsec: 250_000_000 })
+    }
+
+    /// False when it was told to end.
+    fn follow_orders(&mut self) -> bool {
+        for order in self.mailbox.take() {
+            match order {
+                Order::Open { attempt, pipe, spec } => self.open(attempt, pipe, &spec),
+                Order::Carry { attempt, trading_date } => {
+                    if let Some(stream) = self.find(&attempt) {
+                        stream.log.change_date(trading_date);
+                    }
+                }
+                Order::Tail { attempt, then } => {
+                    let token = self.find(&attempt).map(|stream| stream.token);
+                    if let Some(token) = token {
+                        self.drain(token, LAST_TURN);
+                    }
+                    then(self.find(&attempt).map(|stream| stream.tail.lines()).unwrap_or_default());
+                }
+                Order::Close { attempt } => self.close(&attempt),
+                Order::End => {
+                    let all: Vec<_> = self.streams.values().map(|stream| stream.attempt.clone()).collect();
+                    all.iter().for_each(|attempt| self.close(attempt));
+                    return false;
+                }
+            }
+        }
+        true
+    }
+
+    fn find(&mut self, attempt: &AttemptId) -> Option<&mut Stream> {
+        self.streams.get_mut(&attempt.script).filter(|stream| stream.attempt == *attempt)
+    }
+
+    fn open(&mut self, attempt: AttemptId, pipe: OwnedFd, spec: &Arc<OutputSpec>) {
+        if let Some(former) = self.streams.get(&attempt.script).map(|stream| stream.attempt.clone()) {
+            self.close(&former);
+        }
+        let token = self.next_token;
+        self.next_token += 1;
+        if let Err(error) = epoll::add(&self.epoll, pipe.as_fd(), EventData::new_u64(token), EventFlags::IN) {
+            // Closing our end is all that is left; the script's own end stays readable, so it gets no SIGPIPE.
+            tracing::error!(script = %attempt.script, "the script's output cannot be read: {error}");
+            return;
+        }
+        self.by_token.insert(token, attempt.script.clone());
+        let log = LogFile::new(attempt.script.clone(), attempt.trading_date, Arc::clone(spec));
+        let echo = spec.echo.then(Echo::new);
+        let script = attempt.script.clone();
+        let stream = Stream { attempt, token, pipe: Some(pipe), grown: false, log, tail: Tail::default(), echo };
+        self.streams.insert(script, stream);
+    }
+
+    /// Moves what is in the pipe, at most `reads` buffers of it.
+    fn drain(&mut self, token: u64, reads: usize) {
+        let Some(stream) = self.by_token.get(&token).and_then(|script| self.streams.get_mut(script)) else { return };
+        if stream.drain(&mut self.buffer, reads) == Pipe::Ended {
+            stream.end_pipe(&self.epoll);
+            self.by_token.remove(&token);
+        }
+    }
+
+    fn close(&mut self, attempt: &AttemptId) {
+        let Some(stream) = self.streams.get_mut(&attempt.script).filter(|stream| stream.attempt == *attempt) else {
+            return;
+        };
+        stream.drain(&mut self.buffer, LAST_TURN);
+        stream.end_pipe(&self.epoll);
+        stream.log.close();
+        self.by_token.remove(&stream.token);
+    }
+}
+
+impl Stream {
+    fn drain(&mut self, buffer: &mut [u8], reads: usize) -> Pipe {
+        let Some(pipe) = &self.pipe else { return Pipe::Ended };
+        for _ in 0..reads {
+            let length = match rustix::io::read(pipe, &mut *buffer) {
+                Ok(0) => return Pipe::Ended,
+                Ok(length) => length,
+                Err(Errno::INTR) => continue,
+                Err(Errno::AGAIN) => return Pipe::Open,
+                Err(_) => return Pipe::Ended,
+            };
+            if length >= 64 * 1024 && !self.grown {
+                // Where the user's share of pipe memory is spent it just stays as it is.
+                let _ = rustix::pipe::fcntl_setpipe_size(pipe, GROWN_PIPE);
+                self.grown = true;
+            }
+            let Some(chunk) = buffer.get(..length) else { return Pipe::Ended };
+            let now = Instant::now();
+            self.log.write(chunk, now);
+            self.tail.push(chunk);
+            if let Some(echo) = &mut self.echo {
+                echo.push(chunk, now, &self.attempt.script);
+            }
+        }
+        Pipe::Open
+    }
+
+    fn end_pipe(&mut self, epoll: &OwnedFd) {
+        if let Some(pipe) = self.pipe.take() {
+            // Asked for explicitly: while anybody has a copy, closing ours would not end the events.
+            let _ = epoll::delete(epoll, &pipe);
+        }
+        if let Some(echo) = &mut self.echo {
+            echo.finish(&self.attempt.script);
+        }
+    }
+}
+
+/// The longest piece of a line that is kept in memory, for the crash report and the echo.
+pub(super) const LINE: usize = 4096;
+
+/// A second: what the echo's allowance is for.
+pub(super) const SECOND: Duration = Duration::from_secs(1);

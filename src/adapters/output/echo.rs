@@ -1,0 +1,88 @@
+//! Lines of a script as events of the daemon, for `docker logs` and the like: readable, so bounded. The byte-exact copy is the log file.
+
+use std::time::Instant;
+
+use memchr::{memchr, memchr_iter};
+
+use super::drain::{LINE, SECOND};
+use crate::domain::script::ScriptName;
+
+/// Lines of one script in one second.
+const ALLOWANCE: u32 = 200;
+
+/// Turns a script's output into events.
+#[derive(Debug)]
+pub(super) struct Echo {
+    open: Vec<u8>,
+    since: Instant,
+    shown: u32,
+    suppressed: usize,
+}
+
+impl Echo {
+    pub(super) fn new() -> Self {
+        Self { open: Vec::new(), since: Instant::now(), shown: 0, suppressed: 0 }
+    }
+
+    /// Lines were suppressed, and nobody was told how many.
+    pub(super) fn owes_count(&self) -> bool {
+        self.suppressed > 0
+    }
+
+    pub(super) fn push(&mut self, chunk: &[u8], now: Instant, script: &ScriptName) {
+        self.turn(now, script);
+        let mut rest = chunk;
+        while self.shown < ALLOWANCE {
+            let Some(end) = memchr(b'\n', rest) else { break };
+            let (line, after) = rest.split_at(end);
+            self.extend(line);
+            self.show(script);
+            rest = after.get(1..).unwrap_or_default();
+        }
+        if self.shown >= ALLOWANCE {
+            // Counted, not looked at: this must keep up with any flood.
+            let lines = memchr_iter(b'\n', rest).count();
+            self.suppressed += lines;
+            if lines > 0 {
+                self.open.clear();
+                rest = rest.get(memchr::memrchr(b'\n', rest).map_or(0, |end| end + 1)..).unwrap_or_default();
+            }
+        }
+        self.extend(rest);
+    }
+
+    fn extend(&mut self, piece: &[u8]) {
+        let kept = piece.len().min(LINE.saturating_sub(self.open.len()));
+        self.open.extend_from_slice(piece.get(..kept).unwrap_or_default());
+    }
+
+    fn show(&mut self, script: &ScriptName) {
+        let line = String::from_utf8_lossy(&self.open);
+        tracing::info!(target: "mho::echo", script = %script, "{}", line.trim_end_matches('\r'));
+        self.open.clear();
+        self.shown += 1;
+    }
+
+    /// Begins a new second when it is time, and tells what the last one suppressed.
+    pub(super) fn turn(&mut self, now: Instant, script: &ScriptName) {
+        if now.saturating_duration_since(self.since) >= SECOND {
+            self.tell_count(script);
+            (self.since, self.shown) = (now, 0);
+        }
+    }
+
+    /// The output is over: shows the line that has no newline, and the count.
+    pub(super) fn finish(&mut self, script: &ScriptName) {
+        if !self.open.is_empty() {
+            self.show(script);
+        }
+        self.tell_count(script);
+    }
+
+    fn tell_count(&mut self, script: &ScriptName) {
+        let count = std::mem::take(&mut self.suppressed);
+        if count > 0 {
+            tracing::info!(target: "mho::echo", script = %script, "... {count} more lines, see the script's own log");
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! What scripts print: one thread empties all their pipes into their log files, whatever the actors are doing. Child output never travels
+//! as actor mail, and a script is never blocked for longer than a write to its file takes.
+//!
+//! One buffer serves all pipes, so a thousand scripts cost little more memory than one.
+
+mod drain;
+mod echo;
+mod file;
+mod tail;
+
+use std::collections::VecDeque;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+use chrono::NaiveDate;
+use rustix::event::EventfdFlags;
+
+use self::drain::Drain;
+use crate::domain::script::OutputSpec;
+use crate::ports::AttemptId;
+
+/// The thread `mho-output`, from outside. Dropping it writes what is still in the pipes and ends the thread.
+#[derive(Debug)]
+pub struct OutputThread {
+    mailbox: Arc<Mailbox>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// What the thread is asked to do.
+enum Order {
+    Open { attempt: AttemptId, pipe: OwnedFd, spec: Arc<OutputSpec> },
+    Carry { attempt: AttemptId, trading_date: NaiveDate },
+    Tail { attempt: AttemptId, then: Box<dyn FnOnce(Vec<String>) + Send> },
+    Close { attempt: AttemptId },
+    End,
+}
+
+/// Orders, and a descriptor that is readable while there are any.
+struct Mailbox {
+    orders: Mutex<VecDeque<Order>>,
+    bell: OwnedFd,
+}
+
+impl std::fmt::Debug for Mailbox {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Mailbox").finish_non_exhaustive()
+    }
+}
+
+impl Mailbox {
+    fn put(&self, order: Order) {
+        self.orders.lock().unwrap_or_else(PoisonError::into_inner).push_back(order);
+        // Full means that it rings already.
+        let _ = rustix::io::write(&self.bell, &1_u64.to_ne_bytes());
+    }
+
+    fn take(&self) -> VecDeque<Order> {
+        // Silenced first: an order that comes between the two rings again.
+        let _ = rustix::io::read(&self.bell, &mut [0_u8; 8]);
+        std::mem::take(&mut *self.orders.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl OutputThread {
+    /// Starts the thread.
+    pub fn start() -> io::Result<Self> {
+        let bell = rustix::event::eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
+        let mailbox = Arc::new(Mailbox { orders: Mutex::default(), bell });
+        let drain = Drain::new(Arc::clone(&mailbox))?;
+        let thread = std::thread::Builder::new()
+            .name("mho-output".to_owned())
+            // Its buffer is on the heap; the default of 2 MiB would only be reserved in vain.
+            .stack_size(128 * 1024)
+            .spawn(move || drain.run())?;
+        Ok(Self { mailbox, thread: Some(thread) })
+    }
+
+    /// From now on what comes out of `pipe` goes to the file of the attempt's trading date.
+    pub fn open(&self, attempt: AttemptId, pipe: OwnedFd, spec: Arc<OutputSpec>) {
+        self.mailbox.put(Order::Open { attempt, pipe, spec });
+    }
+
+    /// From now on the attempt's output goes to the file of `trading_date`.
+    pub fn carry(&self, attempt: AttemptId, trading_date: NaiveDate) {
+        self.mailbox.put(Order::Carry { attempt, trading_date });
+    }
+
+    /// Calls `then`, on the thread, with the last lines of the attempt: all that is in the pipe now counts. Also works for an attempt that
+    /// is over, until the script's next one is opened; for any other there are no lines.
+    pub fn tail(&self, attempt: AttemptId, then: impl FnOnce(Vec<String>) + Send + 'static) {
+        self.mailbox.put(Order::Tail { attempt, then: Box::new(then) });
+    }
+
+    /// The attempt is over: writes what is in its pipe and closes it, whoever else may still hold it open.
+    pub fn close(&self, attempt: AttemptId) {
+        self.mailbox.put(Order::Close { attempt });
+    }
+}
+
+impl Drop for OutputThread {
+    fn drop(&mut self) {
+        self.mailbox.put(Order::End);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}

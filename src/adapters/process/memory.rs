@@ -1,0 +1,74 @@
+//! Whether the kernel ran out of memory: it counts its kills per control group, and does not say whom it killed.
+
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+/// The kernel's count of kills for want of memory, and how much of it was seen before.
+#[derive(Debug)]
+pub(super) struct OomCounter {
+    file: Option<File>,
+    seen: u64,
+}
+
+impl OomCounter {
+    /// Of the own control group and all below it; of the whole machine where there is no such group.
+    pub(super) fn open() -> Self {
+        let mut counter = Self { file: own_group().or_else(|| File::open("/proc/vmstat").ok()), seen: 0 };
+        counter.catch_up();
+        counter
+    }
+
+    /// Forgets kills that happened before now: a process that starts now was none of their victims.
+    pub(super) fn catch_up(&mut self) {
+        self.seen = self.read().unwrap_or(self.seen);
+    }
+
+    /// True once for each kill since the last look.
+    pub(super) fn take(&mut self) -> bool {
+        let new = self.read().is_some_and(|now| now > self.seen);
+        self.seen += u64::from(new);
+        new
+    }
+
+    fn read(&self) -> Option<u64> {
+        let mut buffer = [0_u8; 16 * 1024];
+        let length = self.file.as_ref()?.read_at(&mut buffer, 0).ok()?;
+        count(std::str::from_utf8(buffer.get(..length)?).ok()?)
+    }
+}
+
+fn own_group() -> Option<File> {
+    let groups = std::fs::read_to_string("/proc/self/cgroup").ok()?;
+    let own = groups.lines().find_map(|line| line.strip_prefix("0::/"))?;
+    File::open(Path::new("/sys/fs/cgroup").join(own).join("memory.events")).ok()
+}
+
+fn count(text: &str) -> Option<u64> {
+    text.lines().find_map(|line| line.strip_prefix("oom_kill "))?.trim().parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    #[test]
+    fn the_count_is_found_in_both_formats() {
+        assert_eq!(count("low 0\nhigh 0\nmax 4\noom 2\noom_kill 7\noom_group_kill 0\n"), Some(7));
+        assert_eq!(count("pgfault 12\noom_kill 3\n"), Some(3));
+        assert_eq!(count("pgfault 12\n"), None);
+    }
+
+    #[test]
+    fn each_kill_is_told_once() {
+        let mut file = tempfile::tempfile().expect("a file");
+        writeln!(file, "oom_kill 5").expect("written");
+        let mut counter = OomCounter { file: Some(file.try_clone().expect("a copy")), seen: 0 };
+        counter.catch_up();
+        assert!(!counter.take());
+        file.write_all_at(b"oom_kill 7\n", 0).expect("written");
+        assert!(counter.take() && counter.take() && !counter.take());
+    }
+}

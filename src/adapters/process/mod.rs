@@ -1,0 +1,342 @@
+//! Starts scripts, and ends them with everything they started. Responsible for each child process from its spawn to the reaping of its last
+//! descendant; it decides nothing: when to signal, when to kill and whether to start again comes from outside.
+//!
+//! This process is a child subreaper: what outlives its parent becomes our child. So the moment a leader is dead, one look at our own
+//! children says whether anything of it is left. Usually nothing is, and a restart costs hardly more than a spawn; only an unknown child makes
+//! us walk `/proc`.
+//!
+//! A dead leader is reaped only when nothing of its attempt is left. Its zombie keeps pid and group number from being used again, so a signal
+//! to the group can never hit a stranger.
+//!
+//! All that happens to attempts is settled by one task, in batches: any number of stops in one turn of the runtime share one walk.
+
+mod environment;
+mod family;
+mod memory;
+mod settle;
+mod spawn;
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::ffi::OsString;
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use chrono::NaiveDate;
+use rustix::process::{PidfdFlags, Resource, Rlimit, WaitId, WaitIdOptions};
+use tokio::io::unix::AsyncFd;
+use tokio::runtime::Handle;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::Notify;
+
+pub use self::environment::{Identity, environment, read_env_file};
+use self::memory::OomCounter;
+use super::output::OutputThread;
+use super::{procfs, sys};
+use crate::domain::notice::{About, Notice, What};
+use crate::domain::outcome::{Exit, Signal, SpawnError};
+use crate::ports::{AttemptId, Clock, LaunchOrder, Launcher, Notifier, ProcessSink};
+
+/// SIGKILL may take this long before the survivors are reported.
+const KILL_PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long to wait before looking again where looking itself failed.
+const RETRY: Duration = Duration::from_millis(100);
+
+/// An orphan is reaped this long after SIGCHLD told of it, together with all others: soon enough for zombies not to pile up, seldom enough
+/// not to be felt.
+const ORPHAN_DELAY: Duration = Duration::from_secs(1);
+
+/// The children that were spawned here and are not reaped yet. One set for the whole process, because there is one set of children:
+/// everything else that is our child is an orphan.
+static LEADERS: Mutex<BTreeSet<u32>> = Mutex::new(BTreeSet::new());
+
+/// Starts and ends real processes.
+pub struct RealLauncher {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    identity: Identity,
+    inherited: Vec<(OsString, OsString)>,
+    clock: Arc<dyn Clock>,
+    notifier: Arc<dyn Notifier>,
+    output: OutputThread,
+    runtime: Handle,
+    open_files: Option<Rlimit>,
+    state: Mutex<State>,
+    wake: Arc<Notify>,
+}
+
+struct State {
+    attempts: HashMap<AttemptId, Attempt>,
+    /// The unreaped leaders of `attempts`.
+    leaders: HashMap<u32, AttemptId>,
+    /// Children that dead parents left to us, with the leader they belong to, as far as that could be told.
+    orphans: HashMap<u32, Option<u32>>,
+    oom: OomCounter,
+    due: Due,
+}
+
+struct Attempt {
+    leader: u32,
+    sink: ProcessSink,
+    /// The leader is a zombie, and `Exited` was reported.
+    ended: bool,
+    /// SIGKILL was asked for: whatever of it appears is killed.
+    hunted: bool,
+    /// Left-over processes with a task that waits for their end.
+    watched: HashSet<u32>,
+}
+
+/// What the settling task has to do.
+#[derive(Default)]
+struct Due {
+    ended: Vec<(AttemptId, Exit)>,
+    signals: Vec<(AttemptId, Signal)>,
+    looks: HashSet<AttemptId>,
+    overdue: HashSet<AttemptId>,
+    reap_orphans: bool,
+}
+
+impl RealLauncher {
+    /// A launcher on the current runtime. `inherited` is the environment that this process was started with. Makes this process a child
+    /// subreaper and raises its limit of open files (scripts keep the former one).
+    ///
+    /// # Panics
+    /// Outside of a runtime.
+    pub fn new(
+        identity: Identity,
+        inherited: Vec<(OsString, OsString)>,
+        clock: Arc<dyn Clock>,
+        notifier: Arc<dyn Notifier>,
+    ) -> io::Result<Self> {
+        sys::close_inherited_on_exec()?;
+        rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
+        let state = State {
+            attempts: HashMap::new(),
+            leaders: HashMap::new(),
+            orphans: HashMap::new(),
+            oom: OomCounter::open(),
+            due: Due::default(),
+        };
+        let shared = Arc::new(Shared {
+            identity,
+            inherited,
+            clock,
+            notifier,
+            output: OutputThread::start()?,
+            runtime: Handle::current(),
+            open_files: spawn::raise_open_files(),
+            state: Mutex::new(state),
+            wake: Arc::new(Notify::new()),
+        });
+        shared.watch_for_orphans()?;
+        shared.settle_when_woken();
+        Ok(Self { shared })
+    }
+}
+
+impl Launcher for RealLauncher {
+    fn spawn(&self, order: LaunchOrder, sink: ProcessSink) -> Result<u32, SpawnError> {
+        let shared = &self.shared;
+        let LaunchOrder { attempt, launch, output, context } = order;
+        let from_file = launch.env_file.as_ref().map_or_else(|| Ok(Vec::new()), read_env_file)?;
+        let inherited = shared.inherited.iter().cloned();
+        let environment = environment(inherited, from_file, &launch, &attempt, &context, &shared.identity);
+        let (leader, pipe) = {
+            // Held across the spawn: nobody may take the new child for an orphan.
+            let mut leaders = LEADERS.lock().unwrap_or_else(PoisonError::into_inner);
+            let (leader, pipe) = spawn::spawn(&launch, environment)?;
+            leaders.insert(leader);
+            (leader, pipe)
+        };
+        let handle = shared.watch(leader).map_err(|error| {
+            // A process that cannot be watched must not run.
+            signal_group(leader, Signal::KILL);
+            let _ = wait(leader, WaitIdOptions::EXITED);
+            forget(leader);
+            spawn::explain(&error, &launch)
+        })?;
+        shared.restore_open_files(leader);
+        shared.output.open(attempt.clone(), pipe, output);
+        let mut state = shared.lock();
+        state.oom.catch_up();
+        state.leaders.insert(leader, attempt.clone());
+        let watched = HashSet::new();
+        state.attempts.insert(attempt.clone(), Attempt { leader, sink, ended: false, hunted: false, watched });
+        drop(state);
+        shared.runtime.spawn(Arc::clone(shared).report_end(attempt, leader, handle));
+        Ok(leader)
+    }
+
+    fn signal(&self, attempt: &AttemptId, signal: Signal) {
+        let mut state = self.shared.lock();
+        let Some(found) = state.attempts.get(attempt) else { return };
+        signal_group(found.leader, signal);
+        state.due.signals.push((attempt.clone(), signal));
+        drop(state);
+        self.shared.wake.notify_one();
+    }
+
+    fn kill(&self, attempt: &AttemptId) {
+        let mut state = self.shared.lock();
+        let Some(found) = state.attempts.get_mut(attempt) else { return };
+        signal_group(found.leader, Signal::KILL);
+        if !std::mem::replace(&mut found.hunted, true) {
+            self.shared.runtime.spawn(Arc::clone(&self.shared).hunt(attempt.clone()));
+        }
+        state.due.looks.insert(attempt.clone());
+        drop(state);
+        self.shared.wake.notify_one();
+    }
+
+    fn redirect(&self, attempt: &AttemptId, sink: ProcessSink) -> bool {
+        self.shared.lock().attempts.get_mut(attempt).map(|found| found.sink = sink).is_some()
+    }
+
+    fn carry_output(&self, attempt: &AttemptId, trading_date: NaiveDate) {
+        self.shared.output.carry(attempt.clone(), trading_date);
+    }
+
+    fn report_tail(&self, attempt: &AttemptId) {
+        let (clock, notifier) = (Arc::clone(&self.shared.clock), Arc::clone(&self.shared.notifier));
+        let about =
+            About { script: attempt.script.clone(), trading_date: attempt.trading_date, attempt: attempt.number };
+        self.shared.output.tail(attempt.clone(), move |lines| {
+            if !lines.is_empty() {
+                notifier.notify(Notice { at: clock.now().wall, about: Some(about), what: What::LastLines { lines } });
+            }
+        });
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // A panic elsewhere leaves at worst one batch half done; the next look settles it.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn watch(&self, pid: u32) -> io::Result<AsyncFd<std::os::fd::OwnedFd>> {
+        let _runtime = self.runtime.enter();
+        let pid = procfs::raw_pid(pid).ok_or(io::ErrorKind::InvalidInput)?;
+        sys::watch_readable(rustix::process::pidfd_open(pid, PidfdFlags::empty())?)
+    }
+
+    /// Scripts get the limit that the daemon was given, a moment after they start: doing it before would cost the fast way to spawn.
+    fn restore_open_files(&self, pid: u32) {
+        if let Some(limit) = &self.open_files {
+            let _ = rustix::process::prlimit(procfs::raw_pid(pid), Resource::Nofile, *limit);
+        }
+    }
+
+    fn settle_when_woken(self: &Arc<Self>) {
+        let (wake, weak) = (Arc::clone(&self.wake), Arc::downgrade(self));
+        self.runtime.spawn(async move {
+            loop {
+                wake.notified().await;
+                let Some(shared) = weak.upgrade() else { return };
+                shared.settle();
+            }
+        });
+    }
+
+    fn watch_for_orphans(self: &Arc<Self>) -> io::Result<()> {
+        let mut child_ended = signal(SignalKind::child())?;
+        let weak = Arc::downgrade(self);
+        self.runtime.spawn(async move {
+            while child_ended.recv().await.is_some() {
+                tokio::time::sleep(ORPHAN_DELAY).await;
+                let Some(shared) = weak.upgrade() else { return };
+                shared.lock().due.reap_orphans = true;
+                shared.wake.notify_one();
+            }
+        });
+        Ok(())
+    }
+
+    /// Waits for the leader's end, which leaves it a zombie.
+    async fn report_end(self: Arc<Self>, attempt: AttemptId, leader: u32, handle: AsyncFd<std::os::fd::OwnedFd>) {
+        let exit = loop {
+            match handle.readable().await {
+                Ok(mut guard) => {
+                    match wait(leader, WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT) {
+                        Ok(Some(exit)) => break exit,
+                        Ok(None) => guard.clear_ready(),
+                        Err(error) => {
+                            tracing::error!(script = %attempt.script, pid = leader, "the exit status was taken by somebody else: {error}");
+                            break Exit::Code(255);
+                        }
+                    }
+                }
+                // The runtime ends, and with it everybody who would want to know.
+                Err(_) => return,
+            }
+        };
+        self.lock().due.ended.push((attempt, exit));
+        self.wake.notify_one();
+    }
+
+    /// Looks again and again, ever more seldom, until nothing of a killed attempt is left: a fork may have escaped, and a process that is
+    /// stuck in the kernel ends when it likes.
+    async fn hunt(self: Arc<Self>, attempt: AttemptId) {
+        let since = tokio::time::Instant::now();
+        let mut pause = Duration::from_millis(20);
+        let mut reported = false;
+        loop {
+            tokio::time::sleep(pause).await;
+            let mut state = self.lock();
+            if !state.attempts.contains_key(&attempt) {
+                return;
+            }
+            if !reported && since.elapsed() >= KILL_PATIENCE {
+                reported = true;
+                state.due.overdue.insert(attempt.clone());
+            }
+            state.due.looks.insert(attempt.clone());
+            drop(state);
+            self.wake.notify_one();
+            pause = if reported {
+                KILL_PATIENCE
+            } else {
+                (pause * 2).min(KILL_PATIENCE.saturating_sub(since.elapsed())).max(RETRY / 5)
+            };
+        }
+    }
+}
+
+/// To the whole group: `signal`, then CONT, without which a stopped process would not act on it.
+fn signal_group(leader: u32, signal: Signal) {
+    let Some(group) = procfs::raw_pid(leader) else { return };
+    for signal in with_continue(signal) {
+        // Fails only where nobody of the group is left, or nobody that we may signal; the walk that follows sees who.
+        let _ = rustix::process::kill_process_group(group, signal);
+    }
+}
+
+fn with_continue(signal: Signal) -> impl Iterator<Item = rustix::process::Signal> {
+    let wanted = rustix::process::Signal::from_named_raw(signal.number());
+    wanted.into_iter().chain([rustix::process::Signal::CONT])
+}
+
+/// How the child `pid` ended; None if it lives.
+fn wait(pid: u32, options: WaitIdOptions) -> io::Result<Option<Exit>> {
+    let pid = procfs::raw_pid(pid).ok_or(io::ErrorKind::InvalidInput)?;
+    let Some(status) = rustix::io::retry_on_intr(|| rustix::process::waitid(WaitId::Pid(pid), options))? else {
+        return Ok(None);
+    };
+    let signal = status.terminating_signal().and_then(Signal::from_number);
+    Ok(Some(match signal {
+        Some(signal) => Exit::Signal { signal, out_of_memory: false },
+        None => Exit::Code(status.exit_status().unwrap_or(255)),
+    }))
+}
+
+/// A leader was reaped: its pid may mean another process from now on.
+fn forget(leader: u32) {
+    LEADERS.lock().unwrap_or_else(PoisonError::into_inner).remove(&leader);
+}
+
+fn is_leader(pid: u32) -> bool {
+    LEADERS.lock().unwrap_or_else(PoisonError::into_inner).contains(&pid)
+}

@@ -1,0 +1,136 @@
+//! One child process: its pipe, its command, and the text for every way in which its start can fail.
+//!
+//! The command uses nothing that would take the standard library off its `posix_spawn` path (no `pre_exec`, no uid, no gid): a fork of the
+//! daemon costs many times as much.
+
+use std::ffi::OsString;
+use std::fs::OpenOptions;
+use std::io::{self, Read};
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use nix::libc;
+use rustix::fs::OFlags;
+use rustix::pipe::PipeFlags;
+use rustix::process::{Resource, Rlimit};
+
+use crate::domain::outcome::SpawnError;
+use crate::domain::script::Launch;
+
+/// Starts the program in its own process group, with its output in the returned pipe.
+pub(super) fn spawn(launch: &Launch, environment: Vec<(OsString, OsString)>) -> Result<(u32, OwnedFd), SpawnError> {
+    let failed = |error| explain(&error, launch);
+    let (ours, theirs) = output_pipe().map_err(failed)?;
+    let stderr = theirs.try_clone().map_err(failed)?;
+    let child = Command::new(&launch.program)
+        .args(&launch.args)
+        .current_dir(&launch.working_dir)
+        .env_clear()
+        .envs(environment)
+        .stdin(Stdio::null())
+        .stdout(Stdio::from(theirs))
+        .stderr(Stdio::from(stderr))
+        .process_group(0)
+        .spawn()
+        .map_err(failed)?;
+    // The standard library's handle is dropped without waiting: this module waits by itself.
+    Ok((child.id(), ours))
+}
+
+/// A pipe whose far end is open for reading, too: a script that prints after the daemon died gets no SIGPIPE. Our end still sees the end of
+/// the file once the script has closed its own.
+fn output_pipe() -> io::Result<(OwnedFd, OwnedFd)> {
+    let (ours, theirs) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC)?;
+    rustix::fs::fcntl_setfl(&ours, OFlags::NONBLOCK)?;
+    let both_ways = OpenOptions::new().read(true).write(true).open(format!("/proc/self/fd/{}", theirs.as_raw_fd()));
+    // Without /proc the script merely loses that protection.
+    Ok((ours, both_ways.map_or(theirs, OwnedFd::from)))
+}
+
+/// Raises the daemon's own limit of open files (each script takes three) as far as it is allowed to, and returns the former one for the
+/// children, if there was anything to raise.
+pub(super) fn raise_open_files() -> Option<Rlimit> {
+    let before = rustix::process::getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: before.maximum, maximum: before.maximum };
+    (before.current != before.maximum && rustix::process::setrlimit(Resource::Nofile, raised).is_ok()).then_some(before)
+}
+
+/// What went wrong, and what to do next.
+pub(super) fn explain(error: &io::Error, launch: &Launch) -> SpawnError {
+    let program = launch.program.display();
+    let text = match error.raw_os_error().unwrap_or_default() {
+        libc::EAGAIN => {
+            "no further process is allowed: raise the limit (`ulimit -u`, the container's pids limit) or run fewer"
+                .to_owned()
+        }
+        libc::EMFILE | libc::ENFILE => "too many open files: raise the limit (`ulimit -n`, LimitNOFILE)".to_owned(),
+        libc::ENOMEM => "out of memory: free some, or raise the container's memory limit".to_owned(),
+        libc::E2BIG => {
+            "its arguments and environment are too long together: shorten `command`, `env` or `env_file`".to_owned()
+        }
+        libc::ETXTBSY => format!("{program} is being written at this moment: wait until the copy is complete"),
+        libc::ENOEXEC => format!(
+            "{program} has no #! line and is no program for this machine: add one, or put the interpreter first in `command`"
+        ),
+        _ => directory_fault(&launch.working_dir)
+            .or_else(|| program_fault(&launch.program))
+            .unwrap_or_else(|| format!("{program} could not be started: {error}")),
+    };
+    SpawnError(text)
+}
+
+fn directory_fault(directory: &Path) -> Option<String> {
+    let shown = directory.display();
+    match std::fs::metadata(directory) {
+        Ok(found) if found.is_dir() => {
+            let denied = rustix::fs::access(directory, rustix::fs::Access::EXEC_OK).is_err();
+            denied.then(|| format!("working_dir {shown} may not be entered: change its rights or `working_dir`"))
+        }
+        Ok(_) => Some(format!("working_dir {shown} is not a directory: correct `working_dir`")),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            Some(format!("working_dir {shown} does not exist: create it, or correct `working_dir`"))
+        }
+        Err(error) => Some(format!("working_dir {shown} cannot be used: {error}")),
+    }
+}
+
+fn program_fault(program: &Path) -> Option<String> {
+    let shown = program.display();
+    let found = match std::fs::metadata(program) {
+        Ok(found) => found,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Some(format!("{shown} does not exist: put it back, or correct `command`"));
+        }
+        Err(error) => return Some(format!("{shown} cannot be reached: {error}")),
+    };
+    if !found.is_file() {
+        return Some(format!("{shown} is not a file: correct `command`"));
+    }
+    if found.permissions().mode() & 0o111 == 0 {
+        return Some(format!(
+            "{shown} is not executable: `chmod +x {shown}`, or put the interpreter first in `command`"
+        ));
+    }
+    let interpreter = interpreter(program)?;
+    if Path::new(interpreter.trim_end()).exists() && !interpreter.ends_with('\r') {
+        return Some(format!(
+            "{shown} may not be executed: look at the rights of its directory and the mount (noexec)"
+        ));
+    }
+    let ending = if interpreter.ends_with('\r') { " (the file has Windows line endings)" } else { "" };
+    let interpreter = interpreter.trim_end();
+    Some(format!("{shown} asks for the interpreter {interpreter}, which does not exist{ending}: correct its #! line"))
+}
+
+/// The interpreter that the first line asks for, with a carriage return if there is one.
+fn interpreter(program: &Path) -> Option<String> {
+    let mut head = [0_u8; 256];
+    let length = std::fs::File::open(program).ok()?.read(&mut head).ok()?;
+    let line = head.get(..length)?.strip_prefix(b"#!")?.split(|&byte| byte == b'\n').next()?;
+    let text = String::from_utf8_lossy(line);
+    let text = text.trim_start_matches([' ', '\t']);
+    text.split([' ', '\t']).next().map(str::to_owned)
+}

@@ -1,0 +1,180 @@
+//! What `/proc` tells of the processes of this machine. Every answer may be out of date when it is read: whoever acts on one opens a pidfd
+//! and compares the start time first (`send`).
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::fd::OwnedFd;
+
+use nix::libc;
+use rustix::process::{Pid, PidfdFlags, Signal};
+
+/// A process as `/proc/PID/stat` shows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Proc {
+    /// Its id.
+    pub pid: u32,
+    /// Its parent.
+    pub parent: u32,
+    /// Its process group.
+    pub group: u32,
+    /// When it started, in ticks since boot: with the pid, its identity.
+    pub start: u64,
+    /// It has ended, with all its threads; only its exit status is left.
+    pub zombie: bool,
+}
+
+/// All processes at about one moment.
+#[derive(Debug, Default)]
+pub struct Snapshot(HashMap<u32, Proc>);
+
+impl Snapshot {
+    /// Walks `/proc` once.
+    pub fn take() -> io::Result<Self> {
+        let mut all = HashMap::new();
+        for entry in std::fs::read_dir("/proc")? {
+            let name = entry?.file_name();
+            let Some(pid) = name.to_str().and_then(|name| name.parse().ok()) else { continue };
+            if let Some(process) = read(pid)? {
+                all.insert(pid, process);
+            }
+        }
+        Ok(Self(all))
+    }
+
+    /// The process with this id.
+    #[must_use]
+    pub fn get(&self, pid: u32) -> Option<Proc> {
+        self.0.get(&pid).copied()
+    }
+
+    /// All of them, in no order.
+    pub fn iter(&self) -> impl Iterator<Item = Proc> + '_ {
+        self.0.values().copied()
+    }
+
+    /// The live descendants of `ancestor`, by the chain of parents.
+    #[must_use]
+    pub fn descendants(&self, ancestor: u32) -> Vec<Proc> {
+        let mut by_parent: HashMap<u32, Vec<Proc>> = HashMap::new();
+        for process in self.iter() {
+            by_parent.entry(process.parent).or_default().push(process);
+        }
+        let mut found = Vec::new();
+        let mut open = vec![ancestor];
+        while let Some(parent) = open.pop() {
+            for child in by_parent.remove(&parent).unwrap_or_default() {
+                open.push(child.pid);
+                if !child.zombie {
+                    found.push(child);
+                }
+            }
+        }
+        found
+    }
+}
+
+/// One process, if it is there. An error means that we could not look, never that it is gone.
+pub fn read(pid: u32) -> io::Result<Option<Proc>> {
+    let mut buffer = [0_u8; 1024];
+    let read = File::open(format!("/proc/{pid}/stat")).and_then(|mut file| file.read(&mut buffer));
+    match read {
+        Ok(length) => Ok(buffer.get(..length).and_then(|stat| parse(pid, stat))),
+        Err(error) => match error.raw_os_error() {
+            Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM) => Err(error),
+            _ => Ok(None),
+        },
+    }
+}
+
+/// The name is in parentheses and may itself hold anything, also parentheses: the fields start behind the last one.
+fn parse(pid: u32, stat: &[u8]) -> Option<Proc> {
+    let behind = memchr::memrchr(b')', stat)?;
+    let mut fields = std::str::from_utf8(stat.get(behind + 1..)?).ok()?.split_ascii_whitespace();
+    let state = fields.next()?;
+    let parent = fields.next()?.parse().ok()?;
+    let group = fields.next()?.parse().ok()?;
+    let threads: u32 = fields.nth(14)?.parse().ok()?;
+    let start = fields.nth(1)?.parse().ok()?;
+    // The first thread may end before the others: it is shown as a zombie, and the process lives.
+    let zombie = matches!(state, "Z" | "X" | "x") && threads <= 1;
+    Some(Proc { pid, parent, group, start, zombie })
+}
+
+/// The children of this process's main thread, which are also all orphans that it inherits as subreaper, zombies included.
+/// None where the kernel was built without this file.
+#[must_use]
+pub fn own_children() -> Option<Vec<u32>> {
+    let pid = std::process::id();
+    let text = std::fs::read_to_string(format!("/proc/self/task/{pid}/children")).ok()?;
+    Some(text.split_ascii_whitespace().filter_map(|pid| pid.parse().ok()).collect())
+}
+
+/// The value of each of `names` in the environment that the process started its program with.
+#[must_use]
+pub fn environment_values<const N: usize>(pid: u32, names: [&str; N]) -> [Option<String>; N] {
+    let mut values = [const { None }; N];
+    let Ok(environ) = std::fs::read(format!("/proc/{pid}/environ")) else { return values };
+    for variable in environ.split(|&byte| byte == 0) {
+        let Some((name, value)) = std::str::from_utf8(variable).ok().and_then(|text| text.split_once('=')) else {
+            continue;
+        };
+        if let Some(slot) = names.iter().position(|wanted| *wanted == name).and_then(|i| values.get_mut(i)) {
+            *slot = Some(value.to_owned());
+        }
+    }
+    values
+}
+
+/// A handle to exactly this process, never to a later one with the same id. None if it is gone.
+pub fn open(process: Proc) -> io::Result<Option<OwnedFd>> {
+    let Some(pid) = raw_pid(process.pid) else { return Ok(None) };
+    let handle = match rustix::process::pidfd_open(pid, PidfdFlags::empty()) {
+        Ok(handle) => handle,
+        Err(rustix::io::Errno::SRCH) => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
+    // Opened first, compared second: from here on the handle cannot come to mean another process.
+    Ok(read(process.pid)?.filter(|now| now.start == process.start).map(|_| handle))
+}
+
+/// Sends `signals` to exactly this process, one after the other. Nothing happens if it is gone.
+pub fn send(process: Proc, signals: &[Signal]) {
+    let Ok(Some(handle)) = open(process) else { return };
+    for &signal in signals {
+        // Gone, or not ours to signal: the caller looks again in any case, and names who is left.
+        let _ = rustix::process::pidfd_send_signal(&handle, signal);
+    }
+}
+
+/// A pid as the system calls want it.
+#[must_use]
+pub fn raw_pid(pid: u32) -> Option<Pid> {
+    i32::try_from(pid).ok().and_then(Pid::from_raw)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_full_of_parentheses_does_not_shift_the_fields() {
+        let stat = b"77 (a) Z 1 (b)) S 5 66 66 0 -1 4194304 1 2 3 4 5 6 7 8 20 0 1 0 4242 1000 1";
+        assert_eq!(parse(77, stat), Some(Proc { pid: 77, parent: 5, group: 66, start: 4242, zombie: false }));
+    }
+
+    #[test]
+    fn a_process_whose_first_thread_ended_is_no_zombie() {
+        let with = |threads: u32| format!("77 (a) Z 5 66 66 0 -1 4194304 1 2 3 4 5 6 7 8 20 0 {threads} 0 4242 0 0");
+        assert_eq!(parse(77, with(1).as_bytes()).map(|process| process.zombie), Some(true));
+        assert_eq!(parse(77, with(2).as_bytes()).map(|process| process.zombie), Some(false));
+    }
+
+    #[test]
+    fn this_process_is_in_the_snapshot_and_descends_from_its_parent() {
+        let snapshot = Snapshot::take().expect("/proc is there");
+        let own = snapshot.get(std::process::id()).expect("this process");
+        assert_eq!(read(own.pid).expect("readable").map(|again| again.start), Some(own.start));
+        assert!(snapshot.descendants(own.parent).iter().any(|process| process.pid == own.pid));
+    }
+}

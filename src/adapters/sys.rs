@@ -1,0 +1,58 @@
+//! Every `unsafe` of the program, each behind a safe function that says why it is sound.
+
+use std::io;
+use std::os::fd::OwnedFd;
+
+use nix::libc;
+use nix::unistd::ForkResult;
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+
+/// Lets the current runtime wait until `fd` is readable.
+///
+/// # Panics
+/// Outside of a runtime.
+pub fn watch_readable(fd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
+    // SAFETY: an OwnedFd is one open description and keeps its number until it is dropped, and the AsyncFd owns it.
+    unsafe { AsyncFd::register_with_interest(fd, Interest::READABLE) }.map_err(|error| error.into_parts().1)
+}
+
+/// Splits the process in two.
+///
+/// # Errors
+/// If the process has more than one thread: the child would inherit the others' locks in whatever state they are.
+pub fn fork_single_threaded() -> io::Result<ForkResult> {
+    if std::fs::read_dir("/proc/self/task").is_ok_and(|threads| threads.count() > 1) {
+        return Err(io::Error::other("the process has more than one thread"));
+    }
+    // SAFETY: with one thread nobody else can hold a lock across the fork, so the child may do whatever the parent may.
+    Ok(unsafe { nix::unistd::fork() }?)
+}
+
+/// Sets every signal to its default, whatever the process inherited (`nohup` leaves HUP ignored), so that no child inherits it.
+/// PIPE stays ignored, as the standard library wants it: it gives children the default by itself.
+pub fn reset_signal_dispositions() {
+    for signal in (1..=64).filter(|&signal| signal != libc::SIGPIPE) {
+        // SAFETY: the default disposition runs no code of ours. KILL, STOP and libc's own two refuse, which is harmless.
+        unsafe { libc::signal(signal, libc::SIG_DFL) };
+    }
+}
+
+/// Ignores `signal` in this process. Whoever is forked from here has to undo it.
+pub fn ignore_signal(signal: nix::sys::signal::Signal) {
+    // SAFETY: ignoring runs no code of ours.
+    let _ = unsafe { nix::sys::signal::signal(signal, nix::sys::signal::SigHandler::SigIgn) };
+}
+
+/// Marks everything that this process has open, but 0, 1 and 2, to be closed in programs that it executes. What is opened here is marked
+/// anyway; this is for descriptors that whoever started us left open.
+pub fn close_inherited_on_exec() -> io::Result<()> {
+    for entry in std::fs::read_dir("/proc/self/fd")? {
+        let name = entry?.file_name();
+        if let Some(fd) = name.to_str().and_then(|name| name.parse().ok()).filter(|&fd: &i32| fd > 2) {
+            // SAFETY: only a flag changes, which nobody here relies on being unset; the number may be stale, which fails.
+            unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) };
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,103 @@
+//! What leaves its process group, or outlives its leader, is found.
+
+mod processes_support;
+
+use mho::domain::outcome::{Exit, Signal};
+use mho::ports::Launcher;
+use processes_support::{World, alive, eventually};
+
+#[tokio::test]
+async fn a_descendant_in_a_session_of_its_own_gets_the_signal_with_the_group() {
+    let mut world = World::new();
+    let (id, _) = world.shell("setsid", "setsid sh -c 'echo $$ >inner; exec sleep 300' & wait");
+    let inner = world.number("inner").await;
+    world.launcher.signal(&id, Signal::TERM);
+    let (_, leftovers) = world.exited().await;
+    if !leftovers.is_empty() {
+        assert_eq!(leftovers, [inner]);
+        world.gone().await;
+    }
+    assert!(!alive(inner));
+}
+
+#[tokio::test]
+async fn a_double_fork_is_found_by_its_environment_while_the_leader_lives() {
+    let mut world = World::new();
+    let text = "(setsid sh -c 'echo $$ >inner; exec sleep 300' &) ; exec sleep 300";
+    let (id, leader) = world.shell("daemonizes", text);
+    let inner = world.number("inner").await;
+    eventually("the process in between is gone", || {
+        mho::adapters::procfs::read(inner).expect("/proc").is_some_and(|found| found.parent == std::process::id())
+    })
+    .await;
+    world.launcher.signal(&id, Signal::TERM);
+    world.exited().await;
+    assert!(!alive(leader));
+    eventually("the escapee is gone", || !alive(inner)).await;
+}
+
+#[tokio::test]
+async fn an_escapee_that_ignores_the_signal_is_killed_with_the_rest() {
+    let mut world = World::new();
+    let text = "(setsid sh -c 'trap \"\" TERM; echo $$ >inner; sleep 300; sleep 300' &) ; exec sleep 300";
+    let (id, _) = world.shell("stubborn", text);
+    let inner = world.number("inner").await;
+    world.launcher.signal(&id, Signal::TERM);
+    let (_, leftovers) = world.exited().await;
+    assert!(leftovers.contains(&inner), "{leftovers:?}");
+    world.launcher.kill(&id);
+    world.gone().await;
+    assert!(!alive(inner));
+}
+
+#[tokio::test]
+async fn what_a_leader_leaves_in_its_group_is_reported_and_can_still_be_stopped() {
+    let mut world = World::new();
+    let (id, leader) = world.shell("leaves", "sleep 300 & echo $! >inner; exit 7");
+    let (exit, leftovers) = world.exited().await;
+    let inner = world.number("inner").await;
+    assert_eq!((exit, leftovers), (Exit::Code(7), vec![inner]));
+    assert!(alive(inner) && !alive(leader));
+    world.launcher.signal(&id, Signal::TERM);
+    world.gone().await;
+    assert!(!alive(inner));
+}
+
+#[tokio::test]
+async fn what_a_leader_leaves_is_waited_for_until_it_ends_by_itself() {
+    let mut world = World::new();
+    world.shell("lingers", "sh -c 'while [ ! -e go ]; do sleep 0.01; done' & exit 0");
+    let (exit, leftovers) = world.exited().await;
+    assert_eq!((exit, leftovers.len() >= 1), (Exit::Code(0), true));
+    assert!(world.events.try_recv().is_err(), "it is not gone yet");
+    std::fs::write(world.path("go"), "").expect("written");
+    world.gone().await;
+}
+
+#[tokio::test]
+async fn the_orphans_of_one_script_are_not_taken_for_those_of_another() {
+    let mut world = World::new();
+    let (keeps, _) = world.shell("keeps", "(setsid sh -c 'echo $$ >inner; exec sleep 300' &) ; exec sleep 300");
+    let inner = world.number("inner").await;
+    for name in ["one", "two"] {
+        world.shell(name, "exit 0");
+        assert_eq!(world.exited().await, (Exit::Code(0), vec![]));
+    }
+    assert!(alive(inner));
+    world.launcher.kill(&keeps);
+    let (_, leftovers) = world.exited().await;
+    if !leftovers.is_empty() {
+        world.gone().await;
+    }
+    assert!(!alive(inner));
+}
+
+#[tokio::test]
+async fn orphans_that_end_do_not_stay_zombies() {
+    let mut world = World::new();
+    let (id, _) = world.shell("sheds", "(setsid sh -c 'echo $$ >inner' &) ; exec sleep 300");
+    let inner = world.number("inner").await;
+    eventually("it is reaped", || mho::adapters::procfs::read(inner).expect("/proc").is_none()).await;
+    world.launcher.kill(&id);
+    world.exited().await;
+}
