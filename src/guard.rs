@@ -1,1 +1,237 @@
-//! stub
+//! The outer process of `mho run`. It makes the daemon, waits for it, and sees to it that nothing of the daemon's outlives it, even if it dies by
+//! SIGKILL. It owns no logic, no thread and no list of processes: whatever the daemon leaves behind becomes its child, because it is a
+//! child subreaper.
+//!
+//! The other way round the kernel tells the daemon: if the guard dies, the daemon gets SIGTERM and shuts down in order.
+
+use std::collections::HashSet;
+use std::io::{self, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::{SigSet, Signal, kill};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::{ForkResult, Pid};
+use rustix::pipe::PipeFlags;
+use rustix::process::Signal as RawSignal;
+
+use crate::adapters::procfs::{self, Proc, Snapshot};
+use crate::adapters::sys;
+
+/// Handed on to the daemon, each once.
+const FORWARDED: [Signal; 6] =
+    [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGQUIT, Signal::SIGUSR1, Signal::SIGUSR2];
+
+/// From the terminal, and not acted on: Ctrl-Z never suspends supervision.
+const IGNORED: [Signal; 3] = [Signal::SIGTSTP, Signal::SIGTTIN, Signal::SIGTTOU];
+
+/// The grace until the daemon tells another.
+const DEFAULT_GRACE: Duration = Duration::from_secs(10);
+
+/// SIGKILL may take this long.
+const KILL_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Between two looks for descendants that were forked meanwhile; the end of a child is noticed at once.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
+
+/// What the daemon can tell its guard.
+#[derive(Debug)]
+pub struct DaemonSide {
+    grace: OwnedFd,
+}
+
+impl DaemonSide {
+    /// If the daemon dies, its scripts get this long between SIGTERM and SIGKILL: the longest `stop_grace` of all.
+    pub fn set_longest_grace(&self, grace: Duration) {
+        let millis = u64::try_from(grace.as_millis()).unwrap_or(u64::MAX);
+        // Without a guard nobody needs to know; the pipe's other end is read all the time otherwise.
+        let _ = rustix::io::write(&self.grace, &millis.to_ne_bytes());
+    }
+}
+
+/// Runs `daemon` in a process of its own and returns, in both processes, the code to exit with. To be called before any thread exists.
+pub fn run(daemon: impl FnOnce(DaemonSide) -> u8) -> u8 {
+    match split() {
+        Ok(Side::Daemon(side)) => daemon(side),
+        Ok(Side::OrphanedDaemon) => 1,
+        Ok(Side::Guard(guard)) => guard.watch(),
+        Err(error) => {
+            say(&format!("the daemon could not be started: {error}"));
+            1
+        }
+    }
+}
+
+enum Side {
+    Daemon(DaemonSide),
+    /// The guard died before we could ask to be told of it.
+    OrphanedDaemon,
+    Guard(Guard),
+}
+
+struct Guard {
+    daemon: Pid,
+    signals: SignalFd,
+    grace_pipe: Option<OwnedFd>,
+    grace: Duration,
+}
+
+fn split() -> io::Result<Side> {
+    sys::close_inherited_on_exec()?;
+    sys::reset_signal_dispositions();
+    // Blocked before the fork, so that none is lost. A blocked signal also reaches PID 1, whose unhandled ones the kernel drops.
+    let mut watched: SigSet = FORWARDED.into_iter().collect();
+    watched.add(Signal::SIGCHLD);
+    watched.add(Signal::SIGABRT);
+    watched.thread_set_mask()?;
+    rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
+    let (reader, writer) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
+    let guard = nix::unistd::getpid();
+    match sys::fork_single_threaded()? {
+        ForkResult::Child => {
+            drop(reader);
+            become_daemon(guard, writer)
+        }
+        ForkResult::Parent { child } => {
+            drop(writer);
+            IGNORED.into_iter().for_each(sys::ignore_signal);
+            let signals = SignalFd::with_flags(&watched, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
+            Ok(Side::Guard(Guard { daemon: child, signals, grace_pipe: Some(reader), grace: DEFAULT_GRACE }))
+        }
+    }
+}
+
+fn become_daemon(guard: Pid, grace: OwnedFd) -> io::Result<Side> {
+    // A session of its own is a process group of its own, and no terminal: neither Ctrl-C nor Ctrl-Z nor `stty tostop` reaches it.
+    nix::unistd::setsid()?;
+    rustix::process::set_parent_process_death_signal(Some(RawSignal::TERM))?;
+    rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
+    SigSet::empty().thread_set_mask()?;
+    // Compared after asking: a guard that died in between sent nothing. (In a container the guard is 1, and so is any reaper elsewhere.)
+    Ok(if nix::unistd::getppid() == guard { Side::Daemon(DaemonSide { grace }) } else { Side::OrphanedDaemon })
+}
+
+impl Guard {
+    fn watch(mut self) -> u8 {
+        let end = loop {
+            if let Some(end) = self.reap() {
+                break end;
+            }
+            self.wait(None);
+            while let Some(signal) = self.next_signal() {
+                if signal == Signal::SIGABRT {
+                    // The service manager's watchdog: the daemon hangs, and would not hear anything else.
+                    say("SIGABRT: killing the daemon");
+                    let _ = kill(self.daemon, Signal::SIGKILL);
+                } else if signal != Signal::SIGCHLD {
+                    let _ = kill(self.daemon, signal);
+                }
+            }
+        };
+        self.read_grace();
+        let code = match end {
+            WaitStatus::Exited(_, code) => u8::try_from(code).unwrap_or(1),
+            WaitStatus::Signaled(_, signal, _) => {
+                say(&format!("the daemon was killed by {signal}; stopping everything it started"));
+                1
+            }
+            _ => 1,
+        };
+        self.stop_descendants();
+        code
+    }
+
+    /// Takes the exit status of every child that ended. Returns the daemon's, once.
+    fn reap(&self) -> Option<WaitStatus> {
+        loop {
+            match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
+                Ok(WaitStatus::StillAlive) => return None,
+                Ok(status) if status.pid() == Some(self.daemon) => return Some(status),
+                Ok(_) | Err(Errno::EINTR) => {}
+                // No child at all: after the daemon's end, all is done.
+                Err(_) => return None,
+            }
+        }
+    }
+
+    fn has_children() -> bool {
+        let flags = rustix::process::WaitIdOptions::EXITED
+            | rustix::process::WaitIdOptions::NOHANG
+            | rustix::process::WaitIdOptions::NOWAIT;
+        !matches!(rustix::process::waitid(rustix::process::WaitId::All, flags), Err(rustix::io::Errno::CHILD))
+    }
+
+    /// Sleeps until there is a signal or a new grace.
+    fn wait(&mut self, timeout: Option<Duration>) {
+        let timeout = timeout.map_or(PollTimeout::NONE, |time| PollTimeout::try_from(time).unwrap_or(PollTimeout::MAX));
+        let mut fds = vec![PollFd::new(self.signals.as_fd(), PollFlags::POLLIN)];
+        fds.extend(self.grace_pipe.as_ref().map(|pipe| PollFd::new(pipe.as_fd(), PollFlags::POLLIN)));
+        let _ = poll(&mut fds, timeout);
+        self.read_grace();
+    }
+
+    fn next_signal(&self) -> Option<Signal> {
+        let info = self.signals.read_signal().ok()??;
+        i32::try_from(info.ssi_signo).ok().and_then(|number| Signal::try_from(number).ok())
+    }
+
+    fn read_grace(&mut self) {
+        let mut millis = [0_u8; 8];
+        while let Some(pipe) = &self.grace_pipe {
+            match rustix::io::read(pipe, &mut millis) {
+                Ok(8) => self.grace = Duration::from_millis(u64::from_ne_bytes(millis)),
+                Err(rustix::io::Errno::INTR) => {}
+                Err(rustix::io::Errno::AGAIN) => return,
+                // The daemon is gone; polling a closed pipe would never sleep again.
+                Ok(_) | Err(_) => self.grace_pipe = None,
+            }
+        }
+    }
+
+    /// SIGTERM to all that is left, SIGKILL after the grace; returns when no child is left, or some cannot be killed.
+    fn stop_descendants(&mut self) {
+        let start = Instant::now();
+        let mut told = HashSet::new();
+        loop {
+            self.reap();
+            if !Self::has_children() {
+                return;
+            }
+            let past_grace = start.elapsed().checked_sub(self.grace);
+            let left = descendants();
+            match past_grace {
+                Some(past) if past >= KILL_PATIENCE => return name_survivors(&left),
+                Some(_) => left.iter().for_each(|process| procfs::send(*process, &[RawSignal::KILL])),
+                None => {
+                    // Whatever was forked since the last look is new to us, and is told, too.
+                    for process in left.iter().filter(|process| told.insert((process.pid, process.start))) {
+                        procfs::send(*process, &[RawSignal::TERM, RawSignal::CONT]);
+                    }
+                }
+            }
+            let until_kill = self.grace.saturating_sub(start.elapsed()).max(Duration::from_millis(1));
+            self.wait(Some(LOOK_AGAIN.min(until_kill)));
+            // Nobody is left to hand them on to.
+            while self.next_signal().is_some() {}
+        }
+    }
+}
+
+fn descendants() -> Vec<Proc> {
+    Snapshot::take().map(|all| all.descendants(std::process::id())).unwrap_or_default()
+}
+
+fn name_survivors(left: &[Proc]) {
+    for process in left {
+        let name = std::fs::read_to_string(format!("/proc/{}/comm", process.pid)).unwrap_or_default();
+        say(&format!("process {} ({}) survived SIGKILL", process.pid, name.trim_end()));
+    }
+}
+
+/// To stderr, if there still is one.
+fn say(text: &str) {
+    let _ = writeln!(io::stderr(), "mho: {text}");
+}

@@ -1,6 +1,7 @@
 //! Market Hours Orchestrator.
 pub mod actors;
 pub mod adapters;
+pub mod app;
 pub mod cli;
 pub mod config;
 pub mod domain;

@@ -61,8 +61,15 @@ pub struct Lab {
     acts: BTreeMap<ScriptName, Vec<Act>>,
     calendars: BTreeMap<Arc<str>, Arc<Calendar>>,
     market: Arc<str>,
-    begin: String,
+    begin: Begin,
     with_clock: bool,
+}
+
+/// When a laboratory's clock begins.
+enum Begin {
+    /// In the default calendar's zone, which is known when the laboratory is complete.
+    Local(String),
+    Instant(DateTime<Utc>),
 }
 
 /// A tree at work on the pretend world.
@@ -91,9 +98,27 @@ impl Lab {
             acts: BTreeMap::new(),
             calendars: BTreeMap::from([("XNYS".into(), Arc::new(calendar))]),
             market: "XNYS".into(),
-            begin: begin.to_owned(),
+            begin: Begin::Local(begin.to_owned()),
             with_clock: true,
         }
+    }
+
+    /// A laboratory of these scripts and calendars, whose clock begins at an instant.
+    #[must_use]
+    pub fn of(
+        scripts: Vec<ScriptSpec>,
+        calendars: BTreeMap<Arc<str>, Arc<Calendar>>,
+        market: Arc<str>,
+        begin: DateTime<Utc>,
+    ) -> Self {
+        Self { scripts, acts: BTreeMap::new(), calendars, market, begin: Begin::Instant(begin), with_clock: true }
+    }
+
+    /// What all scripts do.
+    #[must_use]
+    pub fn pretend(mut self, acts: BTreeMap<ScriptName, Vec<Act>>) -> Self {
+        self.acts = acts;
+        self
     }
 
     /// Another calendar that scripts may name.
@@ -134,7 +159,11 @@ impl Lab {
     /// Starts the tree, on a runtime whose clock is paused.
     pub async fn start(self) -> Running {
         let zone = self.calendars[&self.market].zone();
-        let clock = Arc::new(VirtualClock::new(local(zone, &self.begin)));
+        let begin = match &self.begin {
+            Begin::Local(text) => local(zone, text),
+            Begin::Instant(at) => *at,
+        };
+        let clock = Arc::new(VirtualClock::new(begin));
         let launcher = Arc::new(PretendLauncher::new(self.acts));
         let recording = Arc::new(Recording::default());
         let names = self.scripts.iter().map(|s| s.name.clone()).collect();

@@ -2,6 +2,7 @@
 //! happened.
 
 pub mod clock;
+pub mod identity;
 pub mod output;
 pub mod pretend;
 pub mod process;

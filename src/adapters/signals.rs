@@ -1,6 +1,7 @@
 //! The signals to the daemon as a stream. By handlers, not by a blocked mask and a signalfd: a script inherits the mask of the daemon,
 //! while handlers are reset to the default by exec.
 
+use std::fmt;
 use std::io;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -8,12 +9,22 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 /// What a signal asks of the daemon.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DaemonSignal {
-    /// SIGTERM: end, in order.
+    /// SIGTERM or SIGQUIT: end, in order.
     Terminate,
     /// SIGINT: end, in order.
     Interrupt,
     /// SIGHUP: read the configuration again.
     Hangup,
+}
+
+impl fmt::Display for DaemonSignal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Terminate => "SIGTERM",
+            Self::Interrupt => "SIGINT",
+            Self::Hangup => "SIGHUP",
+        })
+    }
 }
 
 /// The signals to the daemon.
@@ -22,6 +33,9 @@ pub struct Signals {
     terminate: Signal,
     interrupt: Signal,
     hangup: Signal,
+    quit: Signal,
+    /// Caught and not acted on: scripts for log rotation like to send these, and their default would be the end of the daemon.
+    _harmless: [Signal; 2],
 }
 
 impl Signals {
@@ -34,6 +48,8 @@ impl Signals {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
             hangup: signal(SignalKind::hangup())?,
+            quit: signal(SignalKind::quit())?,
+            _harmless: [signal(SignalKind::user_defined1())?, signal(SignalKind::user_defined2())?],
         })
     }
 
@@ -41,6 +57,7 @@ impl Signals {
     pub async fn next(&mut self) -> DaemonSignal {
         tokio::select! {
             _ = self.terminate.recv() => DaemonSignal::Terminate,
+            _ = self.quit.recv() => DaemonSignal::Terminate,
             _ = self.interrupt.recv() => DaemonSignal::Interrupt,
             _ = self.hangup.recv() => DaemonSignal::Hangup,
         }

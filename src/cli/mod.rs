@@ -1,3 +1,200 @@
-//! The verbs, one file each.
+//! The command line: one file per verb. Here is what they share: the flags, the loading of the configuration, the exit codes.
 
 pub mod calendar;
+pub mod check;
+mod exec;
+pub mod init;
+mod logs;
+mod next;
+mod run;
+mod simulate;
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+use chrono::{NaiveDateTime, Utc};
+use clap::{CommandFactory, Parser, Subcommand};
+
+use crate::config::{self, Fault, Flags, Loaded, Settings, Sources};
+
+/// All is well.
+pub const OK: u8 = 0;
+/// What was asked for failed.
+pub const FAILED: u8 = 1;
+/// The command line or the configuration is wrong.
+pub const USAGE: u8 = 2;
+/// No script of this name.
+pub const NO_SUCH_SCRIPT: u8 = 4;
+/// A critical script gave up.
+pub const CRITICAL: u8 = 10;
+
+/// Starts trading scripts before the exchange opens, watches them, and stops them at the close, on every trading day and only then.
+#[derive(Debug, Parser)]
+#[command(name = "mho", version, about, propagate_version = true, max_term_width = 100)]
+#[command(
+    after_help = "Without a verb: mho run. Exit codes: 0 ok, 1 failed, 2 usage or configuration, 4 no such script, 10 critical script gave up."
+)]
+pub struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    verb: Option<Verb>,
+}
+
+/// Flags of every verb.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct Global {
+    /// Configuration file [default: $MHO_CONFIG, ./config/mho.toml, /etc/mho/mho.toml, else the built-in one]
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Where the daemon keeps its state [default: orchestrator.state_dir]
+    #[arg(long, global = true, value_name = "DIR")]
+    state_dir: Option<String>,
+}
+
+/// What can be asked for.
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Run the daemon in the foreground (the default)
+    Run(run::RunArgs),
+    /// Check the configuration and the machine; what a start would do, without starting anything
+    Check(check::CheckArgs),
+    /// Show the days of a calendar
+    Calendar(calendar::CalendarArgs),
+    /// List the next boundaries
+    Next(next::NextArgs),
+    /// Run days of virtual time with pretend processes
+    Simulate(simulate::SimulateArgs),
+    /// Run one script now, in the foreground, as the daemon would
+    Exec(exec::ExecArgs),
+    /// Show what a script printed
+    Logs(logs::LogsArgs),
+    /// Write a commented configuration and an example script
+    Init(init::InitArgs),
+    /// Print shell completions
+    Completions {
+        /// For which shell
+        shell: clap_complete::Shell,
+    },
+}
+
+/// Parses the command line and does what it asks for; the result is the exit code.
+///
+/// # Panics
+/// Never: an unwritable stdout ends a verb with code 1.
+#[must_use]
+pub fn main() -> u8 {
+    let cli = Cli::parse();
+    match cli.verb.unwrap_or_else(|| Verb::Run(run::RunArgs::default())) {
+        // The daemon is made before any thread exists, and has no use for stdout.
+        Verb::Run(args) => run::run(&cli.global, args),
+        verb => {
+            let mut out = io::stdout().lock();
+            let done = print(&cli.global, verb, &mut out);
+            finish(done.and_then(|code| out.flush().map(|()| code).map_err(Failure::from)))
+        }
+    }
+}
+
+/// The verbs that print something and end.
+fn print(global: &Global, verb: Verb, out: &mut dyn Write) -> Result<u8, Failure> {
+    match verb {
+        Verb::Run(args) => Ok(run::run(global, args)),
+        Verb::Check(args) => Ok(check::run(&args, &global.sources(Flags::default())?, Utc::now(), out)?),
+        Verb::Calendar(args) => show_calendar(global, &args, out),
+        Verb::Next(args) => next::run(global, &args, out),
+        Verb::Simulate(args) => simulate::run(global, &args, out),
+        Verb::Exec(args) => exec::run(global, &args),
+        Verb::Logs(args) => logs::run(global, &args, out),
+        Verb::Init(args) => Ok(init::run(&args, &std::env::current_dir()?, out)?),
+        Verb::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "mho", &mut &mut *out);
+            Ok(OK)
+        }
+    }
+}
+
+/// Why a verb did not do what it was asked for, and the exit code of that.
+#[derive(Debug)]
+pub struct Failure {
+    code: u8,
+    text: String,
+}
+
+impl Failure {
+    fn new(code: u8, text: impl ToString) -> Self {
+        Self { code, text: text.to_string() }
+    }
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        Self::new(FAILED, error)
+    }
+}
+
+fn finish(done: Result<u8, Failure>) -> u8 {
+    match done {
+        Ok(code) => code,
+        Err(Failure { code, text }) => {
+            // Nobody reads on: `mho calendar | head`.
+            if !text.contains("Broken pipe") {
+                let _ = writeln!(io::stderr(), "mho: {text}");
+            }
+            code
+        }
+    }
+}
+
+impl Global {
+    fn sources(&self, flags: Flags) -> Result<Sources, Failure> {
+        let flags = Flags { state_dir: self.state_dir.clone().or(flags.state_dir), ..flags };
+        Ok(Sources::of_process(self.config.clone(), flags)?)
+    }
+
+    /// The configuration, without warnings: those are for `check` and `run`.
+    fn load(&self) -> Result<Settings, Failure> {
+        load(&self.sources(Flags::default())?).map(|loaded| loaded.settings)
+    }
+}
+
+fn load(sources: &Sources) -> Result<Loaded, Failure> {
+    config::load(sources).map_err(|faults| Failure::new(USAGE, faults_text(&faults)))
+}
+
+fn faults_text(faults: &[Fault]) -> String {
+    let list: Vec<_> = faults.iter().map(|fault| format!("  {fault}")).collect();
+    let (n, s) = (faults.len(), if faults.len() == 1 { "" } else { "s" });
+    format!("{n} fault{s} in the configuration; nothing was started:\n{}", list.join("\n"))
+}
+
+fn no_such_script(settings: &Settings, name: &str) -> Failure {
+    let known: Vec<_> = settings.scripts.iter().map(|s| s.name.as_str()).collect();
+    Failure::new(NO_SUCH_SCRIPT, format!("no script named {name:?}; the configuration has: {}", known.join(", ")))
+}
+
+/// A local time without zone, as `--at` takes it: with a `T` or a blank between date and time, seconds optional.
+fn parse_local(text: &str) -> Result<NaiveDateTime, String> {
+    let text = text.replacen(' ', "T", 1);
+    ["%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M"]
+        .iter()
+        .find_map(|format| NaiveDateTime::parse_from_str(&text, format).ok())
+        .ok_or_else(|| "use YYYY-MM-DDTHH:MM:SS, in the calendar's zone".to_owned())
+}
+
+fn show_calendar(global: &Global, args: &calendar::CalendarArgs, out: &mut dyn Write) -> Result<u8, Failure> {
+    let settings = global.load()?;
+    let calendar = match &args.id {
+        None => settings.default_calendar().clone(),
+        Some(id) => settings.calendar(id).ok_or_else(|| {
+            let known = crate::domain::calendar::Calendar::builtin_ids().join(", ");
+            Failure::new(USAGE, format!("no calendar named {id:?}; built in are: {known}"))
+        })?,
+    };
+    let today = Utc::now().with_timezone(&calendar.zone()).date_naive();
+    match calendar::run(args, &calendar, today, out) {
+        Ok(()) => Ok(OK),
+        Err(calendar::CalendarError::Output(error)) => Err(error.into()),
+        Err(error) => Err(Failure::new(USAGE, error)),
+    }
+}

@@ -74,7 +74,7 @@ impl<'a> Calendars<'a> {
         all.market = all.read_market(&market);
         let lists = root.get("override").into_iter().chain(file_overrides);
         let items: Vec<Dated> = lists.flat_map(|list| overrides::read(list, report)).collect();
-        all.dated = items.into_iter().filter_map(|dated| all.place_override(dated)).collect();
+        items.into_iter().for_each(|dated| all.place_override(dated));
         for id in all.tables.keys().cloned().collect::<Vec<_>>() {
             if let Ok(known) = all.find(&id, &mut Vec::new()) {
                 all.finish(&known);
@@ -158,10 +158,10 @@ impl<'a> Calendars<'a> {
         }
     }
 
-    /// A fault of own hours stands at the first key that was written.
+    /// A fault of own hours stands at its key, else at the first that was written.
     fn hours_fault(&self, section: &Section<'_>, fault: calendar::Fault) {
-        let written = ["timezone", "open", "close", "weekdays", "extends"];
-        if let Some(node) = written.into_iter().filter_map(|key| section.get(key)).find(|node| !node.is_empty()) {
+        let keys = [fault.key.as_str(), "timezone", "open", "close"];
+        if let Some(node) = keys.into_iter().filter_map(|key| section.get(key)).find(|node| !node.is_empty()) {
             self.report.fault(&node.place, &node.key, fault.message);
         }
     }
@@ -234,19 +234,26 @@ impl<'a> Calendars<'a> {
         }
     }
 
-    /// Resolves the calendar that an override names, and tries the override on it alone, so that its fault has its place.
-    fn place_override(&self, dated: Dated) -> Option<Dated> {
+    /// Resolves the calendar that an override names, and tries it together with those before, so that its fault has its place.
+    fn place_override(&mut self, dated: Dated) {
         let found = match &dated.named {
             Some(name) => self.find(name, &mut Vec::new()),
             None => Ok(self.market.clone()),
         };
-        let known =
-            found.map_err(|bad| self.report.fault(&dated.place, &format!("{}.calendar", dated.key), bad)).ok()?;
-        match known.calendar.with_overrides(std::slice::from_ref(&dated.day)) {
-            Ok(_) => Some(Dated { calendar: known.calendar.id().to_owned(), ..dated }),
+        let known = match found {
+            Ok(known) => known,
+            Err(bad) => return dated.fault("calendar", bad, self.report),
+        };
+        let dated = Dated { calendar: known.calendar.id().to_owned(), ..dated };
+        let same = self.dated.iter().filter(|other| other.calendar == dated.calendar);
+        let days: Vec<Override> = same.chain([&dated]).map(|dated| dated.day.clone()).collect();
+        match known.calendar.with_overrides(&days) {
+            Ok(_) => self.dated.push(dated),
             Err(faults) => {
-                faults.into_iter().for_each(|f| self.report.fault(&dated.place, &dated.key, f.message));
-                None
+                for fault in faults {
+                    let key = fault.key.rsplit('.').next().unwrap_or_default();
+                    dated.fault(key, fault.message, self.report);
+                }
             }
         }
     }

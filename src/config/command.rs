@@ -56,7 +56,7 @@ fn word(node: &Node) -> Parsed<String> {
 }
 
 /// What runs a file that is named without its interpreter.
-fn interpreter_of(program: &str) -> Option<&'static str> {
+pub(super) fn interpreter_of(program: &str) -> Option<&'static str> {
     match Path::new(program).extension()?.to_str()? {
         "py" => Some("python3"),
         "sh" => Some("sh"),

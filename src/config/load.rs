@@ -238,8 +238,9 @@ fn scripts(
     };
     let mut read: Vec<Read<'_>> = Vec::new();
     let mut broken = Vec::new();
-    for (index, node) in items.iter().enumerate() {
-        if let Some(spec) = script::read(node, index, defaults, around) {
+    let nodes: Vec<Node> = items.iter().enumerate().map(|(index, item)| script::keyed(item, index)).collect();
+    for node in &nodes {
+        if let Some(spec) = script::read(node, defaults, around) {
             let depends_on = node.get("depends_on").or_else(|| defaults.get("depends_on"));
             read.push(Read { spec, node, depends_on });
         } else if let Some(Ok(name)) = node.get("name").map(values::string) {

@@ -1,6 +1,6 @@
 //! `[[override]]`: the operator's word on single dates, in the configuration or in calendar-overrides.toml beside it.
 
-use super::fault::{Fault, Place, Report};
+use super::fault::{Bad, Fault, Place, Report};
 use super::file::FileLayer;
 use super::node::{Data, Node};
 use super::section::Section;
@@ -18,8 +18,16 @@ pub(super) struct Dated {
     /// The id of that calendar, once it is known.
     pub calendar: String,
     pub day: Override,
-    pub place: Place,
-    pub key: String,
+    /// The table it was read from.
+    pub node: Node,
+}
+
+impl Dated {
+    /// Reports a fault of one of its keys.
+    pub fn fault(&self, key: &str, bad: impl Into<Bad>, report: &Report) {
+        let place = self.node.get(key).map_or(&self.node.place, |node| &node.place);
+        report.fault(place, &format!("{}.{key}", self.node.key), bad);
+    }
 }
 
 /// The lists of overrides in calendar-overrides.toml; none if there is no such file.
@@ -80,5 +88,5 @@ fn read_one(item: &Node, report: &Report) -> Option<Dated> {
     }
     let day = Override { date: date?, closed, open, close, reason: reason?.trim().to_owned() };
     let named = section.read_set("calendar", values::string);
-    Some(Dated { named, calendar: String::new(), day, place: item.place.clone(), key: item.key.clone() })
+    Some(Dated { named, calendar: String::new(), day, node: item.clone() })
 }

@@ -57,7 +57,8 @@ pub(super) fn scripts(sources: &Sources) -> Option<Value> {
 /// The stem of the script's file, in the letters that a name may have.
 fn name_of(written: &str) -> String {
     let words = shell_words::split(written).unwrap_or_else(|_| vec![written.to_owned()]);
-    let file = command::script_file(&words).or_else(|| words.first().map(String::as_str)).unwrap_or_default();
+    let bare = words.iter().map(String::as_str).find(|word| command::interpreter_of(word).is_some());
+    let file = bare.or_else(|| command::script_file(&words)).or(words.first().map(String::as_str)).unwrap_or_default();
     let stem = Path::new(file).file_stem().map(|stem| stem.to_string_lossy().to_lowercase()).unwrap_or_default();
     let clean = |c: char| if matches!(c, 'a'..='z' | '0'..='9' | '_' | '-') { c } else { '_' };
     let name: String = stem.chars().map(clean).collect();

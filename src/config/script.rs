@@ -83,13 +83,16 @@ pub(super) fn check_defaults(defaults: &Node, around: &Surroundings<'_>) {
     let _ = spec(&section, name, builtin::script().launch, around);
 }
 
+/// A `[[script]]` with its values keyed by its name, or by its number where it has none.
+pub(super) fn keyed(item: &Node, index: usize) -> Node {
+    let name = item.get("name").and_then(|node| values::string(node).ok());
+    item.clone().rekeyed(&format!("script.{}", name.unwrap_or_else(|| format!("#{}", index + 1))))
+}
+
 /// One `[[script]]` above `[defaults]`. None: it has no usable name or command, which is reported.
-pub(super) fn read(item: &Node, index: usize, defaults: &Node, around: &Surroundings<'_>) -> Option<ScriptSpec> {
+pub(super) fn read(node: &Node, defaults: &Node, around: &Surroundings<'_>) -> Option<ScriptSpec> {
     let report = around.report;
-    let label =
-        item.get("name").and_then(|node| values::string(node).ok()).unwrap_or_else(|| format!("#{}", index + 1));
-    let node = item.clone().rekeyed(&format!("script.{label}"));
-    let section = Section::new(&node.key, Some(&node), Some(defaults), report);
+    let section = Section::new(&node.key, Some(node), Some(defaults), report);
     section.only(&KEYS, &LATER);
     let own = |key: &str| {
         let found = node.get(key);

@@ -127,6 +127,40 @@ impl RespawnBudget {
     }
 }
 
+/// Signals this close to the first are the same request, sent twice: by a terminal and a shell, or to a whole group.
+const SAME_REQUEST: Duration = Duration::from_millis(500);
+
+/// The requests to end, as signals bring them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct EndRequests {
+    first: Option<Mono>,
+}
+
+/// What a request to end means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EndRequest {
+    /// Stop all, in order.
+    InOrder,
+    /// The same request again.
+    Same,
+    /// Kill all.
+    AtOnce,
+}
+
+impl EndRequests {
+    /// A request comes in.
+    pub fn take(&mut self, now: Mono) -> EndRequest {
+        match self.first {
+            None => {
+                self.first = Some(now);
+                EndRequest::InOrder
+            }
+            Some(first) if now.since(first) <= SAME_REQUEST => EndRequest::Same,
+            Some(_) => EndRequest::AtOnce,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
@@ -183,5 +217,14 @@ mod tests {
         assert!(budget.spend(at(1)) && budget.spend(at(2)) && budget.spend(at(3)));
         assert!(!budget.spend(at(4)));
         assert!(budget.spend(at(70)), "the budget slides");
+    }
+
+    #[test]
+    fn a_second_request_to_end_kills_unless_it_is_the_same_one() {
+        let mut requests = EndRequests::default();
+        let at = |ms| Mono(Duration::from_millis(ms));
+        assert_eq!(requests.take(at(0)), EndRequest::InOrder);
+        assert_eq!(requests.take(at(499)), EndRequest::Same);
+        assert_eq!(requests.take(at(501)), EndRequest::AtOnce);
     }
 }

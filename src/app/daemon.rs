@@ -1,0 +1,205 @@
+//! The daemon: puts the tree on the real world and runs it until a signal, or a critical script, ends it.
+
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use file_rotate::compression::Compression;
+use file_rotate::suffix::AppendCount;
+use file_rotate::{ContentLimit, FileRotate};
+use ractor::{Actor, ActorRef};
+use tokio::sync::oneshot;
+use tracing::{error, info, warn};
+use tracing_subscriber::filter::LevelFilter;
+
+use crate::actors::root::{Root, RootArgs, RootMsg};
+use crate::actors::{Plan, Ports};
+use crate::adapters::clock::{RealClock, RehearsalClock};
+use crate::adapters::identity;
+use crate::adapters::process::{Identity, RealLauncher};
+use crate::adapters::signals::{DaemonSignal, Signals};
+use crate::adapters::telemetry::{self, LogNotifier, Style, Telemetry};
+use crate::config::{Loaded, LogFormat, LogLevel, Settings};
+use crate::domain::notice::rfc3339;
+use crate::domain::tree::{EndRequest, EndRequests, Outcome};
+use crate::ports::Clock;
+
+/// A rehearsal: the market clock starts at an instant and runs some times as fast; scripts are real, and told so.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Rehearsal {
+    /// What the market clock shows at the start.
+    pub at: DateTime<Utc>,
+    /// Market seconds per second.
+    pub speed: f64,
+}
+
+/// Why the daemon did not start. Nothing was started.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The state directory is of no use.
+    #[error("cannot use state directory {}: {reason}; make it a directory that this user may write, or name another with --state-dir", path.display())]
+    StateDir {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        reason: io::Error,
+    },
+    /// The machine has not what a daemon needs.
+    #[error("cannot start: {0}; look at the limits of processes and open files (ulimit -a)")]
+    Machine(#[from] io::Error),
+}
+
+/// Older parts of `orchestrator_main.log` that are kept.
+const MAIN_LOG_PARTS: usize = 5;
+
+/// After a second request to end, the daemon waits this long for the kernel to end what was killed. What is left then is named by the guard.
+const KILL_PATIENCE: Duration = Duration::from_secs(6);
+
+/// Runs the daemon to its end. `tell_grace` is told the longest grace of any script, for the case that the daemon dies.
+pub fn run(
+    loaded: &Loaded,
+    rehearsal: Option<Rehearsal>,
+    tell_grace: impl FnOnce(Duration),
+) -> Result<Outcome, StartError> {
+    let settings = &loaded.settings;
+    let daemon_id = prepare_state(&settings.orchestrator.state_dir)?;
+    tell_grace(settings.scripts.iter().map(|s| s.stop.grace).max().unwrap_or_default());
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let clock: Arc<dyn Clock> = match rehearsal {
+            None => Arc::new(RealClock::new(settings.orchestrator.clock_recheck)),
+            Some(Rehearsal { at, speed }) => Arc::new(RehearsalClock::new(at, speed)),
+        };
+        let telemetry = start_log(settings, &clock);
+        announce(loaded, rehearsal);
+        let identity = Identity { daemon_id, rehearsal: rehearsal.is_some() };
+        let outcome = supervise(settings, clock, identity).await?;
+        say_goodbye(&outcome, &telemetry);
+        Ok(outcome)
+    })
+}
+
+fn prepare_state(path: &Path) -> Result<String, StartError> {
+    let failed = |reason| StartError::StateDir { path: path.to_owned(), reason };
+    fs::create_dir_all(path).map_err(failed)?;
+    identity::of_state_dir(path).map_err(failed)
+}
+
+fn start_log(settings: &Settings, clock: &Arc<dyn Clock>) -> Telemetry {
+    let own = &settings.orchestrator;
+    let style = match own.log_format {
+        LogFormat::Text => Style::Text,
+        LogFormat::Json => Style::Json,
+    };
+    let level = match own.log_level {
+        LogLevel::Error => LevelFilter::ERROR,
+        LogLevel::Warning => LevelFilter::WARN,
+        LogLevel::Info => LevelFilter::INFO,
+        LogLevel::Debug => LevelFilter::DEBUG,
+        LogLevel::Trace => LevelFilter::TRACE,
+    };
+    let zone = settings.default_calendar().zone();
+    let (file, trouble) = match main_log(&own.log_dir, own.main_log_max_size) {
+        Ok(file) => (Some(file), None),
+        Err(error) => (None, Some(error)),
+    };
+    let telemetry = telemetry::start(style, level, zone, clock, file);
+    if let Some(error) = trouble {
+        // The console still has every line, and scripts are more important than the log.
+        warn!(target: "mho", "Cannot write the log directory {}: {error}. Make it writable and restart.", own.log_dir.display());
+    }
+    telemetry
+}
+
+fn main_log(dir: &Path, max_size: u64) -> io::Result<Box<dyn Write + Send>> {
+    fs::create_dir_all(dir)?;
+    let path = dir.join("orchestrator_main.log");
+    // The rotating writer panics where it cannot open its file, so that is tried before.
+    fs::OpenOptions::new().create(true).append(true).open(&path)?;
+    let limit = ContentLimit::BytesSurpassed(usize::try_from(max_size).unwrap_or(usize::MAX));
+    Ok(Box::new(FileRotate::new(path, AppendCount::new(MAIN_LOG_PARTS), limit, Compression::None, None)))
+}
+
+fn announce(loaded: &Loaded, rehearsal: Option<Rehearsal>) {
+    let settings = &loaded.settings;
+    let source = loaded.file.as_ref().map_or_else(|| "built-in".to_owned(), |file| file.display().to_string());
+    info!(
+        target: "mho",
+        config = source,
+        scripts = settings.scripts.len(),
+        state_dir = %settings.orchestrator.state_dir.display(),
+        log_dir = %settings.orchestrator.log_dir.display(),
+        "mho {} started with PID {}",
+        env!("CARGO_PKG_VERSION"),
+        std::process::id()
+    );
+    if let Some(Rehearsal { at, speed }) = rehearsal {
+        let at = rfc3339(at, settings.default_calendar().zone());
+        warn!(target: "mho", "REHEARSAL: the market clock starts at {at} and runs {speed} times as fast. Scripts are real and see MHO_REHEARSAL=1.");
+    }
+    for warning in &loaded.warnings {
+        warn!(target: "mho", "{warning}");
+    }
+}
+
+async fn supervise(settings: &Settings, clock: Arc<dyn Clock>, identity: Identity) -> Result<Outcome, StartError> {
+    let mut signals = Signals::new()?;
+    let zone = settings.default_calendar().zone();
+    let notifier = Arc::new(LogNotifier::new(zone));
+    let inherited = std::env::vars_os().collect();
+    let launcher = Arc::new(RealLauncher::new(identity, inherited, Arc::clone(&clock), notifier.clone())?);
+    let plan = Plan {
+        scripts: settings.scripts.iter().cloned().map(Arc::new).collect(),
+        calendars: settings.calendars.clone(),
+        market: Arc::clone(&settings.market),
+        status_interval: Some(settings.orchestrator.status_interval),
+    };
+    let ports = Ports { clock: Arc::clone(&clock), launcher, notifier };
+    let (tell, mut done) = oneshot::channel();
+    let args = RootArgs { plan, ports, with_clock: true, done: tell };
+    let (root, ended) = Actor::spawn(None, Root, args).await.map_err(io::Error::other)?;
+    let mut requests = EndRequests::default();
+    let outcome = loop {
+        tokio::select! {
+            outcome = &mut done => {
+                break outcome.unwrap_or_else(|_| Outcome::Failed("the root of the tree failed".to_owned()));
+            }
+            signal = signals.next() => match (signal, &mut requests) {
+                (DaemonSignal::Hangup, _) => info!(target: "mho", "SIGHUP received: there is nothing to reload yet"),
+                (DaemonSignal::Terminate | DaemonSignal::Interrupt, requests) => match requests.take(clock.now().mono) {
+                    EndRequest::InOrder => ask(&root, RootMsg::Shutdown { reason: format!("{signal} received") }),
+                    EndRequest::Same => {}
+                    EndRequest::AtOnce => {
+                        warn!(target: "mho", "{signal} received again: killing all scripts");
+                        ask(&root, RootMsg::Kill);
+                        // Whatever is left is the guard's.
+                        let _ = tokio::time::timeout(KILL_PATIENCE, &mut done).await;
+                        break Outcome::Killed;
+                    }
+                },
+            },
+        }
+    };
+    drop(ended);
+    Ok(outcome)
+}
+
+/// A root that is gone has told its outcome already.
+fn ask(root: &ActorRef<RootMsg>, message: RootMsg) {
+    let _ = root.cast(message);
+}
+
+fn say_goodbye(outcome: &Outcome, telemetry: &Telemetry) {
+    let dropped = telemetry.dropped_lines();
+    if dropped > 0 {
+        warn!(target: "mho", "{dropped} log lines could not be written in time and are lost");
+    }
+    match outcome {
+        Outcome::Stopped => info!(target: "mho", "All scripts stopped. Goodbye."),
+        Outcome::Killed => warn!(target: "mho", "All scripts killed. Goodbye."),
+        Outcome::Critical(reason) | Outcome::Failed(reason) => error!(target: "mho", "Ended: {reason}"),
+    }
+}

@@ -1,0 +1,94 @@
+//! Whether a script's files are there and may be executed. Only looked at here and at each start: a program that vanished must not stop
+//! the others.
+
+use std::fs::Metadata;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use nix::unistd::{AccessFlags, access};
+
+use crate::config::{Fault, Loaded, Place, script_file};
+use crate::domain::script::{Launch, ScriptSpec};
+
+/// What would keep the script from starting.
+pub(super) fn check(spec: &ScriptSpec, loaded: &Loaded) -> Vec<Fault> {
+    let launch = &spec.launch;
+    let mut faults = Vec::new();
+    let mut fault = |key: &str, message: String| {
+        let key = format!("script.{}.{key}", spec.name);
+        let place = loaded.origins.iter().find(|origin| origin.key == key).map_or(Place::BuiltIn, |o| o.place.clone());
+        faults.push(Fault::at(&place, &key, message));
+    };
+    match std::fs::metadata(&launch.working_dir) {
+        Ok(meta) if meta.is_dir() => {}
+        Ok(_) => fault("working_dir", format!("{} is not a directory", launch.working_dir.display())),
+        Err(error) => fault("working_dir", format!("cannot enter {}: {error}", launch.working_dir.display())),
+    }
+    if let Err(message) = program(launch) {
+        fault("command", message);
+    }
+    if let Some(file) = script_of(launch)
+        && let Err(message) = readable(&file)
+    {
+        fault("command", message);
+    }
+    if let Some(env_file) = &launch.env_file
+        && !(env_file.optional && !env_file.path.exists())
+        && let Err(message) = readable(&env_file.path)
+    {
+        fault("env_file", message);
+    }
+    faults
+}
+
+fn program(launch: &Launch) -> Result<(), String> {
+    let program = &launch.program;
+    if !program.is_absolute() {
+        return Err(format!("program {} was not found in PATH", program.display()));
+    }
+    let meta = existing(program)?;
+    if !meta.is_file() {
+        return Err(format!("program {} is not a file", program.display()));
+    }
+    if access(program, AccessFlags::X_OK).is_err() {
+        return Err(format!("program {0} is not executable; chmod +x {0}", program.display()));
+    }
+    match shebang(program) {
+        Some(interpreter) if !interpreter.exists() => Err(format!(
+            "the first line of {} names the interpreter {}, which does not exist",
+            program.display(),
+            interpreter.display()
+        )),
+        _ => Ok(()),
+    }
+}
+
+fn existing(path: &Path) -> Result<Metadata, String> {
+    std::fs::metadata(path).map_err(|error| match error.kind() {
+        std::io::ErrorKind::NotFound => format!("not found: {}", path.display()),
+        _ => format!("cannot look at {}: {error}", path.display()),
+    })
+}
+
+fn readable(path: &Path) -> Result<(), String> {
+    existing(path)?;
+    std::fs::File::open(path).map(drop).map_err(|error| format!("cannot read {}: {error}", path.display()))
+}
+
+/// The script that an interpreter is to run.
+fn script_of(launch: &Launch) -> Option<PathBuf> {
+    let name = launch.program.file_name()?.to_str()?.to_owned();
+    let argv: Vec<String> = std::iter::once(name).chain(launch.args.iter().cloned()).collect();
+    let file = script_file(&argv)?;
+    // The program itself has been looked at already.
+    (argv.first().map(String::as_str) != Some(file)).then(|| launch.working_dir.join(file))
+}
+
+/// The interpreter that the kernel would start: the first word of a `#!` line.
+fn shebang(program: &Path) -> Option<PathBuf> {
+    let mut head = [0_u8; 256];
+    let read = std::fs::File::open(program).ok()?.read(&mut head).ok()?;
+    let line = head[..read].strip_prefix(b"#!")?.split(|byte| *byte == b'\n').next()?;
+    let interpreter = String::from_utf8_lossy(line).split_whitespace().next().map(PathBuf::from)?;
+    interpreter.is_absolute().then_some(interpreter)
+}

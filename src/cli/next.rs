@@ -1,0 +1,38 @@
+//! `mho next`: the next boundaries.
+
+use std::io::Write;
+
+use chrono::Utc;
+use serde_json::json;
+
+use super::{Failure, Global, OK};
+use crate::domain::notice::rfc3339;
+use crate::domain::timeline::agenda;
+
+/// Arguments of `mho next`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct NextArgs {
+    /// How many
+    #[arg(short = 'n', value_name = "N", default_value_t = 10)]
+    count: usize,
+    /// One JSON object a line
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn run(global: &Global, args: &NextArgs, out: &mut dyn Write) -> Result<u8, Failure> {
+    let settings = global.load()?;
+    let zone = settings.default_calendar().zone();
+    for b in agenda(&settings.scripts, &settings.calendars, &settings.market, Utc::now(), args.count) {
+        let script = b.script.as_ref().map(|name| name.as_str());
+        if args.json {
+            let at = rfc3339(b.at, zone);
+            let line = json!({"at": at, "boundary": b.kind.name(), "script": script, "trading_date": b.trading_date});
+            writeln!(out, "{line}")?;
+        } else {
+            let at = b.at.with_timezone(&zone).format("%a %Y-%m-%d %H:%M:%S %Z");
+            writeln!(out, "{at}  {:<8}  {}", b.kind.name(), script.unwrap_or("market"))?;
+        }
+    }
+    Ok(OK)
+}

@@ -1,0 +1,90 @@
+//! `mho run`: the daemon, for real or as a rehearsal.
+
+use std::path::PathBuf;
+
+use chrono::{NaiveDateTime, Utc};
+
+use super::{CRITICAL, FAILED, Failure, Global, OK, finish, load, parse_local};
+use crate::app::{self, Rehearsal};
+use crate::config::Flags;
+use crate::domain::time::resolve_local;
+use crate::domain::tree::Outcome;
+use crate::guard;
+
+/// Arguments of `mho run`.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct RunArgs {
+    /// Rehearse: the market clock starts at this time of the calendar's zone, such as 2026-11-27T08:29:50
+    #[arg(long, value_name = "TIME", value_parser = parse_local)]
+    at: Option<NaiveDateTime>,
+    /// Rehearse: the market clock runs this many times as fast
+    #[arg(long, value_name = "N", value_parser = parse_speed)]
+    speed: Option<f64>,
+    /// Where logs go [default: orchestrator.log_dir]
+    #[arg(long, value_name = "DIR")]
+    log_dir: Option<String>,
+    /// error, warning, info, debug or trace [default: orchestrator.log_level]
+    #[arg(long, value_name = "LEVEL")]
+    log_level: Option<String>,
+    /// Address of the HTTP API [default: http.listen]
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Option<String>,
+    /// Run only these scripts
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    only: Vec<String>,
+    /// Set a key of the configuration: --set orchestrator.status_interval=10s
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
+}
+
+fn parse_speed(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(speed) if (0.001..=100_000.0).contains(&speed) => Ok(speed),
+        _ => Err("use a number from 0.001 to 100000".to_owned()),
+    }
+}
+
+/// Runs the daemon behind its guard.
+pub(super) fn run(global: &Global, args: RunArgs) -> u8 {
+    guard::run(|daemon| finish(serve(global, args, &daemon)))
+}
+
+fn serve(global: &Global, args: RunArgs, daemon: &guard::DaemonSide) -> Result<u8, Failure> {
+    let rehearses = args.at.is_some() || args.speed.is_some();
+    let mut global = global.clone();
+    let mut flags = Flags {
+        state_dir: None,
+        log_dir: args.log_dir,
+        log_level: args.log_level,
+        listen: args.listen,
+        only: args.only,
+        set: args.set,
+    };
+    if rehearses {
+        throw_away(&mut global, &mut flags)?;
+    }
+    let loaded = load(&global.sources(flags)?)?;
+    let rehearsal = rehearses.then(|| {
+        let zone = loaded.settings.default_calendar().zone();
+        Rehearsal { at: args.at.map_or_else(Utc::now, |at| resolve_local(zone, at)), speed: args.speed.unwrap_or(1.0) }
+    });
+    match app::run(&loaded, rehearsal, |grace| daemon.set_longest_grace(grace)) {
+        Ok(Outcome::Stopped) => Ok(OK),
+        Ok(Outcome::Critical(_)) => Ok(CRITICAL),
+        Ok(Outcome::Killed | Outcome::Failed(_)) => Ok(FAILED),
+        Err(error) => Err(Failure::new(FAILED, error)),
+    }
+}
+
+/// A rehearsal leaves the real state and the real logs alone, unless it is told where to put its own.
+fn throw_away(global: &mut Global, flags: &mut Flags) -> Result<(), Failure> {
+    if global.state_dir.is_some() && flags.log_dir.is_some() {
+        return Ok(());
+    }
+    let dir: PathBuf = tempfile::Builder::new().prefix("mho-rehearsal-").tempdir()?.keep();
+    eprintln!("mho: state and logs of this rehearsal are in {}", dir.display());
+    let below = |name: &str| dir.join(name).to_string_lossy().into_owned();
+    global.state_dir.get_or_insert_with(|| below("state"));
+    flags.log_dir.get_or_insert_with(|| below("logs"));
+    Ok(())
+}

@@ -1,0 +1,542 @@
+//! Loading a configuration as a whole: faults with their places, layers, replacements, and the shipped file.
+
+use std::path::Path;
+use std::time::Duration;
+
+use mho::config::{Examined, Fault, Flags, Loaded, Place, SHIPPED, Sources, examine, load};
+use mho::domain::script::{Anchor, Condition, ScriptSpec, TimePoint};
+use tempfile::TempDir;
+
+/// A start directory with config/mho.toml.
+struct World {
+    _dir: TempDir,
+    sources: Sources,
+}
+
+impl World {
+    fn empty() -> Self {
+        let dir = tempfile::tempdir().expect("a directory");
+        let cwd = dir.path().canonicalize().expect("exists");
+        Self { _dir: dir, sources: Sources { cwd, ..Sources::default() } }
+    }
+
+    fn with(text: &str) -> Self {
+        Self::empty().file("config/mho.toml", text)
+    }
+
+    /// A file with one sound script after `text`.
+    fn before_script(text: &str) -> Self {
+        Self::with(&format!("{text}\n{SCRIPT}"))
+    }
+
+    fn file(self, name: &str, text: &str) -> Self {
+        let path = self.sources.cwd.join(name);
+        std::fs::create_dir_all(path.parent().expect("inside")).expect("made");
+        std::fs::write(path, text).expect("written");
+        self
+    }
+
+    fn env(mut self, name: &str, value: &str) -> Self {
+        self.sources.env.insert(name.to_owned(), value.to_owned());
+        self
+    }
+
+    fn set(mut self, setting: &str) -> Self {
+        self.sources.flags.set.push(setting.to_owned());
+        self
+    }
+
+    fn flags(mut self, flags: Flags) -> Self {
+        self.sources.flags = flags;
+        self
+    }
+
+    fn examine(&self) -> Examined {
+        examine(&self.sources)
+    }
+
+    #[track_caller]
+    fn load(&self) -> Loaded {
+        load(&self.sources).unwrap_or_else(|faults| panic!("unexpected faults: {}", shown(&faults)))
+    }
+
+    #[track_caller]
+    fn script(&self) -> ScriptSpec {
+        self.load().settings.scripts[0].clone()
+    }
+
+    #[track_caller]
+    fn faults(&self) -> Vec<Fault> {
+        load(&self.sources).expect_err("a faulty configuration")
+    }
+
+    fn path(&self, name: &str) -> std::path::PathBuf {
+        self.sources.cwd.join(name)
+    }
+}
+
+const SCRIPT: &str = "[[script]]\nname = \"s\"\ncommand = \"sleep 1000\"\n";
+
+fn shown(faults: &[Fault]) -> String {
+    faults.iter().map(|fault| format!("\n  {fault}")).collect()
+}
+
+/// One fault, with its line, its key, words of its message and its suggestion.
+#[track_caller]
+fn assert_fault(world: &World, line: usize, key: &str, words: &str, suggestion: Option<&str>) {
+    let faults = world.faults();
+    let [fault] = faults.as_slice() else {
+        panic!("expected one fault of {key}, found {}", shown(&faults));
+    };
+    assert_eq!(fault.file.as_deref(), Some(Path::new("config/mho.toml")), "{fault}");
+    assert_eq!((fault.line, fault.key.as_str()), (Some(line), key), "{fault}");
+    assert!(fault.message.contains(words), "{fault}");
+    assert_eq!(fault.suggestion.as_deref(), suggestion, "{fault}");
+}
+
+#[test]
+fn every_fault_of_the_sections_before_the_scripts_has_its_place() {
+    let cases = [
+        ("bse_dir = \".\"", 1, "bse_dir", "unknown key", Some("base_dir")),
+        ("[orchestratr]\nlog_level = \"info\"", 1, "orchestratr", "unknown key", Some("orchestrator")),
+        ("[orchestrator]\n\nlog_levle = \"info\"", 3, "orchestrator.log_levle", "unknown key", Some("log_level")),
+        ("[orchestrator]\nlog_level = \"warn\"", 2, "orchestrator.log_level", "not one of", None),
+        ("[orchestrator]\nlog_level = \"infos\"", 2, "orchestrator.log_level", "not one of", Some("info")),
+        ("[orchestrator]\nlog_level = 3", 2, "orchestrator.log_level", "found the number 3", None),
+        ("[orchestrator]\nstatus_interval = \"0s\"", 2, "orchestrator.status_interval", "at least 1s", None),
+        ("[orchestrator]\nhistory = \"long\"", 2, "orchestrator.history", "expected a duration", None),
+        ("[orchestrator]\nmain_log_max_size = \"big\"", 2, "orchestrator.main_log_max_size", "expected a size", None),
+        ("[orchestrator]\nkill_file = \"/tmp/stop\"", 2, "orchestrator.kill_file", "not supported yet", None),
+        ("[orchestrator]\nstate_dir = \"\"", 2, "orchestrator.state_dir", "empty", None),
+        ("orchestrator = 5", 1, "orchestrator", "expected a table", None),
+        ("[[alert]]\ntype = \"webhook\"", 1, "alert", "not supported yet", None),
+        ("[http]\nlistn = \"\"", 2, "http.listn", "unknown key", Some("listen")),
+        ("[market]\ncalendar = \"XNYZ\"", 2, "market.calendar", "unknown calendar", Some("XNYS")),
+        ("[market]\ntimezone = \"America/NewYork\"", 2, "market.timezone", "time zone", Some("America/New_York")),
+        ("[market]\ntimezone = \"Asia/Tokyo\"", 2, "market.timezone", "offset", None),
+        ("[market]\nopen = \"9.30\"", 2, "market.open", "expected a time", None),
+        ("[market]\nopen = \"17:00\"", 2, "market.open", "not before the close", None),
+        ("[market]\ncalendar_dir = \"nowhere\"", 2, "market.calendar_dir", "cannot read the directory", None),
+        ("[calendar.DESK]\nopen = \"09:00\"", 1, "calendar.DESK", "extends", None),
+        ("[calendar.DESK]\nextends = \"NYSY\"", 1, "calendar.DESK", "unknown calendar", Some("NYSE")),
+        ("[calendar.XNYS]\nextends = \"always\"", 1, "calendar.XNYS", "choose another id", None),
+        ("[calendar.A]\nextends = \"A\"", 1, "calendar.A", "circle", None),
+        ("[defaults]\nstop_grce = \"5s\"", 2, "defaults.stop_grce", "unknown key", Some("stop_grace")),
+        ("[defaults]\nstart = \"opne - 1h\"", 2, "defaults.start", "point of the trading day", Some("open - 1h")),
+        ("[defaults]\nname = \"x\"", 2, "defaults.name", "belongs to a [[script]]", None),
+        ("[defaults]\nwait_for = [\"tcp://127.0.0.1:1\"]", 2, "defaults.wait_for", "not supported yet", None),
+        ("[[override]]\ncalendar = \"XNYS\"\nreason = \"x\"\nclosed = true", 1, "override.date", "is missing", None),
+        ("[[override]]\ndate = \"2027-01-11\"\nclosed = true", 1, "override.reason", "is missing", None),
+        ("[[override]]\ndate = \"2027-01-11\"\nreason = \"x\"", 1, "override", "needs either closed", None),
+        (
+            "[[override]]\ndate = \"2027-01-11\"\nreason = \"x\"\nclosed = true\nopen = \"10:00\"",
+            1,
+            "override",
+            "needs either closed",
+            None,
+        ),
+        (
+            "[[override]]\ncalendar = \"XNYZ\"\ndate = \"2027-01-11\"\nreason = \"x\"\nclosed = true",
+            2,
+            "override.calendar",
+            "unknown calendar",
+            Some("XNYS"),
+        ),
+        (
+            "[[override]]\ndate = \"2027-02-30\"\nreason = \"x\"\nclosed = true",
+            2,
+            "override.date",
+            "expected a date",
+            None,
+        ),
+    ];
+    for (text, line, key, words, suggestion) in cases {
+        assert_fault(&World::before_script(text), line, key, words, suggestion);
+    }
+}
+
+#[test]
+fn every_fault_of_a_script_has_its_place() {
+    let cases = [
+        ("stop_gracee = \"5s\"", "stop_gracee", "unknown key", Some("stop_grace")),
+        ("stop_grace = true", "stop_grace", "expected a duration", None),
+        ("stop_signal = \"TREM\"", "stop_signal", "unknown signal", Some("TERM")),
+        ("half_days = \"skpi\"", "half_days", "not one of", Some("skip")),
+        ("calendar = \"NYZE\"", "calendar", "unknown calendar", Some("NYSE")),
+        ("start = \"close\"", "start", "empty on every day", None),
+        ("start = \"17:00\"", "start", "empty on every day", None),
+        ("stop = \"open - 2h\"", "stop", "empty on every day", None),
+        ("max_duration = \"0s\"", "max_duration", "longer than 0", None),
+        ("skip_dates = [\"2026-02-30\"]", "skip_dates", "expected a date", None),
+        ("success_codes = [256]", "success_codes", "exit code", None),
+        ("success_codes = [0, 42]", "success_codes", "42 stands in both success_codes and early_codes", None),
+        ("early_codes = [78]", "early_codes", "78 stands in both early_codes and fatal_codes", None),
+        ("depends_on = [\"t\"]", "depends_on", "no script is named \"t\"", Some("s")),
+        ("depends_on = [\"s\"]", "depends_on", "s -> s", None),
+        ("depends_on = { s = \"ready\" }", "depends_on", "not supported yet", None),
+        ("depends_on = { s = \"sucseeded\" }", "depends_on", "not one of", Some("succeeded")),
+        ("enabled = \"yes\"", "enabled", "true or false", None),
+        ("env = { A = [\"secret\"] }", "env.A", "expected text", None),
+        ("env = 5", "env", "expected a table", None),
+        ("restart = { max_restarts = -1 }", "restart.max_restarts", "whole number", None),
+        ("restart = { polici = \"never\" }", "restart.polici", "unknown key", Some("policy")),
+        ("restart = \"never\"", "restart", "expected a table", None),
+        ("output = { max_size = \"0B\" }", "output.max_size", "more than 0", None),
+        ("ready = { tcp = \"127.0.0.1:1\" }", "ready", "not supported yet", None),
+        ("on_dependency_down = \"stop\"", "on_dependency_down", "not supported yet", None),
+        ("watchdog = { silence = \"1m\" }", "watchdog", "not supported yet", None),
+        ("stop_command = [\"x\"]", "stop_command", "not supported yet", None),
+        ("warn_signal = \"USR1@5m\"", "warn_signal", "not supported yet", None),
+        ("limits = { nofile = 10 }", "limits", "not supported yet", None),
+    ];
+    for (text, key, words, suggestion) in cases {
+        let world = World::with(&format!("{SCRIPT}\n{text}\n"));
+        assert_fault(&world, 5, &format!("script.s.{key}"), words, suggestion);
+    }
+}
+
+#[test]
+fn faults_of_names_and_commands_have_their_place() {
+    let cases = [
+        ("[[script]]\ncommand = \"x\"", 1, "script.#1.name", "is missing"),
+        ("[[script]]\nname = \"a\"", 1, "script.a.command", "is missing"),
+        ("[[script]]\nname = \"A b\"\ncommand = \"x\"", 2, "script.A b.name", "not a script name"),
+        ("[[script]]\nname = \"a\"\ncommand = []", 3, "script.a.command", "is empty"),
+        ("[[script]]\nname = \"a\"\ncommand = \"x 'y\"", 3, "script.a.command", "quote"),
+        ("[script]\nname = \"a\"\ncommand = \"x\"", 1, "script", "two brackets"),
+    ];
+    for (text, line, key, words) in cases {
+        assert_fault(&World::with(text), line, key, words, None);
+    }
+    let twice = World::with(&format!("{SCRIPT}{SCRIPT}"));
+    assert_fault(&twice, 5, "script.s.name", "two scripts named", None);
+    let none = World::with("base_dir = \".\"\n").faults();
+    assert!(none.len() == 1 && none[0].message.contains("no script is configured"), "{}", shown(&none));
+}
+
+#[test]
+fn all_faults_come_at_once_in_the_order_of_the_file() {
+    let world = World::with(
+        "[orchestrator]\nlog_levle = \"x\"\nlog_format = \"xml\"\n[defaults]\nstop_grace = \"soon\"\n\
+         [[script]]\nname = \"a\"\ncommand = \"x\"\nstart = \"noon\"\n[[script]]\nname = \"b\"\nhalf_days = 1\n",
+    )
+    .env("MHO__HTTP__PORT", "1");
+    let faults = world.faults();
+    let lines: Vec<Option<usize>> = faults.iter().map(|fault| fault.line).collect();
+    assert_eq!(lines, [Some(2), Some(3), Some(5), Some(9), Some(10), Some(12), None], "{}", shown(&faults));
+    assert_eq!(
+        faults[0].to_string(),
+        "config/mho.toml:2: [orchestrator] log_levle: unknown key; did you mean \"log_level\"?"
+    );
+    assert_eq!(faults[6].key, "MHO__HTTP__PORT");
+}
+
+#[test]
+fn syntax_errors_have_file_and_line() {
+    let faults = World::with("base_dir = \".\"\n[orchestrator\nlog_level = \"info\"\n").faults();
+    assert_eq!(faults[0].file.as_deref(), Some(Path::new("config/mho.toml")));
+    assert_eq!(faults[0].line, Some(2), "{}", shown(&faults));
+}
+
+#[test]
+fn a_circle_is_named() {
+    let script =
+        |name: &str, on: &str| format!("[[script]]\nname = \"{name}\"\ncommand = \"x\"\ndepends_on = [\"{on}\"]\n");
+    let text = [script("a", "b"), script("b", "c"), script("c", "a"), script("d", "a")].concat();
+    assert_fault(&World::with(&text), 4, "script.a.depends_on", "a -> b -> c -> a", None);
+}
+
+#[test]
+fn later_layers_win_and_say_where_a_value_came_from() {
+    let level = |world: &World| {
+        let loaded = world.load();
+        let origin =
+            loaded.origins.iter().find(|origin| origin.key == "orchestrator.log_level").expect("listed").clone();
+        (origin.value, origin.place)
+    };
+    let world = World::before_script("");
+    assert_eq!(level(&world), ("\"info\"".into(), Place::BuiltIn));
+    let world = World::before_script("[orchestrator]\nlog_level = \"error\"");
+    let place = Place::File { path: "config/mho.toml".into(), line: Some(2) };
+    assert_eq!(level(&world), ("\"error\"".into(), place));
+    let world = world.env("MHO__ORCHESTRATOR__LOG_LEVEL", "debug");
+    assert_eq!(level(&world), ("\"debug\"".into(), Place::Env("MHO__ORCHESTRATOR__LOG_LEVEL".into())));
+    let world = world.set("orchestrator.log_level=trace");
+    assert_eq!(level(&world), ("\"trace\"".into(), Place::Flag("--set orchestrator.log_level".into())));
+    let world = world.flags(Flags { log_level: Some("warning".into()), ..Flags::default() });
+    assert_eq!(level(&world), ("\"warning\"".into(), Place::Flag("--log-level".into())));
+}
+
+#[test]
+fn a_script_wins_over_the_defaults_of_every_layer_and_can_be_named_by_them() {
+    let world = World::with(&format!("{SCRIPT}stop_grace = \"3s\"\n[script.restart]\nmax_restarts = 9\n"))
+        .env("MHO__DEFAULTS__STOP_GRACE", "20s")
+        .env("MHO__DEFAULTS__RESTART__WITHIN", "1h")
+        .env("MHO__DEFAULTS__RESTART__MAX_RESTARTS", "3");
+    let script = world.script();
+    assert_eq!(script.stop.grace, Duration::from_secs(3));
+    assert_eq!(script.restart.max_restarts, 9);
+    assert_eq!(script.restart.within, Duration::from_secs(3600));
+    let world = world.env("MHO__SCRIPT__S__STOP_GRACE", "4s");
+    assert_eq!(world.script().stop.grace, Duration::from_secs(4));
+    let world = world.set("script.s.stop_grace=5s").set("script.s.command=[\"sleep\", \"7\"]");
+    assert_eq!(world.script().stop.grace, Duration::from_secs(5));
+    assert_eq!(world.script().launch.args, ["7"]);
+    let faults = world.set("script.x.stop=close").faults();
+    assert_eq!((faults[0].key.as_str(), faults[0].suggestion.as_deref()), ("--set script.x.stop", Some("s")));
+}
+
+#[test]
+fn variables_and_flags_are_named_in_their_faults() {
+    let fault = |world: World| world.faults().remove(0);
+    let found = fault(World::before_script("").env("MHO__ORCHESTRATOR__LOG_LEVLE", "info"));
+    assert_eq!((found.key.as_str(), found.suggestion.as_deref()), ("MHO__ORCHESTRATOR__LOG_LEVLE", Some("log_level")));
+    assert_eq!((found.file, found.line), (None, None));
+    assert_eq!(fault(World::before_script("").env("MARKET_TZ", "Mars")).key, "MARKET_TZ");
+    assert_eq!(fault(World::before_script("").env("MAX_SCRIPT_DURATION", "long")).key, "MAX_SCRIPT_DURATION");
+    assert_eq!(fault(World::before_script("").set("orchestrator.log_level=x")).key, "--set orchestrator.log_level");
+    assert!(fault(World::before_script("").set("log_level")).message.contains("KEY=VALUE"));
+    // Names with one underscore are no keys.
+    World::before_script("").env("MHO_SCRIPT", "x").env("MHO_RUN_ID", "y").load();
+}
+
+#[test]
+fn the_originals_names_stand_for_their_keys() {
+    let world = World::before_script("")
+        .env("MARKET_TZ", "America/New_York")
+        .env("MARKET_OPEN_TIME", "10:00")
+        .env("MARKET_CLOSE_TIME", "15:00")
+        .env("PRE_MARKET_START", "08:45")
+        .env("MAX_SCRIPT_DURATION", "3600");
+    let loaded = world.load();
+    let date = chrono::NaiveDate::from_ymd_opt(2026, 11, 24).expect("a date");
+    let session = loaded.settings.default_calendar().session(date).expect("in range").expect("a session");
+    assert_eq!(session.open.to_rfc3339(), "2026-11-24T15:00:00+00:00");
+    assert_eq!(session.close.to_rfc3339(), "2026-11-24T20:00:00+00:00");
+    let script = &loaded.settings.scripts[0];
+    assert_eq!(script.window.start, TimePoint::At(chrono::NaiveTime::from_hms_opt(8, 45, 0).expect("a time")));
+    assert_eq!(script.max_duration, Some(Duration::from_secs(3600)));
+    // Set but empty is not set: compose files hand variables on like that.
+    let world = World::before_script("").env("MARKET_TZ", "").env("MAX_SCRIPT_DURATION", "").env("TRADING_SCRIPT", "");
+    assert_eq!(world.script().max_duration, None);
+}
+
+#[test]
+fn trading_script_replaces_the_files_scripts_and_says_so() {
+    let world = World::before_script("").env("TRADING_SCRIPT", "bots/Live Bot.py".replace(' ', "_").as_str());
+    let loaded = world.load();
+    let script = &loaded.settings.scripts[0];
+    assert_eq!(script.name.as_str(), "live_bot");
+    assert_eq!(script.launch.display, "bots/Live_Bot.py");
+    assert_eq!(script.launch.args, ["bots/Live_Bot.py"]);
+    assert_eq!(script.window.stop, TimePoint::Anchor(Anchor::Close, chrono::TimeDelta::zero()));
+    let warning = &loaded.warnings[0];
+    assert_eq!(warning.key, "TRADING_SCRIPT");
+    assert!(warning.message.contains("dropped: s"), "{warning}");
+}
+
+#[test]
+fn trading_scripts_are_a_pipeline_without_a_file_too() {
+    let world = World::empty().env("TRADING_SCRIPTS", "data.py, models/train.py ,report.sh");
+    let loaded = world.load();
+    assert_eq!(loaded.file, None);
+    assert_eq!(loaded.settings.base_dir, world.sources.cwd);
+    let scripts = &loaded.settings.scripts;
+    let names: Vec<&str> = scripts.iter().map(|script| script.name.as_str()).collect();
+    assert_eq!(names, ["data", "train", "report"]);
+    assert!(scripts[0].depends_on.is_empty());
+    for (script, before) in scripts.iter().skip(1).zip(scripts) {
+        assert_eq!(script.depends_on.len(), 1);
+        assert_eq!(script.depends_on[0].script, before.name);
+        assert_eq!(script.depends_on[0].condition, Condition::Succeeded);
+    }
+    let close = |hours| TimePoint::Anchor(Anchor::Close, chrono::TimeDelta::hours(hours));
+    assert_eq!([0, 1, 2].map(|at: usize| scripts[at].window.stop), [close(0), close(0), close(1)]);
+    assert!(loaded.warnings.is_empty(), "{}", shown(&loaded.warnings));
+}
+
+#[test]
+fn the_file_is_looked_for_in_the_documented_order() {
+    let other = "base_dir = \"..\"\n[[script]]\nname = \"other\"\ncommand = \"x\"\n";
+    let name = |world: &World| world.script().name.to_string();
+    let world = World::with(SCRIPT).file("etc/other.toml", other);
+    assert_eq!(name(&world), "s");
+    let mut world = world.env("MHO_CONFIG", "etc/other.toml");
+    assert_eq!(name(&world), "other");
+    assert_eq!(world.load().settings.base_dir, world.sources.cwd);
+    world.sources.config = Some("config/mho.toml".into());
+    assert_eq!(name(&world), "s");
+    world.sources.config = Some("nowhere.toml".into());
+    let faults = world.faults();
+    assert!(faults[0].key == "--config" && faults[0].message.contains("nowhere.toml"), "{}", shown(&faults));
+}
+
+#[test]
+fn without_a_file_the_shipped_one_runs_or_points_to_init() {
+    let faults = World::empty().faults();
+    assert!(faults.len() == 1 && faults[0].message.contains("mho init"), "{}", shown(&faults));
+    let world = World::empty().file("scripts/example_strategy.py", "");
+    let loaded = world.load();
+    assert_eq!(loaded.settings.base_dir, world.sources.cwd);
+    assert_eq!(loaded.settings.scripts[0].launch.working_dir, world.sources.cwd);
+    assert_eq!(loaded.settings.scripts[0].launch.display, "scripts/example_strategy.py");
+}
+
+#[test]
+fn paths_are_relative_to_base_dir_wherever_it_is_started_from() {
+    let mut world = World::with(&format!("base_dir = \"..\"\n{SCRIPT}")).file("work/x", "");
+    world.sources.config = Some("../config/mho.toml".into());
+    let root = world.sources.cwd.clone();
+    world.sources.cwd = root.join("work");
+    let loaded = world.load();
+    assert_eq!(loaded.settings.base_dir, root);
+    assert_eq!(loaded.settings.orchestrator.state_dir, root.join("state"));
+    assert_eq!(loaded.settings.scripts[0].output.dir, root.join("logs/s"));
+    assert_eq!(loaded.settings.overrides_file, root.join("config/calendar-overrides.toml"));
+}
+
+#[test]
+fn overrides_are_read_from_both_files_and_reach_derived_calendars() {
+    let text = |date: &str| {
+        format!("[[override]]\ncalendar = \"nyse\"\ndate = \"{date}\"\nclosed = true\nreason = \"storm\"\n")
+    };
+    let desk = "[calendar.DESK]\nextends = \"XNYS\"\nopen = \"09:00\"\nclose = \"15:00\"\n";
+    let world = World::before_script(&format!("{}{desk}", text("2026-11-24")))
+        .file("config/calendar-overrides.toml", &text("2026-11-25"));
+    let settings = world.load().settings;
+    for day in [24, 25] {
+        let date = chrono::NaiveDate::from_ymd_opt(2026, 11, day).expect("a date");
+        for name in ["XNYS", "nasdaq", "desk"] {
+            let calendar = settings.calendar(name).expect(name);
+            assert_eq!(calendar.is_session(date), Ok(false), "{name} {date}");
+        }
+    }
+    let broken =
+        World::before_script("").file("config/calendar-overrides.toml", "\n[[override]]\ndat = \"2026-11-25\"\n");
+    let faults = broken.faults();
+    let file = Path::new("config/calendar-overrides.toml");
+    assert!(faults.iter().all(|fault| fault.file.as_deref() == Some(file)), "{}", shown(&faults));
+    assert!(faults.iter().any(|fault| fault.line == Some(3) && fault.suggestion.as_deref() == Some("date")));
+}
+
+#[test]
+fn calendars_of_ones_own_can_be_used_by_name() {
+    let office = "[market]\ncalendar_dir = \"cal\"\n[calendar.OFFICE]\ntimezone = \"Europe/London\"\nopen = \"08:00\"\n\
+                  close = \"24:00\"\nweekdays = [\"mon\"]\n[defaults]\ncalendar = \"office\"";
+    let world = World::before_script(office).file("config/cal/README", "no calendar");
+    let settings = world.load().settings;
+    assert_eq!(&*settings.scripts[0].window.calendar, "OFFICE");
+    assert_eq!(&*settings.market, "XNYS");
+    let monday = chrono::NaiveDate::from_ymd_opt(2026, 11, 23).expect("a date");
+    let session = settings.calendars["OFFICE"].session(monday).expect("in range").expect("a session");
+    assert_eq!(session.close.to_rfc3339(), "2026-11-24T00:00:00+00:00");
+    let broken = World::before_script("[market]\ncalendar_dir = \"cal\"").file("config/cal/BAD.toml", "x = \n");
+    assert!(broken.faults()[0].file.as_deref().is_some_and(|file| file.ends_with("cal/BAD.toml")));
+}
+
+#[test]
+fn traps_are_warnings_with_their_place() {
+    let cases = [
+        ("max_duration = \"7h\"", "max_duration", "ends the run at 15:30"),
+        ("stop = \"15:55\"", "stop", "cut to the early close at 13:00"),
+        ("start = \"13:30\"", "start", "empty on half days"),
+        ("restart = { initial_delay = \"2m\" }", "restart.initial_delay", "max_delay"),
+    ];
+    for (text, key, words) in cases {
+        let warnings = World::with(&format!("{SCRIPT}\n{text}\n")).load().warnings;
+        let [warning] = warnings.as_slice() else {
+            panic!("expected one warning of {text}, found {}", shown(&warnings));
+        };
+        assert_eq!((warning.line, warning.key.as_str()), (Some(5), format!("script.s.{key}").as_str()));
+        assert!(warning.message.contains(words), "{warning}");
+    }
+    for quiet in ["max_duration = \"7h30m\"", "stop = \"18:00\"", "stop = \"close + 2h\"", "max_duration = \"none\""] {
+        let warnings = World::with(&format!("{SCRIPT}\n{quiet}\n")).load().warnings;
+        assert!(warnings.is_empty(), "{quiet}: {}", shown(&warnings));
+    }
+    let listen = World::before_script("[http]\nlisten = \"0.0.0.0:80\"").load().warnings;
+    assert_eq!((listen.len(), listen[0].line), (1, Some(2)));
+    assert!(World::before_script("[http]\nlisten = \"\"").load().warnings.is_empty());
+}
+
+#[test]
+fn an_env_file_that_others_can_read_is_a_warning() {
+    use std::os::unix::fs::PermissionsExt;
+    let world = World::with(&format!("{SCRIPT}env_file = \"secret.env\"\n")).file("config/secret.env", "A=1\n");
+    let path = world.path("config/secret.env");
+    for (mode, warnings) in [(0o644, 1), (0o640, 0), (0o600, 0)] {
+        std::fs::set_permissions(&path, PermissionsExt::from_mode(mode)).expect("set");
+        assert_eq!(world.load().warnings.len(), warnings, "{mode:o}");
+    }
+}
+
+#[test]
+fn only_disables_the_others_and_wants_what_the_chosen_wait_for() {
+    let text = format!("{SCRIPT}[[script]]\nname = \"t\"\ncommand = \"x\"\ndepends_on = [\"s\"]\n");
+    let only = |names: &[&str]| {
+        let only = names.iter().map(|name| (*name).to_owned()).collect();
+        World::with(&text).flags(Flags { only, ..Flags::default() })
+    };
+    let enabled = |world: World| world.load().settings.scripts.iter().map(|s| s.enabled).collect::<Vec<_>>();
+    assert_eq!(enabled(only(&["s"])), [true, false]);
+    assert_eq!(enabled(only(&["s", "t"])), [true, true]);
+    assert!(only(&["t"]).faults()[0].message.contains("add it to --only"));
+    let unknown = only(&["ss"]).faults();
+    assert_eq!((unknown[0].key.as_str(), unknown[0].suggestion.as_deref()), ("--only", Some("s")));
+}
+
+#[test]
+fn keys_of_later_versions_are_silent_at_their_empty_default() {
+    let text = "kill_file = \"\"\n[defaults]\nwait_for = []\nwarn_signal = \"\"\nstop_command = []\non_dependency_down = \"keep\"";
+    World::before_script(&format!("[orchestrator]\n{text}\n[defaults.ready]\n[defaults.limits]")).load();
+}
+
+#[test]
+fn the_shipped_file_says_what_is_built_in() {
+    let shipped = World::with(SHIPPED);
+    let bare = "base_dir = \"..\"\n[[script]]\nname = \"strategy\"\ncommand = [\"python3\", \"scripts/example_strategy.py\"]\n";
+    let bare = World { sources: shipped.sources.clone(), ..World::empty() }.file("config/bare.toml", bare);
+    let built_in = {
+        let mut sources = bare.sources.clone();
+        sources.config = Some("config/bare.toml".into());
+        load(&sources).expect("sound").settings
+    };
+    let loaded = shipped.load();
+    assert_eq!(loaded.settings.scripts, built_in.scripts);
+    assert_eq!(loaded.settings.orchestrator, built_in.orchestrator);
+    assert_eq!(loaded.settings.market, built_in.market);
+    assert!(loaded.warnings.is_empty(), "{}", shown(&loaded.warnings));
+    let script = &loaded.settings.scripts[0];
+    let documented = ScriptSpec::with_defaults("strategy", "x");
+    let same = ScriptSpec { launch: documented.launch.clone(), output: documented.output.clone(), ..script.clone() };
+    assert_eq!(same, documented);
+    // Every effective value is written in the file: it is complete.
+    let written = |place: &Place| matches!(place, Place::File { .. });
+    let missing: Vec<&str> = loaded.origins.iter().filter(|o| !written(&o.place)).map(|o| o.key.as_str()).collect();
+    assert_eq!(missing, ["script.strategy.max_duration"]);
+}
+
+#[test]
+fn every_key_that_the_shipped_file_shows_as_a_comment_exists() {
+    let is_key = |line: &str| {
+        let name = line.split(" = ").next().unwrap_or_default();
+        line.contains(" = ") && !name.is_empty() && name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_')
+    };
+    let uncomment = |line: &str| match line.strip_prefix("# ") {
+        Some(inner) if inner.starts_with('[') || is_key(inner) => inner.to_owned(),
+        _ => line.to_owned(),
+    };
+    let text: String = SHIPPED.lines().map(|line| uncomment(line) + "\n").collect();
+    assert_ne!(text, SHIPPED);
+    let loaded = World::with(&text).load();
+    assert_eq!(loaded.settings.scripts[0].max_duration, Some(Duration::from_secs(7 * 3600)));
+    assert!(loaded.settings.calendar("DESK").is_some() && loaded.settings.calendar("OFFICE").is_some());
+    assert_eq!(&*loaded.settings.market, "market");
+}
+
+#[test]
+fn warnings_are_told_beside_faults() {
+    let examined = World::before_script("[http]\nlisten = \"0.0.0.0:80\"\n[orchestrator]\nx = 1").examine();
+    assert_eq!((examined.faults.len(), examined.warnings.len()), (1, 1));
+    assert!(examined.loaded.is_none());
+}
