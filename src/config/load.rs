@@ -259,7 +259,7 @@ fn scripts(
             samples.check(&script.spec, calendar, &section, report);
         }
     }
-    if found.path.is_none() && replace::variable(sources).is_none() {
+    if sources.purpose == Purpose::Run && found.path.is_none() && replace::variable(sources).is_none() {
         read.iter().for_each(|script| require_example(script, found, sources, report));
     }
     if read.iter().all(|script| !script.spec.enabled) && !read.is_empty() {
