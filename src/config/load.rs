@@ -19,7 +19,7 @@ use super::replace;
 use super::script::{self, Surroundings};
 use super::section::{Later, Section};
 use super::settings::{Loaded, LogFormat, LogLevel, Orchestrator, Settings};
-use super::sources::{self, Found, Sources, absolute};
+use super::sources::{self, Found, Purpose, Sources, absolute};
 use super::traps;
 use super::values;
 
