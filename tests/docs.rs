@@ -51,7 +51,11 @@ fn verbs() -> BTreeSet<String> {
     let text = help(&[]);
     let commands = text.split("Commands:").nth(1).expect("a list of commands").trim_start_matches('\n');
     let named = commands.lines().take_while(|line| !line.is_empty());
-    named.filter(|line| !line.starts_with("   ")).filter_map(|l| l.split_whitespace().next()).map(str::to_owned).collect()
+    named
+        .filter(|line| !line.starts_with("   "))
+        .filter_map(|l| l.split_whitespace().next())
+        .map(str::to_owned)
+        .collect()
 }
 
 /// The uses of `mho VERB ...` in the documentation: page, verb, and the rest of the command.

@@ -46,7 +46,7 @@ impl Calendar {
     /// # Errors
     /// The instant's date is outside of the data's range.
     pub fn phase_at(&self, at: DateTime<Utc>) -> Result<(Phase, Option<NaiveDate>), OutOfRange> {
-        let today = self.local_date(at);
+        let today = self.table.clock.date_of(at);
         self.check(today)?;
         // Under hours of one's own the exchange's other sessions may lie on the civil day before or after, and overlap the
         // regular one of another date: then the regular one counts.
@@ -111,10 +111,11 @@ impl Calendar {
         at: DateTime<Utc>,
         boundary: fn(&Table, NaiveDate, &Marks) -> DateTime<Utc>,
     ) -> Result<Session, OutOfRange> {
-        let today = self.local_date(at);
+        let today = self.table.clock.date_of(at);
         self.check(today)?;
         let (table, last) = (&*self.table, *self.table.range.end());
-        for date in before(today).max(*table.range.start()).iter_days().take_while(|date| *date <= last) {
+        // Open and close lie on the civil day of their trading date, so an earlier date cannot be meant.
+        for date in today.iter_days().take_while(|date| *date <= last) {
             if let Some(marks) = table.entry(date).marks()
                 && boundary(table, date, &marks) > at
             {
@@ -122,10 +123,6 @@ impl Calendar {
             }
         }
         Err(self.out_of_range(after(last)))
-    }
-
-    fn local_date(&self, at: DateTime<Utc>) -> NaiveDate {
-        at.with_timezone(&self.zone()).date_naive()
     }
 }
 

@@ -1,68 +1,92 @@
-//! A zone's offsets, date by date. The answers are those of `resolve_local`, at the cost of a search in a small list: the
-//! next boundary is asked for all day long.
+//! A zone's offsets, week by week. The answers are those of `resolve_local`, at the cost of a look into a small list: the next
+//! boundary is asked for all day long.
+
+use std::ops::RangeInclusive;
 
 use chrono::{DateTime, Datelike, Days, NaiveDate, NaiveTime, TimeDelta, Utc};
 use chrono_tz::Tz;
-use std::ops::RangeInclusive;
 
 use super::TimeOfDay;
 use crate::domain::time::resolve_local;
 
 /// Days of the common era until 1970-01-01.
-const EPOCH_DAY: i64 = 719_163;
-
-/// No zone changes its clocks and changes them back within a week: two equal midnights a week apart have equal ones between.
-const WEEK: u64 = 7;
+const EPOCH_DAY: i32 = 719_163;
+const DAY: i64 = 86_400;
+const WEEK: i32 = 7;
 
 /// The local clock of one zone.
 #[derive(Debug)]
 pub(super) struct LocalClock {
     zone: Tz,
-    /// First days (of the common era) of the spans, in order.
-    starts: Vec<i32>,
-    /// The offset in each span, in seconds; None on a date on which the clocks change, and outside of the range.
+    /// First day of the first week, in days of the common era.
+    first: i32,
+    /// For each week its offset, as an index into `offsets`.
+    weeks: Vec<u8>,
+    /// The few offsets that the zone has had, in seconds. None, the first: the clocks change in that week.
     offsets: Vec<Option<i64>>,
 }
 
 impl LocalClock {
     pub(super) fn of(zone: Tz, range: &RangeInclusive<NaiveDate>) -> Self {
-        let mut clock = Self { zone, starts: Vec::new(), offsets: Vec::new() };
-        let mut date = *range.start();
-        while date <= *range.end() {
-            let week = date + Days::new(WEEK);
-            if midnight_offset(zone, date) == midnight_offset(zone, week) {
-                clock.push(date, Some(midnight_offset(zone, date)));
-            } else {
-                for date in date.iter_days().take_while(|date| *date < week) {
-                    let (today, tomorrow) = (midnight_offset(zone, date), midnight_offset(zone, date + Days::new(1)));
-                    clock.push(date, (today == tomorrow).then_some(today));
-                }
-            }
-            date = week;
+        let first = range.start().num_days_from_ce();
+        let mut clock = Self { zone, first, weeks: Vec::new(), offsets: vec![None] };
+        let mut start = *range.start();
+        let mut offset = midnight_offset(zone, start);
+        while start <= *range.end() {
+            let next = start + Days::new(WEEK.unsigned_abs().into());
+            let next_offset = midnight_offset(zone, next);
+            // No zone changes its clocks and changes them back within a week: with both ends equal all between is equal.
+            clock.push((offset == next_offset).then_some(offset));
+            (start, offset) = (next, next_offset);
         }
-        clock.push(date, None);
         clock
     }
 
-    fn push(&mut self, date: NaiveDate, offset: Option<i64>) {
-        if self.offsets.last() != Some(&offset) {
-            self.starts.push(date.num_days_from_ce());
+    fn push(&mut self, offset: Option<i64>) {
+        let known = self.offsets.iter().position(|known| *known == offset).unwrap_or_else(|| {
             self.offsets.push(offset);
-        }
+            self.offsets.len() - 1
+        });
+        // A zone with more than 255 offsets would lose only speed.
+        self.weeks.push(u8::try_from(known).unwrap_or(0));
     }
 
     pub(super) fn zone(&self) -> Tz {
         self.zone
     }
 
+    /// The offset on a day, where it is the same in all of its week.
+    fn offset_on(&self, day: i32) -> Option<i64> {
+        let week = usize::try_from(day.checked_sub(self.first)?.div_euclid(WEEK)).ok()?;
+        self.offsets[usize::from(*self.weeks.get(week)?)]
+    }
+
     /// The instant of a time of day on a date. 24:00 is the next midnight, even on a day that the clocks make longer or shorter.
     pub(super) fn at(&self, date: NaiveDate, time: TimeOfDay) -> DateTime<Utc> {
-        let day = date.num_days_from_ce();
-        let span = self.starts.partition_point(|start| *start <= day);
-        let offset = span.checked_sub(1).and_then(|span| self.offsets[span]);
-        let seconds = |offset| (i64::from(day) - EPOCH_DAY) * 86_400 + i64::from(time.seconds()) - offset;
-        let instant = offset.and_then(|offset| DateTime::from_timestamp(seconds(offset), 0));
-        instant.unwrap_or_else(|| resolve(self.zone, date, time))
+        let quick = || {
+            let seconds = i64::from(time.seconds()) - self.offset_on(date.num_days_from_ce())?;
+            // Stepping to the neighbour is cheaper than making a date from a number.
+            let utc_date = match seconds.div_euclid(DAY) {
+                -1 => date.pred_opt()?,
+                0 => date,
+                _ => date.succ_opt()?,
+            };
+            let of_day = u32::try_from(seconds.rem_euclid(DAY)).ok()?;
+            Some(utc_date.and_time(NaiveTime::from_num_seconds_from_midnight_opt(of_day, 0)?).and_utc())
+        };
+        quick().unwrap_or_else(|| resolve(self.zone, date, time))
+    }
+
+    /// The civil date of an instant.
+    pub(super) fn date_of(&self, at: DateTime<Utc>) -> NaiveDate {
+        let day_of = |seconds: i64| i32::try_from(seconds.div_euclid(DAY)).ok().map(|days| days + EPOCH_DAY);
+        let quick = || {
+            let offset = self.offset_on(day_of(at.timestamp())?)?;
+            let day = day_of(at.timestamp() + offset)?;
+            // The local day may lie in another week than the UTC day.
+            (self.offset_on(day)? == offset).then(|| NaiveDate::from_num_days_from_ce_opt(day))?
+        };
+        quick().unwrap_or_else(|| at.with_timezone(&self.zone).date_naive())
     }
 }
 
@@ -98,7 +122,9 @@ mod tests {
             let clock = LocalClock::of(zone, &range);
             for date in day(1989).iter_days().take_while(|date| *date <= day(2042)) {
                 for time in times {
-                    assert_eq!(clock.at(date, time), resolve(zone, date, time), "{zone} {date} {time}");
+                    let at = resolve(zone, date, time);
+                    assert_eq!(clock.at(date, time), at, "{zone} {date} {time}");
+                    assert_eq!(clock.date_of(at), at.with_timezone(&zone).date_naive(), "{zone} {at}");
                 }
             }
         }

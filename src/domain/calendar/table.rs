@@ -29,7 +29,9 @@ pub(super) struct Table {
     pub(super) open: TimeOfDay,
     pub(super) close: TimeOfDay,
     pub(super) extended: Extended,
-    /// The dates with a row of their own, as days of the common era and in order, apart from the rows: a search touches little memory.
+    /// One bit a day of the range: whether it has a row of its own. Nearly all have none, and need no search to know it.
+    marked: Vec<u64>,
+    /// The dates with a row of their own, as days of the common era and in order.
     dates: Vec<i32>,
     rows: Vec<Row>,
 }
@@ -94,6 +96,8 @@ impl Table {
         (open, close): (TimeOfDay, TimeOfDay),
     ) -> Self {
         let clock = Arc::new(LocalClock::of(zone, &range));
+        let days = range.end().signed_duration_since(*range.start()).num_days() + 1;
+        let words = usize::try_from(days).unwrap_or(0).div_ceil(64);
         Self {
             name: String::new(),
             aliases: Vec::new(),
@@ -104,6 +108,7 @@ impl Table {
             open,
             close,
             extended: Extended { clock, premarket: open, postmarket: close, early_postmarket: close },
+            marked: vec![0; words],
             dates: Vec::new(),
             rows: Vec::new(),
         }
@@ -111,15 +116,19 @@ impl Table {
 
     /// Looks a date up, which must be in the range.
     pub(super) fn entry(&self, date: NaiveDate) -> Entry<'_> {
-        match self.dates.binary_search(&date.num_days_from_ce()) {
-            Ok(at) => Entry::Row(&self.rows[at]),
-            Err(_) if self.weekdays[date.weekday().num_days_from_monday() as usize] => Entry::Ordinary,
-            Err(_) => Entry::OffWeek,
+        let (word, bit) = self.bit(date);
+        if self.marked[word] & bit != 0
+            && let Ok(at) = self.dates.binary_search(&date.num_days_from_ce())
+        {
+            return Entry::Row(&self.rows[at]);
         }
+        if self.weekdays[date.weekday().num_days_from_monday() as usize] { Entry::Ordinary } else { Entry::OffWeek }
     }
 
-    /// Puts a row in, or replaces the one of that date.
+    /// Puts a row in, or replaces the one of that date, which must be in the range.
     pub(super) fn set(&mut self, date: NaiveDate, row: Row) {
+        let (word, bit) = self.bit(date);
+        self.marked[word] |= bit;
         let day = date.num_days_from_ce();
         match self.dates.binary_search(&day) {
             Ok(at) => self.rows[at] = row,
@@ -130,14 +139,20 @@ impl Table {
         }
     }
 
+    fn bit(&self, date: NaiveDate) -> (usize, u64) {
+        let day = (date.num_days_from_ce() - self.range.start().num_days_from_ce()).unsigned_abs();
+        ((day / 64) as usize, 1 << (day % 64))
+    }
+
     /// Every row, each kept only if `keep` says so; it may change the row.
     pub(super) fn retain(&mut self, mut keep: impl FnMut(&Self, NaiveDate, &mut Row) -> bool) {
         let (dates, rows) = (std::mem::take(&mut self.dates), std::mem::take(&mut self.rows));
+        self.marked.fill(0);
         for (day, mut row) in dates.into_iter().zip(rows) {
-            let kept = NaiveDate::from_num_days_from_ce_opt(day).is_some_and(|date| keep(self, date, &mut row));
-            if kept {
-                self.dates.push(day);
-                self.rows.push(row);
+            if let Some(date) = NaiveDate::from_num_days_from_ce_opt(day)
+                && keep(self, date, &mut row)
+            {
+                self.set(date, row);
             }
         }
     }
