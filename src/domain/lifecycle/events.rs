@@ -1,7 +1,7 @@
 //! What each event means in each state. Every pair is written out; an ignored one says why.
 
 use super::{
-    Actual, Alarm, AttemptId, ClockEvent, Effect, Event, Exit, Force, Live, Machine, NaiveDate, ProcessEvent,
+    Actual, Alarm, AttemptId, ClockEvent, Effect, Ended, Event, Exit, Force, Live, Machine, NaiveDate, ProcessEvent,
     RestartCause, Run, RunResult, ScriptName, SpawnError, Standing, Stop, StopReason, Timer, Wanted, What, Window,
 };
 use crate::domain::timeline::Arrival;
@@ -216,9 +216,9 @@ impl Machine<'_> {
                 self.rearm(&mut run);
                 Actual::Running { run, live }
             }
-            Actual::Sweeping { mut run, live, exit, force } => {
+            Actual::Sweeping { mut run, live, ended, force } => {
                 self.rearm(&mut run);
-                Actual::Sweeping { run, live, exit, force }
+                Actual::Sweeping { run, live, ended, force }
             }
             // Nothing was spent, or nothing will be spent any more.
             Actual::Off | Actual::Waiting { .. } | Actual::Stopping { .. } | Actual::Over { .. } => actual,
@@ -286,12 +286,13 @@ impl Machine<'_> {
     fn on_exited(&mut self, actual: Actual, id: &AttemptId, exit: Exit, leftovers: Vec<u32>) -> Actual {
         match actual {
             Actual::Running { run, live } if live.attempt == *id => {
+                let ended = Ended { exit, lived: self.now.mono.since(live.since) };
                 if leftovers.is_empty() {
-                    return self.conclude(run, &live, exit);
+                    return self.conclude(run, &live, ended);
                 }
                 self.tell(&run, What::LeftBehind { pids: leftovers });
                 let force = self.signal(&live.attempt);
-                Actual::Sweeping { run, live, exit, force }
+                Actual::Sweeping { run, live, ended, force }
             }
             Actual::Stopping { run, live, mut stop } if live.attempt == *id => {
                 stop.exit = Some(exit);
@@ -316,9 +317,9 @@ impl Machine<'_> {
     fn on_gone(&mut self, actual: Actual, id: &AttemptId) -> Actual {
         match actual {
             Actual::Stopping { run, live, stop } if live.attempt == *id => self.finish_stop(run, &stop),
-            Actual::Sweeping { run, live, exit, .. } if live.attempt == *id => {
+            Actual::Sweeping { run, live, ended, .. } if live.attempt == *id => {
                 self.effects.push(Effect::Disarm(Timer::Grace));
-                self.conclude(run, &live, exit)
+                self.conclude(run, &live, ended)
             }
             // Only these two wait for it.
             Actual::Off
@@ -339,12 +340,12 @@ impl Machine<'_> {
                 self.tell(&run, What::Unkillable { pids });
                 self.wait_for_survivors(run, live, Stop { force: Force::Survived, ..stop })
             }
-            Actual::Sweeping { run, live, exit, .. } if live.attempt == *id => {
+            Actual::Sweeping { run, live, ended, .. } if live.attempt == *id => {
                 self.tell(&run, What::Unkillable { pids });
                 if self.wanted == Wanted::Ended {
-                    return self.conclude(run, &live, exit);
+                    return self.conclude(run, &live, ended);
                 }
-                Actual::Sweeping { run, live, exit, force: Force::Survived }
+                Actual::Sweeping { run, live, ended, force: Force::Survived }
             }
             // Only what is being ended is killed by us.
             Actual::Off
@@ -376,9 +377,11 @@ impl Machine<'_> {
                 let force = self.kill(&run, &live.attempt);
                 Actual::Stopping { run, live, stop: Stop { force, ..stop } }
             }
-            (Timer::Grace, Actual::Sweeping { run, live, exit, force: Force::Asked { .. } }) if live.attempt == *id => {
+            (Timer::Grace, Actual::Sweeping { run, live, ended, force: Force::Asked { .. } })
+                if live.attempt == *id =>
+            {
                 let force = self.kill(&run, &live.attempt);
-                Actual::Sweeping { run, live, exit, force }
+                Actual::Sweeping { run, live, ended, force }
             }
             (Timer::Backoff, Actual::Backoff { run, after, .. })
             | (Timer::Cooldown, Actual::GivenUp { run, after, .. })
@@ -412,7 +415,7 @@ impl Machine<'_> {
         match actual {
             Actual::Running { run, live } => self.stop(run, live, StopReason::Shutdown),
             Actual::Stopping { run, live, stop } => self.wait_for_survivors(run, live, stop.also(StopReason::Shutdown)),
-            Actual::Sweeping { run, live, exit, force: Force::Survived } => self.conclude(run, &live, exit),
+            Actual::Sweeping { run, live, ended, force: Force::Survived } => self.conclude(run, &live, ended),
             Actual::Waiting { run, .. } | Actual::Backoff { run, .. } | Actual::GivenUp { run, .. } => {
                 self.leave_unfinished(run)
             }
@@ -428,9 +431,9 @@ impl Machine<'_> {
                 let force = self.kill(&run, &live.attempt);
                 Actual::Stopping { run, live, stop: Stop { force, ..stop } }
             }
-            Actual::Sweeping { run, live, exit, force: Force::Asked { .. } } => {
+            Actual::Sweeping { run, live, ended, force: Force::Asked { .. } } => {
                 let force = self.kill(&run, &live.attempt);
-                Actual::Sweeping { run, live, exit, force }
+                Actual::Sweeping { run, live, ended, force }
             }
             // Killed already, or without a process.
             other => other,
