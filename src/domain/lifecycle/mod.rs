@@ -15,9 +15,10 @@
 //! no weaker one; if any reason given ends the run, the run is over whatever took over later. An exit after the stop was decided is
 //! `stopped`; one before it is an ordinary exit. A date that has a result never runs again, whatever the clock does.
 //!
-//! `events.rs` writes out what each event means in each state; `moves.rs` holds the moves that they share; `view.rs` tells the state to
+//! `events.rs` and `clock_events.rs` write out what each event means in each state; `moves.rs` holds the moves that they share; `view.rs` tells the state to
 //! people. What must not live here: clocks, processes, mailboxes.
 
+mod clock_events;
 mod events;
 mod moves;
 #[cfg(test)]

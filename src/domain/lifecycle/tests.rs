@@ -329,6 +329,19 @@ fn the_time_that_leftovers_take_is_no_life_of_the_attempt() {
     assert_eq!(name(&after), "backoff", "too soon a success");
 }
 
+#[test]
+fn an_open_that_rearms_leaves_no_wait_behind() {
+    let session = || Event::Clock(ClockEvent::SessionOpen { trading_date: monday().date_naive() });
+    for (from, state) in states().into_iter().filter(|(from, _)| ["backoff", "given up"].contains(from)) {
+        let (_, effects) = step(state, session(), &spec(), &at(HOUR));
+        for timer in [Timer::Backoff, Timer::Cooldown] {
+            assert!(effects.contains(&Effect::Disarm(timer)), "{from}: {timer:?}");
+        }
+        assert!(effects.iter().any(|e| matches!(e, Effect::Tell { what: What::Rearmed, .. })), "{from}");
+        assert_eq!(spawns(&effects), 1, "{from}");
+    }
+}
+
 /// What the reasons given to one stop make of the run.
 fn stopped_by(reasons: Vec<Event>) -> (StopReason, Option<RunResult>) {
     let stopping = run_through(reasons.into_iter().fold(started(), with));
