@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use criterion::{Criterion, criterion_group, criterion_main};
-use mho::actors::root::{Root, RootArgs, RootMsg};
+use mho::actors::messages::RootMsg;
+use mho::actors::root::{Root, RootArgs};
 use mho::actors::{Plan, Ports};
 use mho::adapters::pretend::{PretendLauncher, Recording, VirtualClock};
 use mho::domain::calendar::Calendar;

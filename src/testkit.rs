@@ -43,7 +43,8 @@ use ractor::{Actor, ActorRef};
 use serde_json::Value;
 use tokio::sync::oneshot;
 
-use crate::actors::root::{Root, RootArgs, RootMsg};
+use crate::actors::messages::RootMsg;
+use crate::actors::root::{Root, RootArgs};
 use crate::actors::{Plan, Ports};
 pub use crate::adapters::pretend::{Act, Call, PretendLauncher, Recording, VirtualClock};
 use crate::domain::calendar::Calendar;

@@ -6,12 +6,12 @@ use chrono::{DateTime, Utc};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::task::JoinHandle;
 
-use super::root::RootMsg;
+use super::messages::{ClockMsg, RootMsg};
 use super::{Plan, Ports};
 use crate::domain::notice::{Notice, What};
 use crate::domain::script::ScriptSpec;
 use crate::domain::time::{Now, stepped};
-use crate::domain::timeline::{Addressed, Alarm, Timeline};
+use crate::domain::timeline::{Addressed, Timeline};
 
 /// A machine under load wakes late. This late still is on time: a start is not missed for it.
 const PUNCTUAL: Duration = Duration::from_secs(5);
@@ -27,26 +27,6 @@ pub struct ClockArgs {
     pub ports: Ports,
     /// Whom it tells.
     pub root: ActorRef<RootMsg>,
-}
-
-/// What the clock is told.
-pub enum ClockMsg {
-    /// It slept long enough, or was woken.
-    Wake,
-    /// A script's alarm.
-    SetAlarm {
-        /// Whose.
-        index: usize,
-        /// Which.
-        alarm: Alarm,
-        /// When; None = not any more.
-        at: Option<DateTime<Utc>>,
-    },
-    /// A script's worker is new and must hear its level again.
-    Repeat {
-        /// Whose.
-        index: usize,
-    },
 }
 
 /// The clock at work.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 
 use super::Ports;
-use super::root::RootMsg;
+use super::messages::RootMsg;
 use super::timers::Timers;
 use crate::domain::lifecycle::{Effect, Event, State, step};
 use crate::domain::notice::{About, Notice};

@@ -15,7 +15,8 @@ use tokio::sync::oneshot;
 use tracing::{error, info, warn};
 use tracing_subscriber::filter::LevelFilter;
 
-use crate::actors::root::{Root, RootArgs, RootMsg};
+use crate::actors::messages::RootMsg;
+use crate::actors::root::{Root, RootArgs};
 use crate::actors::{Plan, Ports};
 use crate::adapters::clock::{RealClock, RehearsalClock};
 use crate::adapters::identity;

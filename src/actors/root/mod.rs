@@ -1,22 +1,24 @@
 //! The root of the tree: hands the clock's events to the workers, news of one script to its dependents, and stops everything in order.
 //! What it does when an actor fails stands in `failures.rs`.
 
+mod failures;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort, SupervisionEvent};
+use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
 use tokio::sync::oneshot;
 
-use super::failures::Orphan;
-use super::market_clock::{ClockArgs, ClockMsg, MarketClock};
+use self::failures::Orphan;
+use super::market_clock::{ClockArgs, MarketClock};
+use super::messages::{ClockMsg, RootMsg};
 use super::script_worker::{ScriptWorker, WorkerArgs};
 use super::{Plan, Ports};
-use crate::domain::attempt::{AttemptId, ProcessEvent};
 use crate::domain::lifecycle::{Event, State, View};
 use crate::domain::notice::{Notice, What};
 use crate::domain::script::ScriptSpec;
-use crate::domain::timeline::{Addressed, Alarm, ClockEvent};
+use crate::domain::timeline::{Addressed, ClockEvent};
 use crate::domain::tree::{Outcome, RespawnBudget, Shutdown, ShutdownStep, stop_layers};
 
 /// The actor.
@@ -34,81 +36,20 @@ pub struct RootArgs {
     pub done: oneshot::Sender<Outcome>,
 }
 
-/// What the root is told.
-pub enum RootMsg {
-    /// Boundaries were crossed.
-    Clock(Vec<Addressed>),
-    /// It is time for the status line.
-    StatusDue,
-    /// A worker's state has changed.
-    Report {
-        /// Whose.
-        index: usize,
-        /// Of which life of the worker.
-        incarnation: u32,
-        /// The new state.
-        state: Box<State>,
-    },
-    /// A worker sets an alarm on the market clock.
-    SetAlarm {
-        /// Whose.
-        index: usize,
-        /// Which.
-        alarm: Alarm,
-        /// When; None = not any more.
-        at: Option<DateTime<Utc>>,
-    },
-    /// A critical script gave up.
-    Escalate {
-        /// In words.
-        reason: String,
-    },
-    /// Stop everything, in layers.
-    Shutdown {
-        /// In words.
-        reason: String,
-    },
-    /// Kill everything.
-    Kill,
-    /// A worker failed, and all that it reported before has been taken in.
-    Failed {
-        /// Whose.
-        index: usize,
-        /// The actor's error.
-        error: String,
-    },
-    /// News of a process whose worker failed.
-    Orphan {
-        /// Whose.
-        index: usize,
-        /// What became of it.
-        event: ProcessEvent,
-    },
-    /// An orphan has had its grace.
-    OrphanGrace {
-        /// Whose.
-        index: usize,
-        /// Which.
-        attempt: AttemptId,
-    },
-    /// How the scripts are.
-    Views(RpcReplyPort<Vec<View>>),
-}
-
 /// One script, as the root keeps it.
-pub(super) struct Child {
-    pub(super) spec: Arc<ScriptSpec>,
-    pub(super) worker: Option<ActorRef<Event>>,
+struct Child {
+    spec: Arc<ScriptSpec>,
+    worker: Option<ActorRef<Event>>,
     incarnation: u32,
     /// The ledger: the last state that was reported.
-    pub(super) state: State,
-    pub(super) view: View,
+    state: State,
+    view: View,
     dependents: Vec<usize>,
-    pub(super) respawns: RespawnBudget,
+    respawns: RespawnBudget,
     /// What a failed worker left running, until it is gone.
-    pub(super) orphan: Option<Orphan>,
+    orphan: Option<Orphan>,
     /// Dates that went by while no worker was there to hear of it: told to the next one.
-    pub(super) unheard: Vec<ClockEvent>,
+    unheard: Vec<ClockEvent>,
 }
 
 impl Child {
@@ -122,10 +63,10 @@ impl Child {
 /// The root at work.
 pub struct Tree {
     plan: Plan,
-    pub(super) ports: Ports,
+    ports: Ports,
     clock: Option<ActorRef<ClockMsg>>,
-    pub(super) children: Vec<Child>,
-    pub(super) shutdown: Option<Shutdown>,
+    children: Vec<Child>,
+    shutdown: Option<Shutdown>,
     running: usize,
     done: Option<oneshot::Sender<Outcome>>,
 }
@@ -228,11 +169,7 @@ fn children(plan: &Plan) -> Vec<Child> {
 }
 
 impl Tree {
-    pub(super) async fn spawn_worker(
-        &mut self,
-        myself: &ActorRef<RootMsg>,
-        index: usize,
-    ) -> Result<(), ActorProcessingErr> {
+    async fn spawn_worker(&mut self, myself: &ActorRef<RootMsg>, index: usize) -> Result<(), ActorProcessingErr> {
         let child = &mut self.children[index];
         child.incarnation += 1;
         let args = WorkerArgs {
@@ -264,17 +201,17 @@ impl Tree {
     }
 
     /// A worker that is down hears nothing: it is told its level when it comes back.
-    pub(super) fn send(&self, index: usize, event: Event) {
+    fn send(&self, index: usize, event: Event) {
         if let Some(worker) = self.children.get(index).and_then(|c| c.worker.as_ref()) {
             let _ = worker.cast(event);
         }
     }
 
-    pub(super) fn tell(&self, at: DateTime<Utc>, what: What) {
+    fn tell(&self, at: DateTime<Utc>, what: What) {
         self.ports.notifier.notify(Notice { at, about: None, what });
     }
 
-    pub(super) fn tell_clock(&self, message: ClockMsg) {
+    fn tell_clock(&self, message: ClockMsg) {
         if let Some(clock) = &self.clock {
             let _ = clock.cast(message);
         }
@@ -293,7 +230,7 @@ impl Tree {
     }
 
     /// The ledger's entry; dependents hear what is news to them.
-    pub(super) fn take_in(&mut self, index: usize, state: State) {
+    fn take_in(&mut self, index: usize, state: State) {
         let child = &mut self.children[index];
         let view = state.view(&child.spec);
         let news = view.standing.clone().filter(|s| child.view.standing.as_ref() != Some(s));
@@ -325,7 +262,7 @@ impl Tree {
         self.tell(now, What::Status { running: self.running, scripts: self.children.len(), market_day });
     }
 
-    pub(super) fn shut_down(&mut self, outcome: Outcome, reason: String) {
+    fn shut_down(&mut self, outcome: Outcome, reason: String) {
         if self.shutdown.is_some() {
             return; // under way
         }

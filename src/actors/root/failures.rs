@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use ractor::{ActorProcessingErr, ActorRef};
 
-use super::market_clock::ClockMsg;
-use super::root::{RootMsg, Tree};
+use super::Tree;
+use crate::actors::messages::{ClockMsg, RootMsg};
 use crate::domain::attempt::{AttemptId, ProcessEvent};
 use crate::domain::lifecycle::Event;
 use crate::domain::notice::{About, Notice, What};
