@@ -228,6 +228,14 @@ impl Running {
         self.inject(script, ClockEvent::WindowClose { trading_date }).await;
     }
 
+    /// Breaks the actor that watches a script, as a fault of this program would; its process lives on. Only while no actor of this tree
+    /// was replaced: they are told apart by the order in which they were made.
+    pub fn break_worker(&self, script: &str) {
+        let mut actors = self.root.get_children();
+        actors.sort_by_key(ractor::ActorCell::get_id);
+        actors[self.index(script)].kill();
+    }
+
     /// Asks the daemon to end in order, as SIGTERM does.
     pub fn shut_down(&self) {
         self.root.cast(RootMsg::Shutdown { reason: "asked by the test".to_owned() }).expect("the root lives");

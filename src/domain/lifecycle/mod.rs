@@ -20,6 +20,8 @@
 
 mod events;
 mod moves;
+#[cfg(test)]
+mod tests;
 mod view;
 
 use std::collections::{BTreeMap, VecDeque};
