@@ -81,7 +81,7 @@ async fn a_waiting_script_says_for_what_and_how_long_at_most() {
         .await;
     lab.run_until("2026-11-23 08:30:00").await;
     let view = lab.view("next").await;
-    assert_eq!((view.state, view.reason.as_str()), (StateName::Waiting, "data is running"));
+    assert_eq!((view.state, view.reason.as_str()), (StateName::Waiting, "data has not succeeded yet"));
     assert_eq!(view.next.map(|n| n.action), Some("skip"));
 }
 
@@ -190,7 +190,7 @@ async fn a_predecessor_without_a_window_today_counts_as_not_running() {
 async fn waiting_in_vain_ends_with_the_window() {
     let lab = pair(script("data"), vec![Act::RunUntilStopped], Condition::Succeeded).await;
     assert_eq!(of(&lab, "next", &["start"]), [""; 0], "its window closes in the same instant");
-    assert_eq!(of(&lab, "next", &["skipped"]), ["16:00:00 next skipped 0: waited in vain: data is running"]);
+    assert_eq!(of(&lab, "next", &["skipped"]), ["16:00:00 next skipped 0: waited in vain: data has not succeeded yet"]);
     assert_eq!(result(&lab, "next"), RunResult::Skipped);
 }
 
@@ -219,6 +219,6 @@ async fn conditions_are_asked_before_the_first_attempt_only() {
     assert_eq!(of(&lab, "next", &["start"]).len(), 2);
     assert_eq!(
         of(&lab, "next", &["waiting"]).last().map(String::as_str),
-        Some("08:30:00 next waiting 0: data is running")
+        Some("08:30:00 next waiting 0: data has not succeeded yet")
     );
 }
