@@ -26,6 +26,7 @@ fn window_open(at: DateTime<Utc>) -> ClockEvent {
         close: at + TimeDelta::hours(7),
         early_close: false,
         zone: chrono_tz::America::New_York,
+        joined: false,
     };
     ClockEvent::WindowOpen { window, arrival: Arrival::OnTime, absent: BTreeMap::new() }
 }

@@ -25,6 +25,7 @@ fn lifecycle(c: &mut Criterion) {
         close: start + TimeDelta::hours(7),
         early_close: false,
         zone: New_York,
+        joined: false,
     };
     let open = Event::Clock(ClockEvent::WindowOpen { window, arrival: Arrival::OnTime, absent: [].into() });
     let (starting, effects) = step(State::default(), open.clone(), &spec, &now);

@@ -216,8 +216,16 @@ impl Running {
         let today = start.with_timezone(&self.zone).date_naive();
         let stop: NaiveTime = stop.parse().expect("HH:MM:SS");
         let stop = resolve_local(self.zone, today.and_time(stop));
-        let window =
-            Window { trading_date: today, start, stop, open: start, close: stop, early_close: false, zone: self.zone };
+        let window = Window {
+            trading_date: today,
+            start,
+            stop,
+            open: start,
+            close: stop,
+            early_close: false,
+            zone: self.zone,
+            joined: false,
+        };
         let event = ClockEvent::WindowOpen { window, arrival: Arrival::OnTime, absent: BTreeMap::new() };
         self.inject(script, event).await;
     }

@@ -119,6 +119,7 @@ mod tests {
             close: at(21),
             early_close: false,
             zone: New_York,
+            joined: false,
         }
     }
 

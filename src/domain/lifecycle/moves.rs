@@ -49,7 +49,8 @@ impl Run {
 
     /// No attempt begins at or after this.
     fn end(&self) -> DateTime<Utc> {
-        self.deadline.map_or(self.window.stop, |at| at.min(self.window.stop))
+        let stop = if self.window.joined { DateTime::<Utc>::MAX_UTC } else { self.window.stop };
+        self.deadline.map_or(stop, |at| at.min(stop))
     }
 }
 

@@ -35,6 +35,7 @@ fn window(day: i64, touching: bool) -> Window {
         close: stop,
         early_close: false,
         zone: chrono_tz::America::New_York,
+        joined: touching,
     }
 }
 

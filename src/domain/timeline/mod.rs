@@ -35,6 +35,8 @@ pub struct Window {
     pub early_close: bool,
     /// The calendar's zone: people see this one.
     pub zone: Tz,
+    /// The script's next window starts at or before this stop: the two are joined, and the stop does not happen.
+    pub joined: bool,
 }
 
 /// What a script does on one trading date.
@@ -85,6 +87,7 @@ pub fn plan(spec: &WindowSpec, calendar: &Calendar, date: NaiveDate) -> Result<D
         close: session.close,
         early_close: early,
         zone: calendar.zone(),
+        joined: false, // one date alone cannot tell
     }))
 }
 

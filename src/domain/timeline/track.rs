@@ -150,32 +150,35 @@ impl Track {
     /// What is due at the beginning: the window that is open now, or today's skip. Nothing that ended before is reported.
     fn begin(&mut self, now: DateTime<Utc>) -> Vec<(DateTime<Utc>, ClockEvent)> {
         let today = now.with_timezone(&self.calendar.zone()).date_naive();
-        let mut due = None;
+        let mut due = Vec::new();
         let mut next = self.seek(today.checked_sub_days(LOOK_BACK).unwrap_or(today));
         while let Some((date, found)) = &next {
             match found {
                 DayPlan::Window(w) if w.start > now => break,
                 DayPlan::Skipped { at, .. } if *at > now => break,
-                DayPlan::Window(w) if w.stop > now => due = Some((*date, found.clone())),
-                DayPlan::Skipped { .. } if *date == today => due = Some((*date, found.clone())),
+                DayPlan::Window(w) if w.stop > now => self.open = Some(w.clone()),
+                DayPlan::Skipped { at, reason } if *date == today => {
+                    due.push((*at, ClockEvent::WindowSkipped { trading_date: *date, reason: reason.clone() }));
+                }
                 DayPlan::Window(_) | DayPlan::Skipped { .. } | DayPlan::NoSession { .. } => {}
             }
             next = date.succ_opt().and_then(|d| self.seek(d));
         }
         self.upcoming = next;
-        match due {
-            Some((_, DayPlan::Window(window))) => {
-                self.open = Some(window.clone());
-                let at = window.start;
-                // A daemon that starts in the very second of the start is on time.
-                let arrival = if now - at < TimeDelta::seconds(1) { Arrival::OnTime } else { Arrival::Late };
-                vec![(at, ClockEvent::WindowOpen { window, arrival, absent: BTreeMap::new() })]
-            }
-            Some((trading_date, DayPlan::Skipped { at, reason })) => {
-                vec![(at, ClockEvent::WindowSkipped { trading_date, reason })]
-            }
-            Some((_, DayPlan::NoSession { .. })) | None => Vec::new(),
+        if let Some(window) = self.open.take() {
+            // A daemon that starts in the very second of the start is on time.
+            let arrival = if now - window.start < TimeDelta::seconds(1) { Arrival::OnTime } else { Arrival::Late };
+            due.push(self.enter(window, arrival));
         }
+        due
+    }
+
+    /// From now on `window` is the open one; what comes after it is known already.
+    fn enter(&mut self, window: Window, arrival: Arrival) -> (DateTime<Utc>, ClockEvent) {
+        let joined = matches!(&self.upcoming, Some((_, DayPlan::Window(next))) if next.start <= window.stop);
+        let window = Window { joined, ..window };
+        self.open = Some(window.clone());
+        (window.start, ClockEvent::WindowOpen { window, arrival, absent: BTreeMap::new() })
     }
 
     fn next(&self) -> Option<DateTime<Utc>> {
@@ -212,13 +215,11 @@ impl Track {
         self.upcoming = date.succ_opt().and_then(|d| self.seek(d));
         match found {
             DayPlan::Window(window) => {
-                let joined = self.open.is_some();
-                if window.stop <= now && !joined {
+                if window.stop <= now && self.open.is_none() {
                     events.push((window.start, ClockEvent::WindowPassed { window }));
                 } else {
-                    self.open = Some(window.clone());
                     let arrival = if now - window.start > punctual { Arrival::Late } else { Arrival::OnTime };
-                    events.push((window.start, ClockEvent::WindowOpen { window, arrival, absent: BTreeMap::new() }));
+                    events.push(self.enter(window, arrival));
                 }
             }
             DayPlan::Skipped { at, reason } => {
