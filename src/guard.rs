@@ -9,14 +9,12 @@ use std::io::{self, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
-use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, Signal, kill};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
-use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid};
 use rustix::pipe::PipeFlags;
-use rustix::process::Signal as RawSignal;
+use rustix::process::{Signal as RawSignal, WaitId, WaitIdOptions, WaitOptions, WaitStatus};
 
 use crate::adapters::procfs::{self, Proc, Snapshot};
 use crate::adapters::sys;
@@ -81,7 +79,7 @@ struct Guard {
 
 fn split() -> io::Result<Side> {
     sys::close_inherited_on_exec()?;
-    sys::reset_signal_dispositions();
+    sys::reset_ignored_signals();
     // Blocked before the fork, so that none is lost. A blocked signal also reaches PID 1, whose unhandled ones the kernel drops.
     let mut watched: SigSet = FORWARDED.into_iter().collect();
     watched.add(Signal::SIGCHLD);
@@ -132,14 +130,10 @@ impl Guard {
             }
         };
         self.read_grace();
-        let code = match end {
-            WaitStatus::Exited(_, code) => u8::try_from(code).unwrap_or(1),
-            WaitStatus::Signaled(_, signal, _) => {
-                say(&format!("the daemon was killed by {signal}; stopping everything it started"));
-                1
-            }
-            _ => 1,
-        };
+        let code = end.exit_status().and_then(|code| u8::try_from(code).ok()).unwrap_or(1);
+        if let Some(signal) = end.terminating_signal() {
+            say(&format!("the daemon was killed by signal {signal}; stopping everything it started"));
+        }
         self.stop_descendants();
         code
     }
@@ -147,21 +141,18 @@ impl Guard {
     /// Takes the exit status of every child that ended. Returns the daemon's, once.
     fn reap(&self) -> Option<WaitStatus> {
         loop {
-            match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
-                Ok(WaitStatus::StillAlive) => return None,
-                Ok(status) if status.pid() == Some(self.daemon) => return Some(status),
-                Ok(_) | Err(Errno::EINTR) => {}
-                // No child at all: after the daemon's end, all is done.
-                Err(_) => return None,
+            match rustix::process::wait(WaitOptions::NOHANG) {
+                Ok(Some((pid, status))) if pid.as_raw_pid() == self.daemon.as_raw() => return Some(status),
+                Ok(Some(_)) | Err(rustix::io::Errno::INTR) => {}
+                // None ended, or there is none at all: after the daemon's end, all is done.
+                Ok(None) | Err(_) => return None,
             }
         }
     }
 
     fn has_children() -> bool {
-        let flags = rustix::process::WaitIdOptions::EXITED
-            | rustix::process::WaitIdOptions::NOHANG
-            | rustix::process::WaitIdOptions::NOWAIT;
-        !matches!(rustix::process::waitid(rustix::process::WaitId::All, flags), Err(rustix::io::Errno::CHILD))
+        let flags = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        !matches!(rustix::process::waitid(WaitId::All, flags), Err(rustix::io::Errno::CHILD))
     }
 
     /// Sleeps until there is a signal or a new grace.

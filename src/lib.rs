@@ -1,4 +1,19 @@
-//! Market Hours Orchestrator.
+#![doc = include_str!("../README.md")]
+//!
+//! # The house
+//!
+//! Layers are folders. What is decided: [`domain`]. Who decides when: [`actors`]. What touches the world: [`adapters`].
+//! One rule carries the design: **decisions are pure functions that take `now`; only adapters touch clocks, processes, files and sockets.**
+//!
+//! ```text
+//! guard ── daemon: Root ─┬─ MarketClock     owns the timeline; the only one who knows wall time
+//!                        └─ ScriptWorker ×N one per script: drives lifecycle::step, owns its attempt and its timers
+//! ```
+//!
+//! [`config`] turns text into domain types, [`ports`] is what the actors ask of the world, [`app`] puts all together, [`cli`] has a file for
+//! each verb, [`guard`] is the outer process that sees to it that nothing outlives the daemon, and [`testkit`] builds the tree on a
+//! pretend world, where a whole day is a test of milliseconds.
+
 pub mod actors;
 pub mod adapters;
 pub mod app;

@@ -37,7 +37,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{DateTime, NaiveDateTime, NaiveTime, Utc};
+use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, Utc};
 use chrono_tz::Tz;
 use ractor::{Actor, ActorRef};
 use serde_json::Value;
@@ -48,7 +48,8 @@ use crate::actors::{Plan, Ports};
 pub use crate::adapters::pretend::{Act, Call, PretendLauncher, Recording, VirtualClock};
 use crate::domain::calendar::Calendar;
 use crate::domain::lifecycle::View;
-use crate::domain::notice::Notice;
+use crate::domain::notice::{Notice, What};
+use crate::domain::outcome::RunResult;
 use crate::domain::script::{ScriptName, ScriptSpec};
 use crate::domain::time::resolve_local;
 use crate::domain::timeline::{Addressed, Arrival, ClockEvent, Window};
@@ -227,6 +228,14 @@ impl Running {
         self.inject(script, ClockEvent::WindowClose { trading_date }).await;
     }
 
+    /// Breaks the actor that watches a script, as a fault of this program would; its process lives on. Only while no actor of this tree
+    /// was replaced: they are told apart by the order in which they were made.
+    pub fn break_worker(&self, script: &str) {
+        let mut actors = self.root.get_children();
+        actors.sort_by_key(ractor::ActorCell::get_id);
+        actors[self.index(script)].kill();
+    }
+
     /// Asks the daemon to end in order, as SIGTERM does.
     pub fn shut_down(&self) {
         self.root.cast(RootMsg::Shutdown { reason: "asked by the test".to_owned() }).expect("the root lives");
@@ -235,6 +244,11 @@ impl Running {
     /// Asks it again, as a second SIGTERM does.
     pub fn kill(&self) {
         self.root.cast(RootMsg::Kill).expect("the root lives");
+    }
+
+    /// Waits until the daemon has ended; what it did can still be looked at.
+    pub async fn ended(&mut self) -> Outcome {
+        (&mut self.done).await.expect("the root ends with an outcome")
     }
 
     /// How the daemon ended.
@@ -265,6 +279,29 @@ impl Running {
     #[must_use]
     pub fn story(&self) -> Vec<String> {
         self.events().iter().map(sentence).collect()
+    }
+
+    /// The story in short: only these events.
+    #[must_use]
+    pub fn story_of(&self, events: &[&str]) -> Vec<String> {
+        let wanted = |line: &String| line.split(' ').nth(2).is_some_and(|event| events.contains(&event));
+        self.story().into_iter().filter(wanted).collect()
+    }
+
+    /// The results of a script's runs, with their trading dates, in the order in which they were told.
+    #[must_use]
+    pub fn results(&self, script: &str) -> Vec<(NaiveDate, RunResult)> {
+        let result = |notice: Notice| {
+            let about = notice.about.filter(|about| about.script.as_str() == script)?;
+            let result = match notice.what {
+                What::Finished { result, .. } => result,
+                What::Skipped { .. } => RunResult::Skipped,
+                What::Carried { .. } => RunResult::Carried,
+                _ => return None,
+            };
+            Some((about.trading_date, result))
+        };
+        self.notices().into_iter().filter_map(result).collect()
     }
 
     fn index(&self, script: &str) -> usize {

@@ -166,6 +166,7 @@ fn every_fault_of_a_script_has_its_place() {
         ("start = \"close\"", "start", "empty on every day", None),
         ("start = \"17:00\"", "start", "empty on every day", None),
         ("stop = \"open - 2h\"", "stop", "empty on every day", None),
+        ("half_days = \"only\"\ncalendar = \"always\"", "half_days", "no half days", None),
         ("max_duration = \"0s\"", "max_duration", "longer than 0", None),
         ("skip_dates = [\"2026-02-30\"]", "skip_dates", "expected a date", None),
         ("success_codes = [256]", "success_codes", "exit code", None),
@@ -313,6 +314,7 @@ fn the_originals_names_stand_for_their_keys() {
     let session = loaded.settings.default_calendar().session(date).expect("in range").expect("a session");
     assert_eq!(session.open.to_rfc3339(), "2026-11-24T15:00:00+00:00");
     assert_eq!(session.close.to_rfc3339(), "2026-11-24T20:00:00+00:00");
+    assert_eq!(&*loaded.settings.market, "market");
     let script = &loaded.settings.scripts[0];
     assert_eq!(script.window.start, TimePoint::At(chrono::NaiveTime::from_hms_opt(8, 45, 0).expect("a time")));
     assert_eq!(script.max_duration, Some(Duration::from_secs(3600)));
@@ -531,7 +533,8 @@ fn every_key_that_the_shipped_file_shows_as_a_comment_exists() {
     let loaded = World::with(&text).load();
     assert_eq!(loaded.settings.scripts[0].max_duration, Some(Duration::from_secs(7 * 3600)));
     assert!(loaded.settings.calendar("DESK").is_some() && loaded.settings.calendar("OFFICE").is_some());
-    assert_eq!(&*loaded.settings.market, "market");
+    // Hours that repeat those of the calendar change nothing.
+    assert_eq!(&*loaded.settings.market, "XNYS");
 }
 
 #[test]
@@ -539,4 +542,30 @@ fn warnings_are_told_beside_faults() {
     let examined = World::before_script("[http]\nlisten = \"0.0.0.0:80\"\n[orchestrator]\nx = 1").examine();
     assert_eq!((examined.faults.len(), examined.warnings.len()), (1, 1));
     assert!(examined.loaded.is_none());
+}
+
+#[test]
+fn no_value_of_a_variable_is_shown_in_a_fault_or_an_origin() {
+    let secret = "hunter2";
+    for text in ["env = \"hunter2\"", "env = { A = [\"hunter2\"] }", "env = { \"A=B\" = \"hunter2\" }"] {
+        let faults = World::with(&format!("{SCRIPT}{text}\n")).faults();
+        assert!(!shown(&faults).contains(secret), "{}", shown(&faults));
+    }
+    let loaded =
+        World::with(&format!("{SCRIPT}env = {{ A = \"{secret}\" }}\n")).env("MHO__DEFAULTS__ENV__B", secret).load();
+    assert_eq!(loaded.settings.scripts[0].launch.env["A"], secret);
+    assert_eq!(loaded.settings.scripts[0].launch.env["B"], secret);
+    assert!(loaded.origins.iter().all(|origin| !origin.value.contains(secret)));
+    assert!(loaded.origins.iter().any(|origin| origin.key == "script.s.env.B"));
+}
+
+#[test]
+fn a_thousand_scripts_load_in_a_moment() {
+    let script = |n: u32| format!("[[script]]\nname = \"s{n}\"\ncommand = \"sleep 1000\"\n");
+    let text: String = (0..1000).map(script).collect();
+    let start = std::time::Instant::now();
+    assert_eq!(World::with(&text).load().settings.scripts.len(), 1000);
+    // Far more than it needs unoptimized on a busy machine; a quadratic walk would not make it.
+    assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());
+    println!("{:?}", start.elapsed());
 }

@@ -44,7 +44,7 @@ fn signals_that_the_daemon_was_started_with_ignored_are_not_ignored_in_a_script(
         // SAFETY: ignoring runs no code.
         unsafe { nix::sys::signal::signal(signal, SigHandler::SigIgn) }.expect("ignored");
     }
-    mho::adapters::sys::reset_signal_dispositions();
+    mho::adapters::sys::reset_ignored_signals();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {
         let mut world = World::new();

@@ -4,7 +4,7 @@ mod processes_support;
 
 use mho::domain::outcome::{Exit, Signal};
 use mho::ports::Launcher;
-use processes_support::{World, alive, eventually};
+use processes_support::{World, alive, eventually, marked};
 
 #[tokio::test]
 async fn a_descendant_in_a_session_of_its_own_gets_the_signal_with_the_group() {
@@ -34,6 +34,30 @@ async fn a_double_fork_is_found_by_its_environment_while_the_leader_lives() {
     world.exited().await;
     assert!(!alive(leader));
     eventually("the escapee is gone", || !alive(inner)).await;
+}
+
+#[tokio::test]
+async fn a_double_fork_that_cleared_its_environment_is_found_by_the_pipe_that_it_prints_to() {
+    let mut world = World::new();
+    let text = "(setsid env -i /bin/sh -c 'echo $$ >inner; exec sleep 300' &) ; exec sleep 300";
+    let (id, _) = world.shell("bare", text);
+    let inner = world.number("inner").await;
+    world.launcher.signal(&id, Signal::TERM);
+    world.exited().await;
+    eventually("the escapee is gone", || !alive(inner)).await;
+}
+
+#[tokio::test]
+async fn kill_goes_on_until_a_script_that_forks_all_the_time_is_gone() {
+    let mut world = World::new();
+    let text = "trap '' TERM; while :; do (setsid sh -c 'trap \"\" TERM; sleep 30; sleep 30' &) ; sleep 0.001; done";
+    let (id, _) = world.shell("forks", text);
+    tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+    world.launcher.kill(&id);
+    let (_, leftovers) = world.exited().await;
+    assert!(!leftovers.is_empty());
+    world.gone().await;
+    assert_eq!(marked("MHO_DAEMON_ID", &world.daemon_id), []);
 }
 
 #[tokio::test]
@@ -68,7 +92,7 @@ async fn what_a_leader_leaves_is_waited_for_until_it_ends_by_itself() {
     let mut world = World::new();
     world.shell("lingers", "sh -c 'while [ ! -e go ]; do sleep 0.01; done' & exit 0");
     let (exit, leftovers) = world.exited().await;
-    assert_eq!((exit, leftovers.len() >= 1), (Exit::Code(0), true));
+    assert_eq!((exit, leftovers.is_empty()), (Exit::Code(0), false));
     assert!(world.events.try_recv().is_err(), "it is not gone yet");
     std::fs::write(world.path("go"), "").expect("written");
     world.gone().await;

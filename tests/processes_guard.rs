@@ -61,6 +61,7 @@ const TESTS: &[(&str, Test)] = tests! {
 };
 
 /// Starts `script`, says so, and ends with code 7 when told to.
+#[expect(clippy::zombie_processes, reason = "that somebody else cleans up is the point")]
 fn daemon(dir: &Path, side: &DaemonSide) -> u8 {
     side.set_longest_grace(Duration::from_millis(800));
     let script = std::fs::read_to_string(dir.join("script")).expect("a script");

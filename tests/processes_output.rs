@@ -90,6 +90,24 @@ async fn the_old_parts_go_when_all_files_together_are_too_large() {
 }
 
 #[tokio::test]
+async fn old_files_of_other_dates_are_removed_and_nothing_else() {
+    let mut world = World::new();
+    let dir = world.log("ages").with_file_name("");
+    std::fs::create_dir_all(&dir).expect("made");
+    let old = std::time::SystemTime::now() - std::time::Duration::from_secs(31 * 86_400);
+    for (name, age) in [("2026-10-01.log", old), ("2026-10-01.log.2", old), ("notes.log", old)] {
+        let file = std::fs::File::create(dir.join(name)).expect("made");
+        file.set_modified(age).expect("set");
+    }
+    std::fs::write(dir.join("2026-11-25.log"), "recent\n").expect("written");
+    shell(&world, "ages", "echo today", |_| {});
+    world.exited().await;
+    let left =
+        || parts(&world, "ages").iter().map(|path| path.file_name().expect("a name").to_owned()).collect::<Vec<_>>();
+    eventually("the old files are gone", || left() == ["2026-11-25.log", "2026-11-27.log", "notes.log"]).await;
+}
+
+#[tokio::test]
 async fn a_deleted_file_and_a_deleted_directory_come_back() {
     let mut world = World::new();
     let text = "echo one; while [ ! -e go ]; do sleep 0.01; done; echo two; while [ ! -e on ]; do sleep 0.01; done; echo three";

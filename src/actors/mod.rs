@@ -8,6 +8,7 @@
 //! Messages: MarketClock ─ClockEvent─> Root ─> the workers concerned; worker ─state─> Root ─news─> dependents; worker ─alarm─> Root ─>
 //! MarketClock. A process's exit is data and comes to its worker; an actor's failure is the root's affair.
 
+mod failures;
 pub mod market_clock;
 pub mod root;
 pub mod script_worker;

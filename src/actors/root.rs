@@ -1,8 +1,5 @@
-//! The root of the tree: hands the clock's events to the workers, news of one script to its dependents, stops everything in order, and
-//! answers the failure of an actor.
-//!
-//! A *process* exit is data for its worker. An *actor* failure is handled here: what the dead worker left running is stopped from the
-//! ledger (the last state it reported), and only when that is gone is a new worker started, with the run as it was. Siblings notice nothing.
+//! The root of the tree: hands the clock's events to the workers, news of one script to its dependents, and stops everything in order.
+//! What it does when an actor fails stands in `failures.rs`.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,12 +8,13 @@ use chrono::{DateTime, Utc};
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort, SupervisionEvent};
 use tokio::sync::oneshot;
 
+use super::failures::Orphan;
 use super::market_clock::{ClockArgs, ClockMsg, MarketClock};
 use super::script_worker::{ScriptWorker, WorkerArgs};
 use super::{Plan, Ports};
 use crate::domain::attempt::{AttemptId, ProcessEvent};
 use crate::domain::lifecycle::{Event, State, View};
-use crate::domain::notice::{About, Notice, What};
+use crate::domain::notice::{Notice, What};
 use crate::domain::script::ScriptSpec;
 use crate::domain::timeline::{Addressed, Alarm, ClockEvent};
 use crate::domain::tree::{Outcome, RespawnBudget, Shutdown, ShutdownStep, stop_layers};
@@ -88,6 +86,8 @@ pub enum RootMsg {
     },
     /// An orphan has had its grace.
     OrphanGrace {
+        /// Whose.
+        index: usize,
         /// Which.
         attempt: AttemptId,
     },
@@ -96,26 +96,36 @@ pub enum RootMsg {
 }
 
 /// One script, as the root keeps it.
-struct Child {
-    spec: Arc<ScriptSpec>,
-    worker: Option<ActorRef<Event>>,
+pub(super) struct Child {
+    pub(super) spec: Arc<ScriptSpec>,
+    pub(super) worker: Option<ActorRef<Event>>,
     incarnation: u32,
     /// The ledger: the last state that was reported.
-    state: State,
-    view: View,
+    pub(super) state: State,
+    pub(super) view: View,
     dependents: Vec<usize>,
-    respawns: RespawnBudget,
+    pub(super) respawns: RespawnBudget,
     /// What a failed worker left running, until it is gone.
-    orphan: Option<AttemptId>,
+    pub(super) orphan: Option<Orphan>,
+    /// Dates that went by while no worker was there to hear of it: told to the next one.
+    pub(super) unheard: Vec<ClockEvent>,
+}
+
+impl Child {
+    /// Whether the daemon's end must wait for it: a worker that has not yet answered that it starts nothing any more may be starting
+    /// something at this moment.
+    fn is_live(&self) -> bool {
+        self.orphan.as_ref().is_some_and(|orphan| !orphan.survived) || (self.worker.is_some() && !self.view.ended)
+    }
 }
 
 /// The root at work.
 pub struct Tree {
     plan: Plan,
-    ports: Ports,
+    pub(super) ports: Ports,
     clock: Option<ActorRef<ClockMsg>>,
-    children: Vec<Child>,
-    shutdown: Option<Shutdown>,
+    pub(super) children: Vec<Child>,
+    pub(super) shutdown: Option<Shutdown>,
     running: usize,
     done: Option<oneshot::Sender<Outcome>>,
 }
@@ -147,7 +157,7 @@ impl Actor for Root {
         tree: &mut Tree,
     ) -> Result<(), ActorProcessingErr> {
         match message {
-            RootMsg::Clock(events) => tree.on_clock(events),
+            RootMsg::Clock(events) => tree.on_clock(&myself, events).await?,
             RootMsg::StatusDue => tree.tell_status(),
             RootMsg::Report { index, incarnation, state } => tree.on_report(index, incarnation, *state),
             RootMsg::SetAlarm { index, alarm, at } => tree.tell_clock(ClockMsg::SetAlarm { index, alarm, at }),
@@ -156,7 +166,7 @@ impl Actor for Root {
             RootMsg::Kill => tree.kill(),
             RootMsg::Failed { index, error } => tree.on_failed(&myself, index, error).await?,
             RootMsg::Orphan { index, event } => tree.on_orphan(&myself, index, event).await?,
-            RootMsg::OrphanGrace { attempt } => tree.ports.launcher.kill(&attempt),
+            RootMsg::OrphanGrace { index, attempt } => tree.on_orphan_grace(index, &attempt),
             RootMsg::Views(reply) => {
                 // Whoever asked may have stopped waiting.
                 let _ = reply.send(tree.children.iter().map(|c| c.view.clone()).collect());
@@ -212,12 +222,17 @@ fn children(plan: &Plan) -> Vec<Child> {
         dependents,
         respawns: RespawnBudget::default(),
         orphan: None,
+        unheard: Vec::new(),
     };
     plan.scripts.iter().zip(dependents).map(child).collect()
 }
 
 impl Tree {
-    async fn spawn_worker(&mut self, myself: &ActorRef<RootMsg>, index: usize) -> Result<(), ActorProcessingErr> {
+    pub(super) async fn spawn_worker(
+        &mut self,
+        myself: &ActorRef<RootMsg>,
+        index: usize,
+    ) -> Result<(), ActorProcessingErr> {
         let child = &mut self.children[index];
         child.incarnation += 1;
         let args = WorkerArgs {
@@ -232,9 +247,12 @@ impl Tree {
         Ok(())
     }
 
-    fn on_clock(&mut self, events: Vec<Addressed>) {
+    async fn on_clock(&mut self, myself: &ActorRef<RootMsg>, events: Vec<Addressed>) -> Result<(), ActorProcessingErr> {
         for Addressed { at, to, event } in events {
             match (to, event) {
+                (Some(index), event) if self.children[index].worker.is_none() => {
+                    self.on_clock_unheard(myself, index, event).await?;
+                }
                 (Some(index), event) => self.send(index, Event::Clock(event)),
                 (None, ClockEvent::SessionOpen { .. }) => self.tell(at, What::Session { open: true }),
                 (None, ClockEvent::SessionClose { .. }) => self.tell(at, What::Session { open: false }),
@@ -242,30 +260,41 @@ impl Tree {
                 (None, _) => {}
             }
         }
+        Ok(())
     }
 
     /// A worker that is down hears nothing: it is told its level when it comes back.
-    fn send(&self, index: usize, event: Event) {
+    pub(super) fn send(&self, index: usize, event: Event) {
         if let Some(worker) = self.children.get(index).and_then(|c| c.worker.as_ref()) {
             let _ = worker.cast(event);
         }
     }
 
-    fn tell(&self, at: DateTime<Utc>, what: What) {
+    pub(super) fn tell(&self, at: DateTime<Utc>, what: What) {
         self.ports.notifier.notify(Notice { at, about: None, what });
     }
 
-    fn tell_clock(&self, message: ClockMsg) {
+    pub(super) fn tell_clock(&self, message: ClockMsg) {
         if let Some(clock) = &self.clock {
             let _ = clock.cast(message);
         }
     }
 
     fn on_report(&mut self, index: usize, incarnation: u32, state: State) {
-        let child = &mut self.children[index];
-        if child.incarnation != incarnation {
+        if self.children[index].incarnation != incarnation {
             return; // of a life that is over
         }
+        self.take_in(index, state);
+        // What lost its process while everything ends must not start another.
+        let view = &self.children[index].view;
+        if self.shutdown.is_some() && !view.is_live() && !view.ended {
+            self.send(index, Event::Shutdown);
+        }
+    }
+
+    /// The ledger's entry; dependents hear what is news to them.
+    pub(super) fn take_in(&mut self, index: usize, state: State) {
+        let child = &mut self.children[index];
         let view = state.view(&child.spec);
         let news = view.standing.clone().filter(|s| child.view.standing.as_ref() != Some(s));
         child.state = state;
@@ -275,11 +304,6 @@ impl Tree {
             for dependent in child.dependents.clone() {
                 self.send(dependent, Event::Standing { script: script.clone(), standing: standing.clone() });
             }
-        }
-        // What lost its process while everything ends must not start another.
-        let ends = self.shutdown.as_ref().is_some_and(|s| !s.has_told(index)) && !self.children[index].view.is_live();
-        if ends {
-            self.send(index, Event::Shutdown);
         }
         let running = self.children.iter().filter(|c| c.view.pid.is_some()).count();
         if (running > 0) != (self.running > 0) {
@@ -301,7 +325,7 @@ impl Tree {
         self.tell(now, What::Status { running: self.running, scripts: self.children.len(), market_day });
     }
 
-    fn shut_down(&mut self, outcome: Outcome, reason: String) {
+    pub(super) fn shut_down(&mut self, outcome: Outcome, reason: String) {
         if self.shutdown.is_some() {
             return; // under way
         }
@@ -322,8 +346,8 @@ impl Tree {
         for index in 0..self.children.len() {
             self.send(index, Event::Kill);
         }
-        for orphan in self.children.iter().filter_map(|c| c.orphan.as_ref()) {
-            self.ports.launcher.kill(orphan);
+        for index in 0..self.children.len() {
+            self.kill_orphan(index);
         }
     }
 
@@ -331,8 +355,7 @@ impl Tree {
     fn go_on_ending(&mut self, myself: &ActorRef<RootMsg>) {
         let Some(shutdown) = &mut self.shutdown else { return };
         let children = &self.children;
-        let is_live = |i: usize| children[i].view.is_live() || children[i].orphan.is_some();
-        match shutdown.next(is_live, children.len()) {
+        match shutdown.next(|i| children[i].is_live(), children.len()) {
             ShutdownStep::Wait => {}
             ShutdownStep::Stop(layer) => {
                 for index in layer {
@@ -346,100 +369,5 @@ impl Tree {
                 }
             }
         }
-    }
-
-    async fn on_failed(
-        &mut self,
-        myself: &ActorRef<RootMsg>,
-        index: usize,
-        error: String,
-    ) -> Result<(), ActorProcessingErr> {
-        let now = self.ports.clock.now();
-        let child = &mut self.children[index];
-        child.worker = None;
-        let again = child.respawns.spend(now.mono);
-        let about = About {
-            script: child.spec.name.clone(),
-            trading_date: child.view.trading_date.unwrap_or_else(|| now.wall.date_naive()),
-            attempt: child.view.attempt,
-        };
-        self.ports.notifier.notify(Notice {
-            at: now.wall,
-            about: Some(about),
-            what: What::WorkerFailed { error, again },
-        });
-        if let Some(attempt) = child.view.live.clone() {
-            let root = myself.clone();
-            let alive = self.ports.launcher.redirect(
-                &attempt,
-                Arc::new(move |event| {
-                    let _ = root.cast(RootMsg::Orphan { index, event });
-                }),
-            );
-            if alive {
-                self.stop_orphan(myself, index, attempt);
-                return Ok(());
-            }
-        }
-        self.take_over(myself, index, again).await
-    }
-
-    fn stop_orphan(&mut self, myself: &ActorRef<RootMsg>, index: usize, attempt: AttemptId) {
-        let child = &mut self.children[index];
-        let stop = child.spec.stop;
-        child.orphan = Some(attempt.clone());
-        self.ports.launcher.signal(&attempt, stop.signal);
-        myself.send_after(stop.grace, move || RootMsg::OrphanGrace { attempt });
-    }
-
-    async fn on_orphan(
-        &mut self,
-        myself: &ActorRef<RootMsg>,
-        index: usize,
-        event: ProcessEvent,
-    ) -> Result<(), ActorProcessingErr> {
-        let gone = match &event {
-            ProcessEvent::Exited { attempt, leftovers, .. } if leftovers.is_empty() => attempt,
-            ProcessEvent::Gone { attempt } => attempt,
-            // Something of it lives on.
-            ProcessEvent::Exited { .. } => return Ok(()),
-            ProcessEvent::Unkillable { pids, .. } => {
-                self.tell(self.ports.clock.now().wall, What::Unkillable { pids: pids.clone() });
-                return Ok(());
-            }
-        };
-        if self.children[index].orphan.take_if(|orphan| orphan == gone).is_some() {
-            let again = self.children[index].respawns.allows();
-            self.take_over(myself, index, again).await?;
-        }
-        Ok(())
-    }
-
-    /// Nothing of the dead worker is left: a new one goes on with the run, if it may.
-    async fn take_over(
-        &mut self,
-        myself: &ActorRef<RootMsg>,
-        index: usize,
-        again: bool,
-    ) -> Result<(), ActorProcessingErr> {
-        let child = &mut self.children[index];
-        child.state = std::mem::take(&mut child.state).taken_over();
-        child.view = child.state.view(&child.spec);
-        if !again || self.shutdown.is_some() {
-            return Ok(());
-        }
-        self.spawn_worker(myself, index).await?;
-        let news: Vec<_> = self.children[index]
-            .spec
-            .depends_on
-            .iter()
-            .filter_map(|d| self.children.iter().find(|c| c.spec.name == d.script))
-            .filter_map(|c| Some((c.spec.name.clone(), c.view.standing.clone()?)))
-            .collect();
-        for (script, standing) in news {
-            self.send(index, Event::Standing { script, standing });
-        }
-        self.tell_clock(ClockMsg::Repeat { index });
-        Ok(())
     }
 }

@@ -84,8 +84,16 @@ pub enum Act {
     },
     /// It cannot be started.
     FailToSpawn(String),
+    /// It ends this long after the stop signal.
+    Linger(Duration),
+    /// SIGKILL does not end it either, as with a process stuck in the kernel; `kill_by_hand` does.
+    Survive,
     /// The watcher itself breaks while it starts it: a fault in the program.
     BreakTheWatcher,
+    /// The watcher breaks the first time it sends this process a signal.
+    BreakOnSignal,
+    /// It exits with this code after this long, and the watcher breaks when it reports the last lines.
+    BreakOnTail(i32, Duration),
 }
 
 /// What the launcher was asked to do, in order.
@@ -116,7 +124,10 @@ struct World {
     live: HashMap<AttemptId, Process>,
     last_pid: u32,
     calls: Vec<(Instant, Call)>,
+    orders: Vec<LaunchOrder>,
     overlaps: Vec<AttemptId>,
+    /// Attempts whose watcher breaks when it asks for the last lines.
+    brittle: Vec<AttemptId>,
 }
 
 struct Process {
@@ -126,6 +137,9 @@ struct Process {
     others: u32,
     leader: bool,
 }
+
+/// What outlives SIGKILL by this is reported.
+const GIVE_UP: Duration = Duration::from_secs(5);
 
 /// The first pid of the pretend world.
 const FIRST_PID: u32 = 10_001;
@@ -145,6 +159,12 @@ impl PretendLauncher {
         lock(&self.world).calls.clone()
     }
 
+    /// The orders of all processes, in order: what each was told.
+    #[must_use]
+    pub fn orders(&self) -> Vec<LaunchOrder> {
+        lock(&self.world).orders.clone()
+    }
+
     /// Attempts that were started while another of the same script lived: there must be none.
     #[must_use]
     pub fn overlaps(&self) -> Vec<AttemptId> {
@@ -157,6 +177,16 @@ impl PretendLauncher {
         let mut live: Vec<_> = lock(&self.world).live.keys().cloned().collect();
         live.sort();
         live
+    }
+
+    /// Tells the live attempt's watcher once more how the attempt before it ended: a message that comes late.
+    pub fn replay_exit(&self, script: &ScriptName) {
+        let world = lock(&self.world);
+        let Some((live, process)) = world.live.iter().find(|(a, _)| a.script == *script) else { return };
+        let attempt = AttemptId { number: live.number.saturating_sub(1), ..live.clone() };
+        let sink = Arc::clone(&process.sink);
+        drop(world);
+        sink(ProcessEvent::Exited { attempt, exit: Exit::Code(1), leftovers: Vec::new() });
     }
 
     /// Ends a script's live process from outside, as `kill -SIGNAL` by hand would.
@@ -200,7 +230,8 @@ fn end_others(world: &Mutex<World>, attempt: &AttemptId) {
 impl Launcher for PretendLauncher {
     fn spawn(&self, order: LaunchOrder, sink: ProcessSink) -> Result<u32, SpawnError> {
         let mut world = lock(&self.world);
-        let attempt = order.attempt;
+        let attempt = order.attempt.clone();
+        world.orders.push(order);
         world.calls.push((Instant::now(), Call::Spawn(attempt.clone())));
         let begun = world.begun.entry(attempt.script.clone()).or_default();
         *begun += 1;
@@ -213,10 +244,16 @@ impl Launcher for PretendLauncher {
                 drop(world);
                 panic!("a pretend fault");
             }
+            Act::BreakOnTail(code, after) => {
+                world.brittle.push(attempt.clone());
+                (Some(Exit::Code(*code)), *after, 0)
+            }
             Act::Exit(code, after) => (Some(Exit::Code(*code)), *after, 0),
             Act::Die(signal, after) => (Some(Exit::Signal { signal: *signal, out_of_memory: false }), *after, 0),
             Act::Leave { code, after, others, .. } => (Some(Exit::Code(*code)), *after, *others),
-            Act::RunUntilStopped | Act::Ignore => (None, Duration::ZERO, 0),
+            Act::RunUntilStopped | Act::Ignore | Act::Linger(_) | Act::Survive | Act::BreakOnSignal => {
+                (None, Duration::ZERO, 0)
+            }
         };
         if world.live.keys().any(|a| a.script == attempt.script) {
             world.overlaps.push(attempt.clone());
@@ -239,17 +276,42 @@ impl Launcher for PretendLauncher {
     fn signal(&self, attempt: &AttemptId, signal: Signal) {
         let mut world = lock(&self.world);
         world.calls.push((Instant::now(), Call::Signal(attempt.clone(), signal)));
-        let stubborn =
-            world.live.get(attempt).map(|p| matches!(p.act, Act::Ignore | Act::Leave { stubborn: true, .. }));
+        let Some(process) = world.live.get_mut(attempt) else { return };
+        let act = process.act.clone();
+        if act == Act::BreakOnSignal {
+            process.act = Act::RunUntilStopped;
+        }
         drop(world);
-        if stubborn == Some(false) {
-            end_leader(&self.world, attempt, Exit::Signal { signal, out_of_memory: false });
-            end_others(&self.world, attempt);
+        match act {
+            Act::Ignore | Act::Survive | Act::Leave { stubborn: true, .. } => {}
+            Act::BreakOnSignal => panic!("a pretend fault"),
+            Act::Linger(after) => {
+                let (world, attempt, sleep) = (Arc::clone(&self.world), attempt.clone(), tokio::time::sleep(after));
+                tokio::spawn(async move {
+                    sleep.await;
+                    end_leader(&world, &attempt, Exit::Code(0));
+                });
+            }
+            _ => {
+                end_leader(&self.world, attempt, Exit::Signal { signal, out_of_memory: false });
+                end_others(&self.world, attempt);
+            }
         }
     }
 
     fn kill(&self, attempt: &AttemptId) {
-        lock(&self.world).calls.push((Instant::now(), Call::Kill(attempt.clone())));
+        let mut world = lock(&self.world);
+        world.calls.push((Instant::now(), Call::Kill(attempt.clone())));
+        let survives = world.live.get(attempt).filter(|p| p.act == Act::Survive).map(|p| Arc::clone(&p.sink));
+        drop(world);
+        if let Some(sink) = survives {
+            let (attempt, sleep) = (attempt.clone(), tokio::time::sleep(GIVE_UP));
+            tokio::spawn(async move {
+                sleep.await;
+                sink(ProcessEvent::Unkillable { attempt, pids: vec![FIRST_PID] });
+            });
+            return;
+        }
         end_leader(&self.world, attempt, Exit::Signal { signal: Signal::KILL, out_of_memory: false });
         end_others(&self.world, attempt);
     }
@@ -269,7 +331,11 @@ impl Launcher for PretendLauncher {
     }
 
     fn report_tail(&self, attempt: &AttemptId) {
-        lock(&self.world).calls.push((Instant::now(), Call::ReportTail(attempt.clone())));
+        let mut world = lock(&self.world);
+        world.calls.push((Instant::now(), Call::ReportTail(attempt.clone())));
+        let brittle = world.brittle.contains(attempt);
+        drop(world);
+        assert!(!brittle, "a pretend fault");
     }
 }
 

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::MetadataExt;
 
 use nix::libc;
 use rustix::process::{Pid, PidfdFlags, Signal};
@@ -124,6 +125,12 @@ pub fn environment_values<const N: usize>(pid: u32, names: [&str; N]) -> [Option
         }
     }
     values
+}
+
+/// Device and inode of what the process has open as `fd`.
+#[must_use]
+pub fn open_file(pid: u32, fd: u32) -> Option<(u64, u64)> {
+    std::fs::metadata(format!("/proc/{pid}/fd/{fd}")).ok().map(|found| (found.dev(), found.ino()))
 }
 
 /// A handle to exactly this process, never to a later one with the same id. None if it is gone.

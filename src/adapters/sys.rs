@@ -29,12 +29,19 @@ pub fn fork_single_threaded() -> io::Result<ForkResult> {
     Ok(unsafe { nix::unistd::fork() }?)
 }
 
-/// Sets every signal to its default, whatever the process inherited (`nohup` leaves HUP ignored), so that no child inherits it.
-/// PIPE stays ignored, as the standard library wants it: it gives children the default by itself.
-pub fn reset_signal_dispositions() {
+/// Sets every signal that this process was started with ignored to its default (`nohup` leaves HUP ignored): an ignored signal is inherited by
+/// every program started from here, while a handler is not. PIPE stays ignored, as the standard library wants it: it gives children the
+/// default by itself.
+pub fn reset_ignored_signals() {
     for signal in (1..=64).filter(|&signal| signal != libc::SIGPIPE) {
-        // SAFETY: the default disposition runs no code of ours. KILL, STOP and libc's own two refuse, which is harmless.
-        unsafe { libc::signal(signal, libc::SIG_DFL) };
+        // SAFETY: all zeros is a valid `sigaction`, which the first call only fills in; the default disposition, set by the second, runs no
+        // code of ours. libc's own two signals refuse, which is harmless.
+        unsafe {
+            let mut found: libc::sigaction = std::mem::zeroed();
+            if libc::sigaction(signal, std::ptr::null(), &raw mut found) == 0 && found.sa_sigaction == libc::SIG_IGN {
+                libc::signal(signal, libc::SIG_DFL);
+            }
+        }
     }
 }
 

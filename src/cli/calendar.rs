@@ -16,7 +16,7 @@ const DEFAULT_SPAN: Days = Days::new(30);
 /// Arguments of `mho calendar`.
 #[derive(Clone, Debug, clap::Args)]
 pub struct CalendarArgs {
-    /// Id or alias of a calendar [default: that of [market]]
+    /// Id or alias of a calendar [default: the one of the market section]
     pub id: Option<String>,
     /// First day shown [default: today]
     #[arg(long, value_name = "DATE")]

@@ -6,10 +6,10 @@ use std::process::Command;
 
 use chrono::{DateTime, Days, NaiveDate, Utc};
 
-use super::{Failure, Global, no_such_script};
+use super::{Failure, Global, load, no_such_script};
 use crate::adapters::identity;
 use crate::adapters::process::{Identity, environment, read_env_file};
-use crate::config::Settings;
+use crate::config::{Flags, Settings};
 use crate::domain::attempt::{AttemptId, LaunchContext};
 use crate::domain::script::ScriptSpec;
 use crate::domain::timeline::{DayPlan, Window, deadline, plan};
@@ -29,7 +29,7 @@ const HORIZON: Days = Days::new(400);
 
 /// Becomes the script; returns only if that fails.
 pub(super) fn run(global: &Global, args: &ExecArgs) -> Result<u8, Failure> {
-    let settings = global.load()?;
+    let settings = load(&global.sources(Flags::default())?)?.settings;
     let script = settings.scripts.iter().find(|s| s.name.as_str() == args.name);
     let script = script.ok_or_else(|| no_such_script(&settings, &args.name))?;
     let now = Utc::now();

@@ -32,7 +32,7 @@ pub struct LogsArgs {
 const GLANCE: Duration = Duration::from_millis(200);
 
 pub(super) fn run(global: &Global, args: &LogsArgs, out: &mut dyn Write) -> Result<u8, Failure> {
-    let settings = global.load()?;
+    let settings = global.look()?;
     let script = settings.scripts.iter().find(|s| s.name.as_str() == args.name);
     let dir = &script.ok_or_else(|| no_such_script(&settings, &args.name))?.output.dir;
     let date = match args.date {

@@ -15,7 +15,7 @@ use std::path::PathBuf;
 use chrono::{NaiveDateTime, Utc};
 use clap::{CommandFactory, Parser, Subcommand};
 
-use crate::config::{self, Fault, Flags, Loaded, Settings, Sources};
+use crate::config::{self, Fault, Flags, Loaded, Purpose, Settings, Sources};
 
 /// All is well.
 pub const OK: u8 = 0;
@@ -152,9 +152,10 @@ impl Global {
         Ok(Sources::of_process(self.config.clone(), flags)?)
     }
 
-    /// The configuration, without warnings: those are for `check` and `run`.
-    fn load(&self) -> Result<Settings, Failure> {
-        load(&self.sources(Flags::default())?).map(|loaded| loaded.settings)
+    /// The configuration for a verb that runs nothing, without warnings: those are for `check` and `run`.
+    fn look(&self) -> Result<Settings, Failure> {
+        let sources = Sources { purpose: Purpose::Look, ..self.sources(Flags::default())? };
+        load(&sources).map(|loaded| loaded.settings)
     }
 }
 
@@ -183,7 +184,7 @@ fn parse_local(text: &str) -> Result<NaiveDateTime, String> {
 }
 
 fn show_calendar(global: &Global, args: &calendar::CalendarArgs, out: &mut dyn Write) -> Result<u8, Failure> {
-    let settings = global.load()?;
+    let settings = global.look()?;
     let calendar = match &args.id {
         None => settings.default_calendar().clone(),
         Some(id) => settings.calendar(id).ok_or_else(|| {

@@ -21,7 +21,7 @@ pub struct NextArgs {
 }
 
 pub(super) fn run(global: &Global, args: &NextArgs, out: &mut dyn Write) -> Result<u8, Failure> {
-    let settings = global.load()?;
+    let settings = global.look()?;
     let zone = settings.default_calendar().zone();
     for b in agenda(&settings.scripts, &settings.calendars, &settings.market, Utc::now(), args.count) {
         let script = b.script.as_ref().map(|name| name.as_str());

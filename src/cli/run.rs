@@ -6,7 +6,7 @@ use chrono::{NaiveDateTime, Utc};
 
 use super::{CRITICAL, FAILED, Failure, Global, OK, finish, load, parse_local};
 use crate::app::{self, Rehearsal};
-use crate::config::Flags;
+use crate::config::{Flags, Loaded};
 use crate::domain::time::resolve_local;
 use crate::domain::tree::Outcome;
 use crate::guard;
@@ -63,7 +63,8 @@ fn serve(global: &Global, args: RunArgs, daemon: &guard::DaemonSide) -> Result<u
     if rehearses {
         throw_away(&mut global, &mut flags)?;
     }
-    let loaded = load(&global.sources(flags)?)?;
+    // Where each value came from is for `check`; a daemon that runs for months need not keep it.
+    let loaded = Loaded { origins: Vec::new(), ..load(&global.sources(flags)?)? };
     let rehearsal = rehearses.then(|| {
         let zone = loaded.settings.default_calendar().zone();
         Rehearsal { at: args.at.map_or_else(Utc::now, |at| resolve_local(zone, at)), speed: args.speed.unwrap_or(1.0) }

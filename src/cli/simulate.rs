@@ -43,7 +43,7 @@ fn parse_exit(text: &str) -> Result<(String, Act), String> {
 }
 
 pub(super) fn run(global: &Global, args: &SimulateArgs, out: &mut dyn Write) -> Result<u8, Failure> {
-    let settings = global.load()?;
+    let settings = global.look()?;
     let calendar = settings.default_calendar();
     let (from, to) = (args.from, args.to.unwrap_or(args.from));
     if to < from {

@@ -117,8 +117,8 @@ fn word<T>(found: Option<&(&str, T)>) -> String {
 
 fn size(bytes: u64) -> String {
     match bytes {
-        _ if bytes % 1_000_000_000 == 0 => format!("{}GB", bytes / 1_000_000_000),
-        _ if bytes % 1_000_000 == 0 => format!("{}MB", bytes / 1_000_000),
+        _ if bytes.is_multiple_of(1_000_000_000) => format!("{}GB", bytes / 1_000_000_000),
+        _ if bytes.is_multiple_of(1_000_000) => format!("{}MB", bytes / 1_000_000),
         _ => format!("{bytes}B"),
     }
 }
@@ -126,7 +126,7 @@ fn size(bytes: u64) -> String {
 /// Spans of many days are written in days: humantime would make months of them.
 fn days(duration: std::time::Duration) -> String {
     match duration.as_secs() {
-        seconds if seconds % 86_400 == 0 => format!("{}d", seconds / 86_400),
+        seconds if seconds.is_multiple_of(86_400) => format!("{}d", seconds / 86_400),
         _ => compact(duration),
     }
 }

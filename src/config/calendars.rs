@@ -21,6 +21,11 @@ const OWN_KEYS: [&str; 5] = ["extends", "timezone", "open", "close", "weekdays"]
 /// The id of the default calendar where `[market]` gives it hours of its own: a script that names the exchange gets the exchange's.
 const MARKET: &str = "market";
 
+/// Calendars by key.
+type Ready = BTreeMap<Arc<str>, Arc<Calendar>>;
+/// Overrides by the id of their calendar.
+type Words = BTreeMap<Arc<str>, Vec<Override>>;
+
 /// A calendar before its overrides.
 #[derive(Clone)]
 struct Known {
@@ -50,7 +55,7 @@ pub(super) struct Calendars<'a> {
     dated: Vec<Dated>,
     market: Known,
     /// Those asked for, overrides applied.
-    ready: BTreeMap<Arc<str>, Arc<Calendar>>,
+    ready: Ready,
 }
 
 impl<'a> Calendars<'a> {
@@ -101,8 +106,8 @@ impl<'a> Calendars<'a> {
     }
 
     /// The calendars in use, and all overrides by the id of the calendar they name.
-    pub fn into_parts(self) -> (BTreeMap<Arc<str>, Arc<Calendar>>, BTreeMap<Arc<str>, Vec<Override>>) {
-        let mut overrides: BTreeMap<Arc<str>, Vec<Override>> = BTreeMap::new();
+    pub fn into_parts(self) -> (Ready, Words) {
+        let mut overrides = Words::new();
         for dated in self.dated {
             overrides.entry(dated.calendar.into()).or_default().push(dated.day);
         }
@@ -142,7 +147,7 @@ impl<'a> Calendars<'a> {
     fn read_market(&self, section: &Section<'_>) -> Known {
         let named = section.read("calendar", |node| self.find(&values::string(node)?, &mut Vec::new()));
         let base = named.unwrap_or_else(|| self.market.clone());
-        let hours = own_hours(section);
+        let hours = different(own_hours(section), &base.calendar);
         if hours == OwnHours::default() {
             return base;
         }
@@ -307,6 +312,17 @@ fn is_midnight(node: &Node) -> bool {
 
 fn closing_time(node: &Node) -> Parsed<Option<chrono::NaiveTime>> {
     if is_midnight(node) { Ok(None) } else { values::time(node).map(Some) }
+}
+
+/// Own hours that only repeat what the calendar says are none: compose files like to write the usual ones out.
+fn different(hours: OwnHours, calendar: &Calendar) -> OwnHours {
+    let timezone = hours.timezone.filter(|zone| *zone != calendar.zone());
+    if timezone.is_some() {
+        return hours;
+    }
+    let (open, close) = calendar.regular_hours(calendar.published_to());
+    let open = hours.open.filter(|own| *own != open);
+    OwnHours { timezone, open, close: hours.close.filter(|own| *own != close), ..hours }
 }
 
 fn read_table<'a>(id: &str, node: &'a Node, report: &Report) -> Table<'a> {

@@ -32,10 +32,8 @@ impl FileLayer {
     /// Parses `text`, which stands in `path`; all syntax errors at once.
     pub fn parse(path: &Path, text: &str) -> Result<Self, Vec<Fault>> {
         let (table, errors) = DeTable::parse_recoverable(text);
-        let place = |offset: usize| {
-            let before = text.as_bytes().iter().take(offset);
-            Place::line(path, 1 + before.filter(|byte| **byte == b'\n').count())
-        };
+        let ends: Vec<usize> = text.match_indices('\n').map(|(at, _)| at).collect();
+        let place = |offset: usize| Place::line(path, 1 + ends.partition_point(|end| *end < offset));
         if !errors.is_empty() {
             return Err(errors.iter().map(|error| syntax_fault(path, &place, error)).collect());
         }

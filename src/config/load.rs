@@ -19,7 +19,7 @@ use super::replace;
 use super::script::{self, Surroundings};
 use super::section::{Later, Section};
 use super::settings::{Loaded, LogFormat, LogLevel, Orchestrator, Settings};
-use super::sources::{self, Found, Sources, absolute};
+use super::sources::{self, Found, Purpose, Sources, absolute};
 use super::traps;
 use super::values;
 
@@ -249,12 +249,17 @@ fn scripts(
     }
     graph::check(&read, &broken, report);
     graph::select(&mut read, &sources.flags.only, report);
+    let mut samples = traps::Samples::default();
     for script in &mut read {
         let path = format!("script.{}", script.spec.name);
         let section = Section::new(&path, Some(script.node), Some(defaults), report).unlisted();
-        assign_calendar(script, &section, calendars, report);
+        if assign_calendar(script, &section, calendars, report)
+            && let Some(calendar) = calendars.get(&script.spec.window.calendar)
+        {
+            samples.check(&script.spec, calendar, &section, report);
+        }
     }
-    if found.path.is_none() && replace::variable(sources).is_none() {
+    if sources.purpose == Purpose::Run && found.path.is_none() && replace::variable(sources).is_none() {
         read.iter().for_each(|script| require_example(script, found, sources, report));
     }
     if read.iter().all(|script| !script.spec.enabled) && !read.is_empty() {
@@ -264,22 +269,27 @@ fn scripts(
     read.into_iter().map(|script| script.spec).collect()
 }
 
-/// Finds the script's calendar, then looks for traps in its window.
-fn assign_calendar(script: &mut Read<'_>, section: &Section<'_>, calendars: &mut Calendars<'_>, report: &Report) {
-    let named = script.spec.window.calendar.clone();
-    let key = match &*named {
+/// Finds the script's calendar; false if there is none of that name.
+fn assign_calendar(
+    script: &mut Read<'_>,
+    section: &Section<'_>,
+    calendars: &mut Calendars<'_>,
+    report: &Report,
+) -> bool {
+    let key = match &*script.spec.window.calendar {
         "" => Ok(calendars.market()),
         name => calendars.use_named(name),
     };
-    match (key, section.get("calendar")) {
-        (Ok(key), _) => {
-            if let Some(calendar) = calendars.get(&key) {
-                traps::check(&script.spec, calendar, section, report);
-            }
+    match key {
+        Ok(key) => {
             script.spec.window.calendar = key;
+            true
         }
-        (Err(bad), Some(node)) => report.fault(&node.place, &node.key, bad),
-        (Err(bad), None) => report.fault(script.place("calendar"), &section.key("calendar"), bad),
+        Err(bad) => {
+            let place = section.get("calendar").map_or(&script.node.place, |node| &node.place);
+            report.fault(place, &section.key("calendar"), bad);
+            false
+        }
     }
 }
 

@@ -27,4 +27,4 @@ pub(crate) use command::script_file;
 pub use fault::{Bad, Fault, Origin, Place};
 pub use load::{Examined, examine, load};
 pub use settings::{Loaded, LogFormat, LogLevel, Orchestrator, Settings};
-pub use sources::{Flags, SHIPPED, Sources};
+pub use sources::{Flags, Purpose, SHIPPED, Sources};

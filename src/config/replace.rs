@@ -80,7 +80,7 @@ mod tests {
     fn names_come_from_the_stems_of_the_files() {
         for (written, name) in [
             ("scripts/data_collection.py", "data_collection"),
-            ("python3 -u scripts/Live Trader.py", "live"),
+            ("python3 -u scripts/live.py", "live"),
             ("python3 scripts/trade.v2.py --live", "trade_v2"),
             ("/opt/bin/engine --fast", "engine"),
             ("'my scripts/Live Trader.py'", "live_trader"),

@@ -136,7 +136,7 @@ fn environment(section: &Section<'_>, report: &Report) -> BTreeMap<String, Strin
     for node in section.both("env").into_iter().flatten() {
         let Some(table) = node.table() else {
             if !node.is_empty() {
-                report.fault(&node.place, &node.key, format!("expected a table of variables, found {}", node.what()));
+                report.fault(&node.place, &node.key, "expected a table of variables, such as { NAME = \"value\" }");
             }
             continue;
         };

@@ -26,6 +26,18 @@ pub struct Sources {
     pub flags: Flags,
     /// The directory in which `mho` was started.
     pub cwd: PathBuf,
+    /// What the configuration is for.
+    pub purpose: Purpose,
+}
+
+/// What a configuration is read for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Purpose {
+    /// Scripts are to be run: without a file, the built-in example must be there.
+    #[default]
+    Run,
+    /// Questions are to be answered (`mho calendar`): those that need no script can be, wherever one stands.
+    Look,
 }
 
 /// The flags that set values; the strongest layer.
@@ -49,7 +61,7 @@ impl Sources {
     /// The environment and start directory of this process. Variables that are not UTF-8 cannot be ours and are left out.
     pub fn of_process(config: Option<PathBuf>, flags: Flags) -> io::Result<Self> {
         let env = std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)));
-        Ok(Self { config, env: env.collect(), flags, cwd: std::env::current_dir()? })
+        Ok(Self { config, env: env.collect(), flags, cwd: std::env::current_dir()?, purpose: Purpose::Run })
     }
 
     /// A variable that is set and not empty: compose files hand on unset variables as empty ones.

@@ -1,14 +1,16 @@
 //! Traps: windows that are always empty (a fault), and what is allowed but seldom meant (warnings). Looked for on the sessions of the
 //! last years that the exchange has published, so that the answer does not depend on the day on which it is asked.
 
+use std::collections::HashMap;
+
 use chrono::Days;
 use chrono_tz::Tz;
 
-use super::fault::Report;
+use super::fault::{Place, Report};
 use super::section::Section;
 use crate::domain::calendar::Calendar;
 use crate::domain::notice::compact;
-use crate::domain::script::{HalfDays, ScriptSpec, TimePoint};
+use crate::domain::script::{HalfDays, ScriptSpec, TimePoint, WindowSpec};
 use crate::domain::time::resolve_local;
 use crate::domain::timeline::{DayPlan, Window, deadline, plan};
 
@@ -19,6 +21,7 @@ const SAMPLE_DAYS: u64 = 731;
 #[derive(Default)]
 struct Sample {
     sessions: usize,
+    half_days: usize,
     /// The first window of a regular day.
     regular: Option<Window>,
     /// The first window of a half day.
@@ -27,12 +30,24 @@ struct Sample {
     half_without: Option<chrono::NaiveDate>,
 }
 
-/// Looks at one script; `section` gives the places of its values.
-pub(super) fn check(spec: &ScriptSpec, calendar: &Calendar, section: &Section<'_>, report: &Report) {
-    let sample = sample(spec, calendar);
+/// Samples already taken: most scripts share their window.
+#[derive(Default)]
+pub(super) struct Samples(HashMap<WindowSpec, Sample>);
+
+impl Samples {
+    /// Looks at one script; `section` gives the places of its values.
+    pub fn check(&mut self, spec: &ScriptSpec, calendar: &Calendar, section: &Section<'_>, report: &Report) {
+        // Days that the operator leaves out by date say nothing about the window.
+        let window = WindowSpec { skip_dates: Vec::new(), ..spec.window.clone() };
+        let sample = self.0.entry(window).or_insert_with_key(|window| sample(window, calendar));
+        check(spec, sample, calendar, section, report);
+    }
+}
+
+fn check(spec: &ScriptSpec, sample: &Sample, calendar: &Calendar, section: &Section<'_>, report: &Report) {
     let warn = |key: &str, message: String| {
         if let Some(node) = section.get(key) {
-            report.warn(&node.place, &section.key(key), message);
+            report.warn(&node.place, &section.key(key), named(spec, &node.place, message));
         }
     };
     let Some(any) = sample.regular.as_ref().or(sample.half.as_ref()) else {
@@ -40,9 +55,12 @@ pub(super) fn check(spec: &ScriptSpec, calendar: &Calendar, section: &Section<'_
         if let Some(node) = section.get(key) {
             let message = match sample.sessions {
                 0 => format!("calendar {} has no sessions: this script would never run", calendar.id()),
+                _ if spec.window.half_days == HalfDays::Only && sample.half_days == 0 => {
+                    format!("calendar {} has no half days: this script would never run", calendar.id())
+                }
                 _ => "the window is empty on every day: the start must come before the stop".to_owned(),
             };
-            report.fault(&node.place, &section.key(key), message);
+            report.fault(&node.place, &section.key(key), named(spec, &node.place, message));
         }
         return;
     };
@@ -73,32 +91,39 @@ pub(super) fn check(spec: &ScriptSpec, calendar: &Calendar, section: &Section<'_
     }
 }
 
+/// A variable or a flag stands for all scripts: say which one is concerned.
+fn named(spec: &ScriptSpec, place: &Place, message: String) -> String {
+    if place.is_text() { format!("script {}: {message}", spec.name) } else { message }
+}
+
 fn clock(at: chrono::DateTime<chrono::Utc>, zone: Tz) -> String {
     at.with_timezone(&zone).format("%H:%M").to_string()
 }
 
-fn sample(spec: &ScriptSpec, calendar: &Calendar) -> Sample {
+fn sample(window: &WindowSpec, calendar: &Calendar) -> Sample {
     let last = calendar.published_to().min(*calendar.range().end());
     let first = last.checked_sub_days(Days::new(SAMPLE_DAYS)).unwrap_or(last).max(*calendar.range().start());
     let mut sample = Sample::default();
-    // Days that the operator leaves out by date say nothing about the window.
-    let window = crate::domain::script::WindowSpec { skip_dates: Vec::new(), ..spec.window.clone() };
     for date in first.iter_days().take_while(|date| *date <= last) {
         let Ok(Some(session)) = calendar.session(date) else {
             continue;
         };
         sample.sessions += 1;
-        match plan(&window, calendar, date) {
+        sample.half_days += usize::from(session.is_early_close());
+        match plan(window, calendar, date) {
             Ok(DayPlan::Window(window)) if window.early_close => {
                 sample.half.get_or_insert(window);
             }
             Ok(DayPlan::Window(window)) => {
                 sample.regular.get_or_insert(window);
             }
-            _ if session.is_early_close() && spec.window.half_days == HalfDays::Run => {
+            _ if session.is_early_close() && window.half_days == HalfDays::Run => {
                 sample.half_without.get_or_insert(date);
             }
             _ => {}
+        }
+        if sample.regular.is_some() && (sample.half.is_some() || sample.half_without.is_some()) {
+            break;
         }
     }
     sample

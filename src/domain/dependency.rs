@@ -80,12 +80,16 @@ fn one(dependency: &Dependency, progress: Option<&Progress>, absent: Option<&Str
         (Some(Progress::Retrying { next_try: None }), _) => {
             Verdict::Wait(format!("{name} failed, will be tried again"))
         }
-        (Some(Progress::Live), _) => Verdict::Wait(format!("{name} is running")),
-        (Some(Progress::Pending), _) => Verdict::Wait(format!("{name} is waiting itself")),
+        // The same words for all of these: a wait is told once, not at every turn of the other script.
+        (Some(Progress::Live | Progress::Pending), _) => not_yet(dependency),
         (None, Some(_)) if dependency.condition == Condition::Finished => Verdict::Go,
         (None, Some(reason)) => Verdict::Never(format!("{name} does not run today: {reason}")),
-        (None, None) => Verdict::Wait(format!("{name} has not run yet")),
+        (None, None) => not_yet(dependency),
     }
+}
+
+fn not_yet(Dependency { script, condition }: &Dependency) -> Verdict {
+    Verdict::Wait(format!("{script} has not {} yet", condition.name()))
 }
 
 fn satisfies(result: RunResult, condition: Condition) -> bool {
@@ -184,6 +188,6 @@ mod tests {
         };
         let depends_on = [Dependency { script: x.clone(), condition: Condition::Succeeded }];
         let found = judge(&depends_on, &BTreeMap::from([(x, old)]), &BTreeMap::new(), &window());
-        assert_eq!(found, Verdict::Wait("x has not run yet".to_owned()));
+        assert_eq!(found, Verdict::Wait("x has not succeeded yet".to_owned()));
     }
 }

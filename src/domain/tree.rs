@@ -85,7 +85,7 @@ impl Shutdown {
         !self.remaining.iter().flatten().any(|i| *i == script)
     }
 
-    /// The next step, given which scripts live.
+    /// The next step, given which scripts live or have not answered that they start nothing any more.
     pub fn next(&mut self, is_live: impl Fn(usize) -> bool, scripts: usize) -> ShutdownStep {
         if (0..scripts).any(|i| is_live(i) && self.has_told(i)) {
             return ShutdownStep::Wait;

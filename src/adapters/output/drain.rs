@@ -17,11 +17,11 @@ use super::{Mailbox, Order};
 use crate::domain::script::{OutputSpec, ScriptName};
 use crate::ports::AttemptId;
 
-/// One read at most. Smaller than a grown pipe, so that the bytes are still in the cache when they are written.
-const BUFFER: usize = 256 * 1024;
+/// One read at most. Measured: with larger reads or pipes the bytes have left the cache before they are written.
+const BUFFER: usize = 64 * 1024;
 
 /// A pipe that fills its 64 KiB gets this much.
-const GROWN_PIPE: usize = 1024 * 1024;
+const GROWN_PIPE: usize = 256 * 1024;
 
 /// Reads from one pipe before it is the others' turn.
 const TURN: usize = 4;
@@ -169,7 +169,6 @@ impl Drain {
         };
         stream.drain(&mut self.buffer, LAST_TURN);
         stream.end_pipe(&self.epoll);
-        stream.log.close();
         self.by_token.remove(&stream.token);
     }
 }
@@ -209,6 +208,7 @@ impl Stream {
         if let Some(echo) = &mut self.echo {
             echo.finish(&self.attempt.script);
         }
+        self.log.close();
     }
 }
 

@@ -86,3 +86,60 @@ impl Echo {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Written(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Written {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().expect("unpoisoned").write(bytes)
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// What is shown of `chunks`, each pushed that many milliseconds after the start.
+    fn shown(chunks: &[(u64, &str)]) -> Vec<String> {
+        let written = Written::default();
+        let sink = written.clone();
+        let subscriber =
+            tracing_subscriber::fmt().with_writer(move || sink.clone()).without_time().with_ansi(false).finish();
+        tracing::subscriber::with_default(subscriber, || {
+            let script = ScriptName::new("demo").expect("a name");
+            let mut echo = Echo::new();
+            let start = echo.since;
+            for (millis, chunk) in chunks {
+                echo.push(chunk.as_bytes(), start + std::time::Duration::from_millis(*millis), &script);
+            }
+            echo.finish(&script);
+        });
+        let text = String::from_utf8(written.0.lock().expect("unpoisoned").clone()).expect("text");
+        text.lines().map(|line| line.trim().to_owned()).collect()
+    }
+
+    #[test]
+    fn each_line_is_an_event_of_its_script_however_it_was_cut() {
+        let lines = shown(&[(0, "one\r\ntw"), (1, "o\nlast")]);
+        let expected = ["one", "two", "last"].map(|line| format!("INFO mho::echo: {line} script=demo"));
+        assert_eq!(lines, expected);
+    }
+
+    #[test]
+    fn beyond_two_hundred_lines_a_second_the_rest_is_counted() {
+        let flood: String = (0..500).map(|i| format!("line {i}\n")).collect();
+        let lines = shown(&[(0, &flood), (500, "more\n"), (1000, "next second\n")]);
+        assert_eq!(lines.len(), 202);
+        assert!(lines[199].contains("line 199"), "{}", lines[199]);
+        assert!(lines[200].contains("... 301 more lines"), "{}", lines[200]);
+        assert!(lines[201].contains("next second"), "{}", lines[201]);
+    }
+}

@@ -50,8 +50,13 @@ impl std::fmt::Debug for Mailbox {
 }
 
 impl Mailbox {
-    fn put(&self, order: Order) {
+    /// Leaves an order for when the thread is awake anyway.
+    fn leave(&self, order: Order) {
         self.orders.lock().unwrap_or_else(PoisonError::into_inner).push_back(order);
+    }
+
+    fn put(&self, order: Order) {
+        self.leave(order);
         // Full means that it rings already.
         let _ = rustix::io::write(&self.bell, &1_u64.to_ne_bytes());
     }
@@ -93,9 +98,10 @@ impl OutputThread {
         self.mailbox.put(Order::Tail { attempt, then: Box::new(then) });
     }
 
-    /// The attempt is over: writes what is in its pipe and closes it, whoever else may still hold it open.
+    /// The attempt is over: writes what is in its pipe and closes it, whoever else may still hold it open. Done with the next order: usually
+    /// the pipe has ended and woken the thread already, and to wake it once more would only delay the next attempt.
     pub fn close(&self, attempt: AttemptId) {
-        self.mailbox.put(Order::Close { attempt });
+        self.mailbox.leave(Order::Close { attempt });
     }
 }
 

@@ -1,4 +1,4 @@
-//! Who belongs to which script: its process group, all that descends from its leader, and what has lost its parents but not its environment.
+//! Who belongs to which script: its process group, all that descends from its leader, and what has lost its parents but not its marks.
 
 use std::collections::HashMap;
 

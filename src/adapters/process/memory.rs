@@ -38,10 +38,20 @@ impl OomCounter {
     }
 }
 
+/// The counter of the own group: of version 2, or of the memory controller of version 1.
 fn own_group() -> Option<File> {
     let groups = std::fs::read_to_string("/proc/self/cgroup").ok()?;
-    let own = groups.lines().find_map(|line| line.strip_prefix("0::/"))?;
-    File::open(Path::new("/sys/fs/cgroup").join(own).join("memory.events")).ok()
+    let root = Path::new("/sys/fs/cgroup");
+    groups.lines().find_map(|line| {
+        let (_, rest) = line.split_once(':')?;
+        let (controllers, group) = rest.split_once(":/")?;
+        let file = match controllers {
+            "" => root.join(group).join("memory.events"),
+            "memory" => root.join("memory").join(group).join("memory.oom_control"),
+            _ => return None,
+        };
+        File::open(file).ok()
+    })
 }
 
 fn count(text: &str) -> Option<u64> {
@@ -55,7 +65,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_count_is_found_in_both_formats() {
+    fn the_count_is_found_in_all_formats() {
+        assert_eq!(count("oom_kill_disable 0\nunder_oom 0\noom_kill 4\n"), Some(4));
         assert_eq!(count("low 0\nhigh 0\nmax 4\noom 2\noom_kill 7\noom_group_kill 0\n"), Some(7));
         assert_eq!(count("pgfault 12\noom_kill 3\n"), Some(3));
         assert_eq!(count("pgfault 12\n"), None);

@@ -80,6 +80,8 @@ struct State {
 
 struct Attempt {
     leader: u32,
+    /// Device and inode of its output pipe: whoever prints there belongs to it.
+    pipe: (u64, u64),
     sink: ProcessSink,
     /// The leader is a zombie, and `Exited` was reported.
     ended: bool,
@@ -159,12 +161,13 @@ impl Launcher for RealLauncher {
             spawn::explain(&error, &launch)
         })?;
         shared.restore_open_files(leader);
+        let identity = rustix::fs::fstat(&pipe).map(|found| (found.st_dev, found.st_ino)).unwrap_or_default();
         shared.output.open(attempt.clone(), pipe, output);
         let mut state = shared.lock();
         state.oom.catch_up();
         state.leaders.insert(leader, attempt.clone());
-        let watched = HashSet::new();
-        state.attempts.insert(attempt.clone(), Attempt { leader, sink, ended: false, hunted: false, watched });
+        let found = Attempt { leader, pipe: identity, sink, ended: false, hunted: false, watched: HashSet::new() };
+        state.attempts.insert(attempt.clone(), found);
         drop(state);
         shared.runtime.spawn(Arc::clone(shared).report_end(attempt, leader, handle));
         Ok(leader)

@@ -21,6 +21,12 @@ struct View {
     orphans: Option<Vec<u32>>,
 }
 
+/// What an orphan may carry of its script, with the leader that it points to.
+struct Marks {
+    runs: HashMap<String, u32>,
+    pipes: HashMap<(u64, u64), u32>,
+}
+
 type Events = Vec<(ProcessSink, ProcessEvent)>;
 
 impl Shared {
@@ -222,23 +228,31 @@ impl Shared {
         if view.families.is_none() {
             let snapshot = view.snapshot()?;
             let own = std::process::id();
-            let runs: HashMap<String, u32> =
-                state.leaders.iter().map(|(leader, attempt)| (self.identity.run_id(attempt), *leader)).collect();
+            let marks = self.marks(state);
             let State { leaders, orphans, .. } = state;
             let found = families(
                 snapshot,
                 own,
                 |pid| leaders.contains_key(&pid),
-                |pid| *orphans.entry(pid).or_insert_with(|| self.owner_by_environment(pid, &runs)),
+                |pid| *orphans.entry(pid).or_insert_with(|| self.owner_by_marks(pid, &marks)),
             );
             view.families = Some(found);
         }
         Ok(view.families.as_ref().and_then(|all| all.get(&leader)).map_or(&[], Vec::as_slice))
     }
 
-    fn owner_by_environment(&self, pid: u32, runs: &HashMap<String, u32>) -> Option<u32> {
+    fn marks(&self, state: &State) -> Marks {
+        let runs = state.leaders.iter().map(|(leader, attempt)| (self.identity.run_id(attempt), *leader)).collect();
+        let pipes = state.attempts.values().map(|found| (found.pipe, found.leader)).collect();
+        Marks { runs, pipes }
+    }
+
+    /// By its environment, and where a program has cleared that or written its title over it, by the pipe that it prints to.
+    fn owner_by_marks(&self, pid: u32, marks: &Marks) -> Option<u32> {
         let [daemon, run] = procfs::environment_values(pid, ["MHO_DAEMON_ID", "MHO_RUN_ID"]);
-        run.filter(|_| daemon.as_ref() == Some(&self.identity.daemon_id)).and_then(|run| runs.get(&run).copied())
+        let run = run.filter(|_| daemon.as_ref() == Some(&self.identity.daemon_id));
+        run.and_then(|run| marks.runs.get(&run).copied())
+            .or_else(|| [1, 2].into_iter().find_map(|fd| marks.pipes.get(&procfs::open_file(pid, fd)?).copied()))
     }
 }
 

@@ -65,7 +65,7 @@ pub fn run(args: &CheckArgs, sources: &Sources, now: DateTime<Utc>, out: &mut dy
     let loaded = examined.loaded;
     let mut scripts = Vec::new();
     if let Some(loaded) = &loaded {
-        for spec in &loaded.settings.scripts {
+        for spec in loaded.settings.scripts.iter().filter(|spec| spec.enabled) {
             errors.extend(programs::check(spec, loaded));
         }
         warnings.extend(warnings_of(loaded, now));
@@ -82,15 +82,11 @@ pub fn run(args: &CheckArgs, sources: &Sources, now: DateTime<Utc>, out: &mut dy
 
 /// Warnings that only `check` gives.
 fn warnings_of(loaded: &Loaded, now: DateTime<Utc>) -> Vec<Fault> {
-    let warning = |key: &str, message: String| Fault {
-        file: loaded.file.clone(),
-        line: None,
-        key: key.to_owned(),
-        message,
-        suggestion: None,
-    };
+    let warning =
+        |key: &str, message: String| Fault { file: None, line: None, key: key.to_owned(), message, suggestion: None };
     let settings = &loaded.settings;
-    let mut warnings = vec![warning("alert", "no [[alert]]: nobody will be told".to_owned())];
+    let mut warnings = programs::check_dirs(loaded);
+    warnings.push(warning("alert", "no [[alert]]: nobody will be told".to_owned()));
     for (key, calendar) in &settings.calendars {
         let today = now.with_timezone(&calendar.zone()).date_naive();
         let soon = today.checked_add_days(Days::new(90)).unwrap_or(today);

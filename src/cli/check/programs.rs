@@ -16,8 +16,7 @@ pub(super) fn check(spec: &ScriptSpec, loaded: &Loaded) -> Vec<Fault> {
     let mut faults = Vec::new();
     let mut fault = |key: &str, message: String| {
         let key = format!("script.{}.{key}", spec.name);
-        let place = loaded.origins.iter().find(|origin| origin.key == key).map_or(Place::BuiltIn, |o| o.place.clone());
-        faults.push(Fault::at(&place, &key, message));
+        faults.push(Fault::at(&place_of(&key, loaded), &key, message));
     };
     match std::fs::metadata(&launch.working_dir) {
         Ok(meta) if meta.is_dir() => {}
@@ -33,12 +32,31 @@ pub(super) fn check(spec: &ScriptSpec, loaded: &Loaded) -> Vec<Fault> {
         fault("command", message);
     }
     if let Some(env_file) = &launch.env_file
-        && !(env_file.optional && !env_file.path.exists())
+        && (!env_file.optional || env_file.path.exists())
         && let Err(message) = readable(&env_file.path)
     {
         fault("env_file", message);
     }
     faults
+}
+
+/// Directories that the daemon makes or writes to; only a warning, since the daemon may run as somebody else.
+pub(super) fn check_dirs(loaded: &Loaded) -> Vec<Fault> {
+    let orchestrator = &loaded.settings.orchestrator;
+    let dirs = [("orchestrator.state_dir", &orchestrator.state_dir), ("orchestrator.log_dir", &orchestrator.log_dir)];
+    let unwritable = |dir: &PathBuf| {
+        let there = dir.ancestors().find(|dir| dir.exists())?;
+        let usable = there.is_dir() && access(there, AccessFlags::W_OK | AccessFlags::X_OK).is_ok();
+        (!usable)
+            .then(|| format!("{} cannot be written by this user: {} is in the way", dir.display(), there.display()))
+    };
+    let fault =
+        |(key, dir): (&str, &PathBuf)| unwritable(dir).map(|message| Fault::at(&place_of(key, loaded), key, message));
+    dirs.into_iter().filter_map(fault).collect()
+}
+
+fn place_of(key: &str, loaded: &Loaded) -> Place {
+    loaded.origins.iter().find(|origin| origin.key == key).map_or(Place::BuiltIn, |origin| origin.place.clone())
 }
 
 fn program(launch: &Launch) -> Result<(), String> {

@@ -132,3 +132,10 @@ fn text_shows_paths_places_grace_and_that_nobody_will_be_told() {
     }
     assert!(!shown.contains("hunter2"), "values of env are never shown");
 }
+
+#[test]
+fn a_disabled_script_is_not_looked_at() {
+    let (_dir, sources) = world("[[script]]\nname = \"a\"\ncommand = \"no-such-program\"\nenabled = false\n");
+    let (code, found) = json(&sources, monday());
+    assert_eq!((code, &found["scripts"][0]["next"]), (0, &Value::Null), "{found}");
+}

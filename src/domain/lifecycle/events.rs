@@ -1,8 +1,8 @@
 //! What each event means in each state. Every pair is written out; an ignored one says why.
 
 use super::{
-    Actual, Alarm, AttemptId, ClockEvent, Effect, Event, Exit, Machine, NaiveDate, ProcessEvent, RestartCause,
-    RunResult, ScriptName, SpawnError, Standing, Stop, StopReason, Timer, Wanted, What, Window,
+    Actual, Alarm, AttemptId, ClockEvent, Effect, Event, Exit, Force, Live, Machine, NaiveDate, ProcessEvent,
+    RestartCause, Run, RunResult, ScriptName, SpawnError, Standing, Stop, StopReason, Timer, Wanted, What, Window,
 };
 use crate::domain::timeline::Arrival;
 
@@ -42,15 +42,18 @@ impl Machine<'_> {
         if self.wanted == Wanted::Ended {
             return actual; // nothing starts any more
         }
-        self.wanted = Wanted::Up(window.clone());
         let date = window.trading_date;
+        if !matches!(&self.wanted, Wanted::Up(before, _) if before.trading_date == date) {
+            self.forgo(&actual);
+        }
+        self.wanted = Wanted::Up(window.clone(), arrival);
         match actual {
             Actual::Over { trading_date, .. } if trading_date == date => actual,
             Actual::Off | Actual::Over { .. } => self.begin(window, arrival),
             // The same date again: the level was repeated, perhaps with another stop.
             Actual::Waiting { mut run, on } if run.window.trading_date == date => {
                 run.window = window;
-                Actual::Waiting { run, on }
+                self.start_when_free(run, Some(on)) // who does not run on this date may be news
             }
             Actual::Starting { mut run, attempt } if run.window.trading_date == date => {
                 run.window = window;
@@ -90,7 +93,8 @@ impl Machine<'_> {
     }
 
     fn on_window_close(&mut self, actual: Actual, date: NaiveDate) -> Actual {
-        if matches!(&self.wanted, Wanted::Up(window) if window.trading_date == date) {
+        if matches!(&self.wanted, Wanted::Up(window, _) if window.trading_date == date) {
+            self.forgo(&actual);
             self.wanted = Wanted::Down;
         }
         match actual {
@@ -98,7 +102,7 @@ impl Machine<'_> {
                 self.end(run, RunResult::Skipped, format!("waited in vain: {on}"))
             }
             Actual::Backoff { run, .. } if run.window.trading_date == date => {
-                self.end(run, RunResult::Failed, "crashed, and its window ended before the next attempt".to_owned())
+                self.end_between_attempts(run, "its window ended before the next attempt")
             }
             Actual::GivenUp { run, .. } if run.window.trading_date == date => {
                 self.end(run, RunResult::Failed, "gave up".to_owned())
@@ -122,6 +126,21 @@ impl Machine<'_> {
             | Actual::Running { .. }
             | Actual::Stopping { .. } => actual,
         }
+    }
+
+    /// A window that was wanted goes by without a run of its own, because what ran before it has not ended: it gets its result all the same.
+    fn forgo(&mut self, actual: &Actual) {
+        let Wanted::Up(window, _) = &self.wanted else { return };
+        let date = window.trading_date;
+        let has_run = actual.run().is_some_and(|run| run.window.trading_date == date);
+        if has_run || self.memory.result(date).is_some() {
+            return;
+        }
+        let result = RunResult::Missed;
+        let reason = "processes of the run before it had not ended".to_owned();
+        self.memory.remember(date, result);
+        let what = What::Finished { result, reason };
+        self.effects.push(Effect::Tell { trading_date: date, attempt: 0, what });
     }
 
     /// The watcher is new and finds no window: a run that was cut off has no more time.
@@ -197,9 +216,9 @@ impl Machine<'_> {
                 self.rearm(&mut run);
                 Actual::Running { run, live }
             }
-            Actual::Sweeping { mut run, live, exit, killed } => {
+            Actual::Sweeping { mut run, live, exit, force } => {
                 self.rearm(&mut run);
-                Actual::Sweeping { run, live, exit, killed }
+                Actual::Sweeping { run, live, exit, force }
             }
             // Nothing was spent, or nothing will be spent any more.
             Actual::Off | Actual::Waiting { .. } | Actual::Stopping { .. } | Actual::Over { .. } => actual,
@@ -271,8 +290,8 @@ impl Machine<'_> {
                     return self.conclude(run, &live, exit);
                 }
                 self.tell(&run, What::LeftBehind { pids: leftovers });
-                self.signal(&live.attempt);
-                Actual::Sweeping { run, live, exit, killed: false }
+                let force = self.signal(&live.attempt);
+                Actual::Sweeping { run, live, exit, force }
             }
             Actual::Stopping { run, live, mut stop } if live.attempt == *id => {
                 stop.exit = Some(exit);
@@ -315,24 +334,51 @@ impl Machine<'_> {
     }
 
     fn on_unkillable(&mut self, actual: Actual, id: &AttemptId, pids: Vec<u32>) -> Actual {
-        if let Actual::Stopping { run, live, .. } | Actual::Sweeping { run, live, .. } = &actual
-            && live.attempt == *id
-        {
-            self.tell(run, What::Unkillable { pids });
+        match actual {
+            Actual::Stopping { run, live, stop } if live.attempt == *id => {
+                self.tell(&run, What::Unkillable { pids });
+                self.wait_for_survivors(run, live, Stop { force: Force::Survived, ..stop })
+            }
+            Actual::Sweeping { run, live, exit, .. } if live.attempt == *id => {
+                self.tell(&run, What::Unkillable { pids });
+                if self.wanted == Wanted::Ended {
+                    return self.conclude(run, &live, exit);
+                }
+                Actual::Sweeping { run, live, exit, force: Force::Survived }
+            }
+            // Only what is being ended is killed by us.
+            Actual::Off
+            | Actual::Waiting { .. }
+            | Actual::Starting { .. }
+            | Actual::Running { .. }
+            | Actual::Stopping { .. }
+            | Actual::Sweeping { .. }
+            | Actual::Backoff { .. }
+            | Actual::GivenUp { .. }
+            | Actual::Over { .. } => actual,
         }
-        actual // it stays so, and nothing starts, until they are gone
+    }
+
+    /// What outlived SIGKILL keeps its script from starting until it is gone; the end of the daemon does not wait for it.
+    fn wait_for_survivors(&mut self, run: Run, live: Live, stop: Stop) -> Actual {
+        if self.wanted == Wanted::Ended && stop.force == Force::Survived {
+            self.finish_stop(run, &stop)
+        } else {
+            Actual::Stopping { run, live, stop }
+        }
     }
 
     fn on_timer(&mut self, actual: Actual, timer: Timer, id: &AttemptId) -> Actual {
         match (timer, actual) {
-            (Timer::Grace, Actual::Stopping { run, live, mut stop }) if live.attempt == *id && !stop.killed => {
-                self.kill(&run, &live.attempt);
-                stop.killed = true;
-                Actual::Stopping { run, live, stop }
+            (Timer::Grace, Actual::Stopping { run, live, stop })
+                if live.attempt == *id && matches!(stop.force, Force::Asked { .. }) =>
+            {
+                let force = self.kill(&run, &live.attempt);
+                Actual::Stopping { run, live, stop: Stop { force, ..stop } }
             }
-            (Timer::Grace, Actual::Sweeping { run, live, exit, killed: false }) if live.attempt == *id => {
-                self.kill(&run, &live.attempt);
-                Actual::Sweeping { run, live, exit, killed: true }
+            (Timer::Grace, Actual::Sweeping { run, live, exit, force: Force::Asked { .. } }) if live.attempt == *id => {
+                let force = self.kill(&run, &live.attempt);
+                Actual::Sweeping { run, live, exit, force }
             }
             (Timer::Backoff, Actual::Backoff { run, after, .. })
             | (Timer::Cooldown, Actual::GivenUp { run, after, .. })
@@ -365,14 +411,10 @@ impl Machine<'_> {
         self.wanted = Wanted::Ended;
         match actual {
             Actual::Running { run, live } => self.stop(run, live, StopReason::Shutdown),
-            Actual::Stopping { run, live, stop } => {
-                Actual::Stopping { run, live, stop: stop.also(StopReason::Shutdown) }
-            }
-            // The run is not over: the next daemon takes it up.
+            Actual::Stopping { run, live, stop } => self.wait_for_survivors(run, live, stop.also(StopReason::Shutdown)),
+            Actual::Sweeping { run, live, exit, force: Force::Survived } => self.conclude(run, &live, exit),
             Actual::Waiting { run, .. } | Actual::Backoff { run, .. } | Actual::GivenUp { run, .. } => {
-                self.disarm_waits();
-                self.memory.unfinished = Some(run);
-                Actual::Off
+                self.leave_unfinished(run)
             }
             // Its answer, or its end, finds that nothing is wanted any more.
             Actual::Starting { .. } | Actual::Sweeping { .. } => actual,
@@ -382,13 +424,13 @@ impl Machine<'_> {
 
     fn on_kill(&mut self, actual: Actual) -> Actual {
         match self.on_shutdown(actual) {
-            Actual::Stopping { run, live, stop } if !stop.killed => {
-                self.kill(&run, &live.attempt);
-                Actual::Stopping { run, live, stop: Stop { killed: true, ..stop } }
+            Actual::Stopping { run, live, stop } if matches!(stop.force, Force::Asked { .. }) => {
+                let force = self.kill(&run, &live.attempt);
+                Actual::Stopping { run, live, stop: Stop { force, ..stop } }
             }
-            Actual::Sweeping { run, live, exit, killed: false } => {
-                self.kill(&run, &live.attempt);
-                Actual::Sweeping { run, live, exit, killed: true }
+            Actual::Sweeping { run, live, exit, force: Force::Asked { .. } } => {
+                let force = self.kill(&run, &live.attempt);
+                Actual::Sweeping { run, live, exit, force }
             }
             // Killed already, or without a process.
             other => other,

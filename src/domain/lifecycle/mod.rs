@@ -20,6 +20,8 @@
 
 mod events;
 mod moves;
+#[cfg(test)]
+mod tests;
 mod view;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -34,7 +36,7 @@ use super::outcome::{AttemptResult, Exit, RunResult, Signal, SpawnError, StopRea
 use super::restart::Budget;
 use super::script::{ScriptName, ScriptSpec};
 use super::time::{Mono, Now};
-use super::timeline::{Alarm, ClockEvent, Window};
+use super::timeline::{Alarm, Arrival, ClockEvent, Window};
 
 pub use view::{LastExit, NextAction, StateName, View};
 
@@ -55,8 +57,8 @@ enum Wanted {
     /// No window is open.
     #[default]
     Down,
-    /// This window is open.
-    Up(Window),
+    /// This window is open, and it was heard of on time or late.
+    Up(Window, Arrival),
     /// The daemon ends: nothing starts any more.
     Ended,
 }
@@ -76,7 +78,7 @@ enum Actual {
     /// There is a process, or what it left, and it is not wanted any more.
     Stopping { run: Run, live: Live, stop: Stop },
     /// The leader ended by itself; others of its group or escapees are being ended before that counts.
-    Sweeping { run: Run, live: Live, exit: Exit, killed: bool },
+    Sweeping { run: Run, live: Live, exit: Exit, force: Force },
     /// The next attempt comes after a delay, or at the re-arm.
     Backoff { run: Run, after: AttemptId, next_try: DateTime<Utc>, restart: u32 },
     /// The budget is spent; single tries remain.
@@ -124,10 +126,21 @@ struct Stop {
     reason: StopReason,
     /// The strongest so far that ends the run for its date.
     ends: Option<StopReason>,
-    /// SIGKILL was sent.
-    killed: bool,
+    /// How far it has gone.
+    force: Force,
     /// The leader's exit, while others of its group live on.
     exit: Option<Exit>,
+}
+
+/// How far the end of a process has gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Force {
+    /// It was asked; SIGKILL follows then, on the market clock as it goes now.
+    Asked { kill_at: DateTime<Utc> },
+    /// SIGKILL was sent.
+    Killed,
+    /// Something outlived SIGKILL.
+    Survived,
 }
 
 /// What outlives a run.
@@ -279,6 +292,43 @@ impl State {
             | Actual::GivenUp { run, .. } => Some(run),
         };
         Self { wanted: Wanted::Down, actual: Actual::Off, memory: Memory { unfinished, ..self.memory } }
+    }
+
+    /// Nobody watches this script any more on this date: a run that was cut off is over, and this is what to tell of it.
+    #[must_use]
+    pub fn abandoned(self, reason: &str) -> (Self, Option<(NaiveDate, u32, What)>) {
+        let mut state = self.taken_over();
+        let Some(run) = state.memory.unfinished.take() else { return (state, None) };
+        let (trading_date, attempt) = (run.window.trading_date, run.attempts);
+        let (result, reason) = match run.ended() {
+            Some((why, result)) => (result, why.to_string()),
+            None => (RunResult::Interrupted, reason.to_owned()),
+        };
+        state.memory.remember(trading_date, result);
+        state.actual = Actual::Over { trading_date, result, reason: reason.clone(), run: Some(run) };
+        (state, Some((trading_date, attempt, What::Finished { result, reason })))
+    }
+
+    /// Nothing lives, and nothing starts any more.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        self.wanted == Wanted::Ended && matches!(self.actual, Actual::Off | Actual::Over { .. })
+    }
+}
+
+impl Actual {
+    fn run(&self) -> Option<&Run> {
+        match self {
+            Self::Off => None,
+            Self::Waiting { run, .. }
+            | Self::Starting { run, .. }
+            | Self::Running { run, .. }
+            | Self::Stopping { run, .. }
+            | Self::Sweeping { run, .. }
+            | Self::Backoff { run, .. }
+            | Self::GivenUp { run, .. } => Some(run),
+            Self::Over { run, .. } => run.as_ref(),
+        }
     }
 }
 

@@ -3,8 +3,8 @@
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{
-    Actual, Alarm, AttemptId, AttemptResult, Effect, Exit, LastExit, LaunchContext, Live, Machine, RestartCause, Run,
-    RunResult, ScriptSpec, Stop, StopReason, Timer, Wanted, What, Window,
+    Actual, Alarm, AttemptId, AttemptResult, Effect, Exit, Force, LastExit, LaunchContext, Live, Machine, RestartCause,
+    Run, RunResult, ScriptSpec, Stop, StopReason, Timer, Wanted, What, Window,
 };
 use crate::domain::dependency::{Verdict as Dependencies, judge};
 use crate::domain::restart::{Budget, Success, Verdict, classify, next_try};
@@ -62,16 +62,20 @@ impl Machine<'_> {
         self.effects.extend([Effect::Disarm(Timer::Backoff), Effect::Disarm(Timer::Cooldown)]);
     }
 
-    pub(super) fn signal(&mut self, attempt: &AttemptId) {
+    #[must_use]
+    pub(super) fn signal(&mut self, attempt: &AttemptId) -> Force {
         let stop = self.spec.stop;
         self.effects.push(Effect::Signal { attempt: attempt.clone(), signal: stop.signal });
         self.effects.push(Effect::Arm { timer: Timer::Grace, after: stop.grace, attempt: attempt.clone() });
+        Force::Asked { kill_at: self.now.wall_after(stop.grace) }
     }
 
-    pub(super) fn kill(&mut self, run: &Run, attempt: &AttemptId) {
+    #[must_use]
+    pub(super) fn kill(&mut self, run: &Run, attempt: &AttemptId) -> Force {
         self.tell(run, What::Killing);
         self.effects.push(Effect::Disarm(Timer::Grace));
         self.effects.push(Effect::Kill { attempt: attempt.clone() });
+        Force::Killed
     }
 
     /// A window is open and nothing of it has begun here.
@@ -87,6 +91,11 @@ impl Machine<'_> {
             }
             // Ending it finds that this window is wanted, and begins it.
             return self.end(run, RunResult::Interrupted, "its window ended while nobody watched it".to_owned());
+        }
+        if self.now.wall >= window.stop {
+            // One of several windows that touch, and that the clock jumped over.
+            let reason = "its whole window went by while the machine slept or the clock was set".to_owned();
+            return self.end(Run::new(window), RunResult::Missed, reason);
         }
         let late = self.now.wall - window.start;
         let limit = self.spec.window.start_deadline.and_then(|limit| TimeDelta::from_std(limit).ok());
@@ -107,9 +116,6 @@ impl Machine<'_> {
         if run.attempts == 0 {
             return self.start_when_free(run, None);
         }
-        if self.now.wall >= run.end() {
-            return self.end(run, RunResult::TimeLimit, "max_duration passed while nobody watched it".to_owned());
-        }
         self.set_alarms(&run);
         self.start(run, Some(RestartCause::Daemon))
     }
@@ -129,6 +135,9 @@ impl Machine<'_> {
     }
 
     pub(super) fn start(&mut self, mut run: Run, cause: Option<RestartCause>) -> Actual {
+        if self.now.wall >= run.end() {
+            return self.end_out_of_time(run, cause);
+        }
         run.attempts += 1;
         if run.first_start.is_none() {
             run.first_start = Some(self.now.wall);
@@ -152,6 +161,45 @@ impl Machine<'_> {
         Actual::Starting { run, attempt }
     }
 
+    /// An attempt is due, and its time is over: the clock jumped, and this outran the boundary's own message.
+    fn end_out_of_time(&mut self, run: Run, cause: Option<RestartCause>) -> Actual {
+        if run.deadline.is_some_and(|at| at <= self.now.wall) {
+            return self.end(run, RunResult::TimeLimit, "max_duration passed before its next attempt".to_owned());
+        }
+        match cause {
+            None => self.end(run, RunResult::Skipped, "waited until its window ended".to_owned()),
+            Some(RestartCause::Crash) => self.end_between_attempts(run, "its window ended before the next attempt"),
+            Some(RestartCause::Daemon) => {
+                self.end(run, RunResult::Interrupted, "its window ended while nobody watched it".to_owned())
+            }
+        }
+    }
+
+    /// No further attempt: the last one decides. Under `always` it may have been a success.
+    pub(super) fn end_between_attempts(&mut self, run: Run, why: &str) -> Actual {
+        match run.last_exit.map(|last| last.result) {
+            Some(AttemptResult::Succeeded) => {
+                self.end(run, RunResult::Succeeded, format!("it exited with a success code, and {why}"))
+            }
+            _ => self.end(run, RunResult::Failed, format!("it crashed, and {why}")),
+        }
+    }
+
+    /// The daemon ends, the run does not: the next daemon takes it up.
+    pub(super) fn leave_unfinished(&mut self, run: Run) -> Actual {
+        self.disarm_waits();
+        self.clear_alarms(&run);
+        self.memory.unfinished = Some(run);
+        Actual::Off
+    }
+
+    fn clear_alarms(&mut self, run: &Run) {
+        if run.deadline.is_some() {
+            self.effects.push(Effect::SetAlarm { alarm: Alarm::LimitNear, at: None });
+            self.effects.push(Effect::SetAlarm { alarm: Alarm::Limit, at: None });
+        }
+    }
+
     fn set_alarms(&mut self, run: &Run) {
         let near = run.deadline.map(|at| at - LIMIT_WARNING).filter(|at| *at > self.now.wall);
         self.effects.push(Effect::SetAlarm { alarm: Alarm::LimitNear, at: near });
@@ -163,10 +211,10 @@ impl Machine<'_> {
         self.tell(&run, What::Started { pid });
         let live = Live { attempt, pid, since: self.now.mono, started_at: self.now.wall };
         match &self.wanted {
-            Wanted::Up(_) if run.deadline.is_some_and(|at| at <= self.now.wall) => {
+            Wanted::Up(..) if run.deadline.is_some_and(|at| at <= self.now.wall) => {
                 self.stop(run, live, StopReason::TimeLimit)
             }
-            Wanted::Up(_) => Actual::Running { run, live },
+            Wanted::Up(..) => Actual::Running { run, live },
             Wanted::Down => self.stop(run, live, StopReason::WindowEnd),
             Wanted::Ended => self.stop(run, live, StopReason::Shutdown),
         }
@@ -211,8 +259,7 @@ impl Machine<'_> {
                 self.end(run, RunResult::Failed, reason.to_owned())
             }
             Verdict::Again { .. } | Verdict::GiveUp { .. } if self.wanted == Wanted::Ended => {
-                self.memory.unfinished = Some(run);
-                Actual::Off
+                self.leave_unfinished(run)
             }
             Verdict::Again { delay, restart } => self.back_off(run, attempt, delay, restart),
             Verdict::GiveUp { first } => self.give_up(run, attempt, first),
@@ -223,11 +270,7 @@ impl Machine<'_> {
         let end = self.end_of(&run);
         // A delay that would end at or after the stop is not served; an open before it still brings a try.
         let Some(next_try) = next_try(Some(delay), run.rearm_at(), end, self.now) else {
-            return self.end(
-                run,
-                RunResult::Failed,
-                "it crashed, and no attempt fits into the rest of its time".to_owned(),
-            );
+            return self.end_between_attempts(run, "no attempt fits into the rest of its time");
         };
         self.tell(&run, What::RestartScheduled { delay, restart, of: self.spec.restart.max_restarts });
         if self.now.wall_after(delay) < end {
@@ -271,8 +314,8 @@ impl Machine<'_> {
     /// No attempt of this run begins at or after this; a run whose window is not wanted any more has no time left.
     fn end_of(&self, run: &Run) -> DateTime<Utc> {
         match &self.wanted {
-            Wanted::Up(window) if window.trading_date == run.window.trading_date => run.end(),
-            Wanted::Up(_) | Wanted::Down | Wanted::Ended => self.now.wall,
+            Wanted::Up(window, _) if window.trading_date == run.window.trading_date => run.end(),
+            Wanted::Up(..) | Wanted::Down | Wanted::Ended => self.now.wall,
         }
     }
 
@@ -286,30 +329,25 @@ impl Machine<'_> {
 
     pub(super) fn stop(&mut self, run: Run, live: Live, reason: StopReason) -> Actual {
         self.tell(&run, What::Stopping { reason, pid: live.pid });
-        self.signal(&live.attempt);
-        Actual::Stopping {
-            run,
-            live,
-            stop: Stop { reason, ends: reason.ends_run().map(|_| reason), killed: false, exit: None },
-        }
+        let force = self.signal(&live.attempt);
+        let ends = reason.ends_run().map(|_| reason);
+        Actual::Stopping { run, live, stop: Stop { reason, ends, force, exit: None } }
     }
 
     /// Nothing of the attempt is left.
     pub(super) fn finish_stop(&mut self, mut run: Run, stop: &Stop) -> Actual {
         self.effects.push(Effect::Disarm(Timer::Grace));
-        let result = if stop.killed { AttemptResult::KilledAfterGrace } else { AttemptResult::Stopped };
+        let killed = matches!(stop.force, Force::Killed | Force::Survived);
+        let result = if killed { AttemptResult::KilledAfterGrace } else { AttemptResult::Stopped };
         if let Some(exit) = stop.exit {
             self.tell(&run, What::Exited { exit, result });
         }
-        self.tell(&run, What::Stopped { killed: stop.killed });
+        self.tell(&run, What::Stopped { killed });
         run.last_exit = Some(LastExit { exit: stop.exit, result, at: self.now.wall });
         run.ends = stop.ends;
         match run.ended() {
             Some((reason, result)) => self.end(run, result, reason.to_string()),
-            None => {
-                self.memory.unfinished = Some(run);
-                Actual::Off
-            }
+            None => self.leave_unfinished(run),
         }
     }
 
@@ -333,18 +371,15 @@ impl Machine<'_> {
         };
         self.tell(&run, what);
         self.disarm_waits();
-        if run.deadline.is_some() {
-            self.effects.push(Effect::SetAlarm { alarm: Alarm::LimitNear, at: None });
-            self.effects.push(Effect::SetAlarm { alarm: Alarm::Limit, at: None });
-        }
+        self.clear_alarms(&run);
         self.memory.remember(trading_date, result);
         match &self.wanted {
             // The next window opened while this run was being ended.
-            Wanted::Up(window) if window.trading_date != trading_date => {
-                let window = window.clone();
-                self.begin(window, Arrival::OnTime)
+            Wanted::Up(window, arrival) if window.trading_date != trading_date => {
+                let (window, arrival) = (window.clone(), *arrival);
+                self.begin(window, arrival)
             }
-            Wanted::Up(_) | Wanted::Down | Wanted::Ended => {
+            Wanted::Up(..) | Wanted::Down | Wanted::Ended => {
                 Actual::Over { trading_date, result, reason, run: Some(run) }
             }
         }

@@ -2,9 +2,10 @@
 
 use chrono::{DateTime, NaiveDate, Utc};
 
-use super::{Actual, Run, RunResult, State, Wanted};
+use super::{Actual, Force, Run, RunResult, State, Stop, Wanted};
 use crate::domain::attempt::AttemptId;
 use crate::domain::dependency::{Progress, Standing};
+use crate::domain::notice::compact;
 use crate::domain::outcome::{AttemptResult, Exit};
 use crate::domain::script::ScriptSpec;
 
@@ -69,7 +70,7 @@ pub struct LastExit {
 /// What happens next, and when.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NextAction {
-    /// `stop`, `kill`, `restart`, `limit`.
+    /// `stop`, `limit`, `kill`, `restart`, `skip`.
     pub action: &'static str,
     /// When, on the market clock.
     pub at: DateTime<Utc>,
@@ -106,6 +107,8 @@ pub struct View {
     pub standing: Option<Standing>,
     /// The run, for a watcher that takes over.
     pub run: Option<Run>,
+    /// Nothing lives, and nothing starts any more: the daemon ends.
+    pub ended: bool,
 }
 
 impl State {
@@ -113,7 +116,7 @@ impl State {
     #[must_use]
     pub fn view(&self, spec: &ScriptSpec) -> View {
         let (state, reason) = self.name(spec);
-        let run = self.run();
+        let run = self.actual.run();
         let live = self.live();
         let next = match &self.actual {
             Actual::Running { run, .. } | Actual::Starting { run, .. } => Some(match run.deadline {
@@ -124,6 +127,11 @@ impl State {
                 Some(NextAction { action: "restart", at: *next_try })
             }
             Actual::Waiting { run, .. } => Some(NextAction { action: "skip", at: run.window.stop }),
+            Actual::Stopping { stop: Stop { force: Force::Asked { kill_at }, .. }, .. }
+            | Actual::Sweeping { force: Force::Asked { kill_at }, .. } => {
+                Some(NextAction { action: "kill", at: *kill_at })
+            }
+            // After SIGKILL there is nothing but waiting; the next window is the timeline's affair.
             Actual::Off | Actual::Stopping { .. } | Actual::Sweeping { .. } | Actual::Over { .. } => None,
         };
         View {
@@ -143,25 +151,12 @@ impl State {
             last_exit: run.and_then(|r| r.last_exit),
             next,
             standing: self.standing(),
+            ended: self.has_ended(),
             run: match &self.actual {
                 Actual::Over { .. } => None,
                 Actual::Off => self.memory.unfinished.clone(),
                 _ => run.cloned(),
             },
-        }
-    }
-
-    fn run(&self) -> Option<&Run> {
-        match &self.actual {
-            Actual::Off => None,
-            Actual::Waiting { run, .. }
-            | Actual::Starting { run, .. }
-            | Actual::Running { run, .. }
-            | Actual::Stopping { run, .. }
-            | Actual::Sweeping { run, .. }
-            | Actual::Backoff { run, .. }
-            | Actual::GivenUp { run, .. } => Some(run),
-            Actual::Over { run, .. } => run.as_ref(),
         }
     }
 
@@ -186,6 +181,8 @@ impl State {
             | Actual::Running { run, .. }
             | Actual::Stopping { run, .. }
             | Actual::Sweeping { run, .. } => of(run, Progress::Live),
+            // Between two attempts of `always` there is nothing that failed.
+            Actual::Backoff { run, .. } if last_end(run) == "succeeded" => of(run, Progress::Live),
             Actual::Backoff { run, next_try, .. } | Actual::GivenUp { run, next_try, .. } => {
                 of(run, Progress::Retrying { next_try: Some(*next_try) })
             }
@@ -196,29 +193,55 @@ impl State {
     }
 
     fn name(&self, spec: &ScriptSpec) -> (StateName, String) {
-        let until = |run: &Run| run.window.stop.with_timezone(&run.window.zone).format("%H:%M:%S").to_string();
         match &self.actual {
             Actual::Off if !spec.enabled => (StateName::Disabled, "disabled in the configuration".to_owned()),
             Actual::Off if self.wanted == Wanted::Ended => (StateName::Idle, "the daemon ends".to_owned()),
             Actual::Off => (StateName::Idle, "outside its window".to_owned()),
             Actual::Waiting { on, .. } => (StateName::Waiting, on.clone()),
             Actual::Starting { .. } => (StateName::Starting, "its process is being started".to_owned()),
-            Actual::Running { run, .. } => (StateName::Running, format!("its window is open until {}", until(run))),
-            Actual::Stopping { stop, .. } if stop.killed => {
-                (StateName::Stopping, format!("{}; killed after the grace", stop.reason))
+            Actual::Running { run, .. } => {
+                (StateName::Running, format!("its window is open until {}", local(run.window.stop, run)))
             }
-            Actual::Stopping { stop, .. } => (StateName::Stopping, stop.reason.to_string()),
-            Actual::Sweeping { .. } => (StateName::Stopping, "it ended and left processes behind".to_owned()),
-            Actual::Backoff { restart, .. } => {
-                (StateName::Backoff, format!("crashed; attempt {restart} of {}", spec.restart.max_restarts))
+            Actual::Stopping { stop, .. } => (StateName::Stopping, format!("{}{}", stop.reason, stop.force.words())),
+            Actual::Sweeping { force, .. } => {
+                (StateName::Stopping, format!("it ended and left processes behind{}", force.words()))
             }
-            Actual::GivenUp { run, .. } => {
-                let (n, within) = (spec.restart.max_restarts, spec.restart.within);
-                let within = crate::domain::notice::compact(within);
-                (StateName::Failed, format!("more than {n} restarts within {within}; {} attempts", run.attempts))
+            Actual::Backoff { run, next_try, restart, .. } => {
+                let of = spec.restart.max_restarts;
+                let next = local(*next_try, run);
+                (StateName::Backoff, format!("{}; restart {restart} of {of} at {next}", last_end(run)))
+            }
+            Actual::GivenUp { run, next_try, .. } => {
+                let (n, within) = (spec.restart.max_restarts, compact(spec.restart.within));
+                let (attempts, next) = (run.attempts, local(*next_try, run));
+                let reason = format!("more than {n} restarts within {within}; {attempts} attempts, next try {next}");
+                (StateName::Failed, reason)
             }
             Actual::Over { result, reason, .. } => (over(*result), reason.clone()),
         }
+    }
+}
+
+impl Force {
+    fn words(self) -> &'static str {
+        match self {
+            Self::Asked { .. } => "",
+            Self::Killed => "; killed after the grace",
+            Self::Survived => "; some of its processes survived SIGKILL",
+        }
+    }
+}
+
+/// People see the calendar's zone.
+fn local(at: DateTime<Utc>, run: &Run) -> String {
+    at.with_timezone(&run.window.zone).format("%H:%M:%S").to_string()
+}
+
+fn last_end(run: &Run) -> &'static str {
+    match run.last_exit.map(|last| last.result) {
+        Some(AttemptResult::Succeeded) => "succeeded",
+        Some(AttemptResult::SpawnFailed) => "could not be started",
+        _ => "crashed",
     }
 }
 

@@ -4,6 +4,8 @@
 //! boundaries; `agenda` lists the next ones for people.
 
 mod agenda;
+#[cfg(test)]
+mod tests;
 mod track;
 
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};

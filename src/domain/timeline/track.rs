@@ -185,7 +185,7 @@ impl Track {
     }
 
     /// The boundaries up to and with `now`, oldest first.
-    fn advance(&mut self, now: DateTime<Utc>, arrival: Arrival) -> Vec<(DateTime<Utc>, ClockEvent)> {
+    fn advance(&mut self, now: DateTime<Utc>, punctual: TimeDelta) -> Vec<(DateTime<Utc>, ClockEvent)> {
         let mut events = Vec::new();
         while let Some(at) = self.next().filter(|at| *at <= now) {
             // Where the next window starts at or before this one's stop, the two are joined: the start is heard, the stop is not.
@@ -194,7 +194,7 @@ impl Track {
                     && (matches!(p, DayPlan::Window(_)) || self.open.as_ref().is_none_or(|w| w.stop > at))
             });
             if starts_now {
-                self.take_upcoming(now, arrival, &mut events);
+                self.take_upcoming(now, punctual, &mut events);
             } else if let Some(window) = self.open.take() {
                 events.push((at, ClockEvent::WindowClose { trading_date: window.trading_date }));
             }
@@ -202,7 +202,12 @@ impl Track {
         events
     }
 
-    fn take_upcoming(&mut self, now: DateTime<Utc>, arrival: Arrival, events: &mut Vec<(DateTime<Utc>, ClockEvent)>) {
+    fn take_upcoming(
+        &mut self,
+        now: DateTime<Utc>,
+        punctual: TimeDelta,
+        events: &mut Vec<(DateTime<Utc>, ClockEvent)>,
+    ) {
         let Some((date, found)) = self.upcoming.take() else { return };
         self.upcoming = date.succ_opt().and_then(|d| self.seek(d));
         match found {
@@ -212,6 +217,7 @@ impl Track {
                     events.push((window.start, ClockEvent::WindowPassed { window }));
                 } else {
                     self.open = Some(window.clone());
+                    let arrival = if now - window.start > punctual { Arrival::Late } else { Arrival::OnTime };
                     events.push((window.start, ClockEvent::WindowOpen { window, arrival, absent: BTreeMap::new() }));
                 }
             }
@@ -335,10 +341,11 @@ impl Timeline {
         self.address(found, Vec::new(), now)
     }
 
-    /// All boundaries up to and with `now` that were not reported yet, in order.
-    pub fn advance(&mut self, now: DateTime<Utc>, arrival: Arrival) -> Vec<Addressed> {
+    /// All boundaries up to and with `now` that were not reported yet, in order. A window that began longer than `punctual` ago is heard of
+    /// late: the machine slept or stood still, or the clock was set.
+    pub fn advance(&mut self, now: DateTime<Utc>, punctual: TimeDelta) -> Vec<Addressed> {
         let found: Vec<_> =
-            self.tracks.iter_mut().map(|t| if t.enabled { t.advance(now, arrival) } else { Vec::new() }).collect();
+            self.tracks.iter_mut().map(|t| if t.enabled { t.advance(now, punctual) } else { Vec::new() }).collect();
         let mut others = Vec::new();
         for session in &mut self.sessions {
             for (at, event) in session.advance(now) {
@@ -376,7 +383,7 @@ impl Timeline {
         match self.tracks.get(script).and_then(|track| track.open.clone()) {
             None => ClockEvent::NoWindow,
             Some(window) => {
-                let absent = self.absent(script, &window, Arrival::Late, now);
+                let absent = self.absent(script, &window, now);
                 ClockEvent::WindowOpen { window, arrival: Arrival::Late, absent }
             }
         }
@@ -390,8 +397,8 @@ impl Timeline {
     ) -> Vec<Addressed> {
         for (to, events) in found.into_iter().enumerate() {
             for (at, mut event) in events {
-                if let ClockEvent::WindowOpen { window, arrival, absent } = &mut event {
-                    *absent = self.absent(to, window, *arrival, now);
+                if let ClockEvent::WindowOpen { window, absent, .. } = &mut event {
+                    *absent = self.absent(to, window, now);
                 }
                 all.push(Addressed { at, to: Some(to), event });
             }
@@ -402,13 +409,7 @@ impl Timeline {
 
     /// Which predecessors will have no run on the date of `window`. One whose window was over before anybody watched counts too, or its
     /// dependents would wait for it in vain; a result that is known all the same outranks this.
-    fn absent(
-        &self,
-        script: usize,
-        window: &Window,
-        arrival: Arrival,
-        now: DateTime<Utc>,
-    ) -> BTreeMap<ScriptName, String> {
+    fn absent(&self, script: usize, window: &Window, now: DateTime<Utc>) -> BTreeMap<ScriptName, String> {
         let Some(track) = self.tracks.get(script) else { return BTreeMap::new() };
         let reason = |name: &ScriptName| {
             let other = self.by_name.get(name).and_then(|i| self.tracks.get(*i))?;
@@ -416,7 +417,7 @@ impl Timeline {
                 return Some("it is disabled".to_owned());
             }
             match plan(&other.spec, &other.calendar, window.trading_date) {
-                Ok(DayPlan::Window(w)) if arrival == Arrival::Late && w.stop <= now => {
+                Ok(DayPlan::Window(w)) if w.stop <= now => {
                     Some("its window was over before it could be started".to_owned())
                 }
                 Ok(DayPlan::Window(_)) => None,

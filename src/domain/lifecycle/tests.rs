@@ -1,0 +1,701 @@
+//! The whole product of states and events, and random days against a model of the world.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::{Datelike, TimeDelta, TimeZone};
+use proptest::prelude::*;
+
+use super::*;
+use crate::domain::dependency::Progress;
+use crate::domain::script::{Condition, Dependency, Policy};
+
+/// Monday, 23 November 2026, 08:30 in New York, is the beginning of everything here.
+fn monday() -> DateTime<Utc> {
+    Utc.with_ymd_and_hms(2026, 11, 23, 13, 30, 0).unwrap()
+}
+
+fn at(secs: i64) -> Now {
+    let mono = Mono(Duration::from_secs(secs.unsigned_abs()));
+    Now { wall: monday() + TimeDelta::seconds(secs), mono, rate: 1.0, jitter: 0.0 }
+}
+
+const DAY: i64 = 86_400;
+const HOUR: i64 = 3_600;
+
+/// The window of the n-th day: 08:30 to 16:00, or the whole day round where windows touch.
+fn window(day: i64, touching: bool) -> Window {
+    let start = monday() + TimeDelta::days(day);
+    let hours = if touching { 24 * 60 } else { 450 };
+    let stop = start + TimeDelta::minutes(hours);
+    Window {
+        trading_date: start.date_naive(),
+        start,
+        stop,
+        open: if touching { start } else { start + TimeDelta::hours(1) },
+        close: stop,
+        early_close: false,
+        zone: chrono_tz::America::New_York,
+    }
+}
+
+fn opens(day: i64) -> Event {
+    let absent = BTreeMap::new();
+    Event::Clock(ClockEvent::WindowOpen { window: window(day, false), arrival: Arrival::OnTime, absent })
+}
+
+fn closes(day: i64) -> Event {
+    Event::Clock(ClockEvent::WindowClose { trading_date: window(day, false).trading_date })
+}
+
+fn id(number: u32) -> AttemptId {
+    AttemptId { script: spec().name, trading_date: monday().date_naive(), number }
+}
+
+fn exited(number: u32, code: i32, leftovers: Vec<u32>) -> Event {
+    Event::Process(ProcessEvent::Exited { attempt: id(number), exit: Exit::Code(code), leftovers })
+}
+
+fn spec() -> ScriptSpec {
+    let feed = Dependency { script: ScriptName::new("feed").unwrap(), condition: Condition::Succeeded };
+    ScriptSpec {
+        max_duration: Some(Duration::from_secs(7 * 3600)),
+        depends_on: vec![feed],
+        ..ScriptSpec::with_defaults("demo", "/bin/demo")
+    }
+}
+
+fn fed(result: RunResult) -> Event {
+    let standing = Standing { trading_date: monday().date_naive(), progress: Progress::Over(result) };
+    Event::Standing { script: ScriptName::new("feed").unwrap(), standing }
+}
+
+fn run_through(events: Vec<Event>) -> State {
+    events.into_iter().fold(State::default(), |state, event| step(state, event, &spec(), &at(60)).0)
+}
+
+fn started() -> Vec<Event> {
+    vec![opens(0), fed(RunResult::Succeeded), Event::Spawned { attempt: id(1), pid: 7 }]
+}
+
+fn with(mut before: Vec<Event>, event: Event) -> Vec<Event> {
+    before.push(event);
+    before
+}
+
+/// Every state, each reached as in life.
+fn states() -> Vec<(&'static str, State)> {
+    let crash = |n: u32| vec![exited(n, 1, vec![])];
+    let mut given_up = started();
+    for n in 1..=6 {
+        given_up.extend(crash(n));
+        if n < 6 {
+            given_up.push(Event::Timer { timer: Timer::Backoff, attempt: id(n) });
+            given_up.push(Event::Spawned { attempt: id(n + 1), pid: 7 });
+        }
+    }
+    vec![
+        ("off", State::default()),
+        ("waiting", run_through(vec![opens(0)])),
+        ("starting", run_through(vec![opens(0), fed(RunResult::Succeeded)])),
+        ("running", run_through(started())),
+        ("stopping", run_through(with(started(), closes(0)))),
+        ("sweeping", run_through(with(started(), exited(1, 1, vec![8])))),
+        ("backoff", run_through(with(started(), exited(1, 1, vec![])))),
+        ("given up", run_through(given_up)),
+        ("over", run_through(with(started(), exited(1, 0, vec![])))),
+    ]
+}
+
+fn name(state: &State) -> &'static str {
+    match &state.actual {
+        Actual::Off => "off",
+        Actual::Waiting { .. } => "waiting",
+        Actual::Starting { .. } => "starting",
+        Actual::Running { .. } => "running",
+        Actual::Stopping { .. } => "stopping",
+        Actual::Sweeping { .. } => "sweeping",
+        Actual::Backoff { .. } => "backoff",
+        Actual::GivenUp { .. } => "given up",
+        Actual::Over { .. } => "over",
+    }
+}
+
+/// The attempt whose end or answer the state waits for.
+fn latest(state: &State) -> u32 {
+    state.actual.run().map_or(1, |run| run.attempts.max(1))
+}
+
+/// Every event, for the attempt `n`.
+fn events(n: u32) -> Vec<(&'static str, Event)> {
+    let attempt = id(n);
+    let of = |timer| Event::Timer { timer, attempt: id(n) };
+    let date = monday().date_naive();
+    let session = |open: bool| {
+        Event::Clock(if open {
+            ClockEvent::SessionOpen { trading_date: date }
+        } else {
+            ClockEvent::SessionClose { trading_date: date }
+        })
+    };
+    vec![
+        ("opens", opens(0)),
+        ("opens next", opens(1)),
+        ("closes", closes(0)),
+        ("no window", Event::Clock(ClockEvent::NoWindow)),
+        ("passed next", Event::Clock(ClockEvent::WindowPassed { window: window(1, false) })),
+        (
+            "skipped next",
+            Event::Clock(ClockEvent::WindowSkipped {
+                trading_date: window(1, false).trading_date,
+                reason: "half day".into(),
+            }),
+        ),
+        ("session opens", session(true)),
+        ("session closes", session(false)),
+        ("limit near", Event::Clock(ClockEvent::Alarm { alarm: Alarm::LimitNear })),
+        ("limit", Event::Clock(ClockEvent::Alarm { alarm: Alarm::Limit })),
+        ("spawned", Event::Spawned { attempt: attempt.clone(), pid: 9 }),
+        ("spawn failed", Event::SpawnFailed { attempt: attempt.clone(), error: SpawnError("no".into()) }),
+        ("exit 0", exited(n, 0, vec![])),
+        ("exit 1", exited(n, 1, vec![])),
+        ("exit 42", exited(n, 42, vec![])),
+        ("exit 78", exited(n, 78, vec![])),
+        ("exit leaving", exited(n, 1, vec![8])),
+        ("gone", Event::Process(ProcessEvent::Gone { attempt: attempt.clone() })),
+        ("unkillable", Event::Process(ProcessEvent::Unkillable { attempt, pids: vec![8] })),
+        ("grace", of(Timer::Grace)),
+        ("backoff", of(Timer::Backoff)),
+        ("cooldown", of(Timer::Cooldown)),
+        ("fed", fed(RunResult::Succeeded)),
+        ("unfed", fed(RunResult::Failed)),
+        ("shutdown", Event::Shutdown),
+        ("kill", Event::Kill),
+    ]
+}
+
+/// What each event leads to. `=`: the state stays what it is called. Columns as in `states()`.
+const TABLE: &str = "
+                 off      waiting  starting running  stopping sweeping backoff  given_up over
+opens            waiting  =        =        =        =        =        =        =        =
+opens_next       waiting  =        =        =        =        =        =        waiting  waiting
+closes           =        over     =        stopping =        =        over     over     =
+no_window        =        =        =        =        =        =        =        =        =
+passed_next      over     =        =        =        =        =        =        =        =
+skipped_next     over     =        =        =        =        =        =        =        =
+session_opens    =        =        =        =        =        =        starting starting =
+session_closes   =        =        =        =        =        =        =        =        =
+limit_near       =        =        =        =        =        =        =        =        =
+limit            =        =        =        stopping =        =        over     over     =
+spawned          =        =        running  =        =        =        =        =        =
+spawn_failed     =        =        backoff  =        =        =        =        =        =
+exit_0           =        =        =        over     over     =        =        =        =
+exit_1           =        =        =        backoff  over     =        =        =        =
+exit_42          =        =        =        over     over     =        =        =        =
+exit_78          =        =        =        over     over     =        =        =        =
+exit_leaving     =        =        =        sweeping =        =        =        =        =
+gone             =        =        =        =        over     backoff  =        =        =
+unkillable       =        =        =        =        =        =        =        =        =
+grace            =        =        =        =        =        =        =        =        =
+backoff          =        =        =        =        =        =        starting =        =
+cooldown         =        =        =        =        =        =        =        starting =
+fed              =        starting =        =        =        =        =        =        =
+unfed            =        over     =        =        =        =        =        =        =
+shutdown         =        off      =        stopping =        =        off      off      =
+kill             =        off      =        stopping =        =        off      off      =
+";
+
+#[test]
+fn every_event_leads_every_state_where_the_table_says() {
+    let expected: BTreeMap<String, Vec<&str>> = TABLE
+        .lines()
+        .skip(2)
+        .filter_map(|line| {
+            let mut words = line.split_whitespace();
+            Some((words.next()?.replace('_', " "), words.collect()))
+        })
+        .collect();
+    for (column, (from, state)) in states().into_iter().enumerate() {
+        assert_eq!(name(&state), from, "the state was reached");
+        for (event_name, event) in events(latest(&state)) {
+            let row = expected.get(event_name).unwrap_or_else(|| panic!("no row for {event_name}"));
+            let to = if row[column] == "=" { from } else { row[column] };
+            let (after, effects) = step(state.clone(), event, &spec(), &at(61));
+            assert_eq!(name(&after), to.replace('_', " "), "{from} + {event_name}: {effects:#?}");
+        }
+    }
+}
+
+fn spawns(effects: &[Effect]) -> usize {
+    effects.iter().filter(|e| matches!(e, Effect::Spawn { .. })).count()
+}
+
+fn results(effects: &[Effect]) -> Vec<NaiveDate> {
+    let date = |effect: &Effect| match effect {
+        Effect::Tell {
+            trading_date,
+            what: What::Finished { .. } | What::Skipped { .. } | What::Carried { .. },
+            ..
+        } => Some(*trading_date),
+        _ => None,
+    };
+    effects.iter().filter_map(date).collect()
+}
+
+#[test]
+fn in_every_pair_a_start_needs_an_open_window_and_no_process() {
+    for (from, state) in states() {
+        for (event_name, event) in events(latest(&state)) {
+            let (after, effects) = step(state.clone(), event, &spec(), &at(61));
+            let pair = format!("{from} + {event_name}");
+            assert!(spawns(&effects) <= 1, "{pair}");
+            if spawns(&effects) == 1 {
+                assert!(matches!(after.wanted, Wanted::Up(..)), "{pair}");
+                assert!(matches!(after.actual, Actual::Starting { .. }), "{pair}");
+                assert!(state.view(&spec()).live.is_none(), "{pair}: a process lived");
+            }
+            let told = results(&effects);
+            assert_eq!(told.iter().collect::<BTreeSet<_>>().len(), told.len(), "{pair}: one result a date");
+            assert!(told.iter().all(|date| state.memory.result(*date).is_none()), "{pair}: it had a result");
+            assert!(told.iter().all(|date| after.memory.result(*date).is_some()), "{pair}: it is remembered");
+        }
+    }
+}
+
+#[test]
+fn in_every_state_news_of_another_attempt_changes_nothing() {
+    for (from, state) in states() {
+        for (event_name, event) in events(99) {
+            let ours = matches!(
+                event,
+                Event::Spawned { .. } | Event::SpawnFailed { .. } | Event::Process(_) | Event::Timer { .. }
+            );
+            if ours {
+                let (after, effects) = step(state.clone(), event, &spec(), &at(61));
+                assert_eq!((after, effects), (state.clone(), vec![]), "{from} + {event_name}");
+            }
+        }
+    }
+}
+
+#[test]
+fn after_a_shutdown_no_event_starts_anything_and_no_run_is_begun() {
+    for (from, state) in states() {
+        let (ended, _) = step(state, Event::Shutdown, &spec(), &at(61));
+        for (event_name, event) in events(latest(&ended)) {
+            let (after, effects) = step(ended.clone(), event, &spec(), &at(62));
+            assert_eq!(spawns(&effects), 0, "{from} + shutdown + {event_name}");
+            assert_eq!(after.wanted, Wanted::Ended);
+        }
+    }
+}
+
+#[test]
+fn an_event_that_is_heard_twice_does_no_more_than_once() {
+    let levels = ["opens", "opens next", "closes", "passed next", "skipped next", "shutdown", "kill"];
+    for (from, state) in states() {
+        for (event_name, event) in events(latest(&state)).into_iter().filter(|(n, _)| levels.contains(n)) {
+            let (once, _) = step(state.clone(), event.clone(), &spec(), &at(61));
+            let (twice, effects) = step(once.clone(), event, &spec(), &at(61));
+            assert_eq!((name(&twice), effects), (name(&once), vec![]), "{from} + {event_name} twice");
+        }
+    }
+}
+
+#[test]
+fn a_stop_signal_comes_with_its_grace_and_sigkill_without_one() {
+    let (_, effects) = step(run_through(started()), closes(0), &spec(), &at(61));
+    let grace = Duration::from_secs(10);
+    assert_eq!(
+        effects[1..],
+        [
+            Effect::Signal { attempt: id(1), signal: Signal::TERM },
+            Effect::Arm { timer: Timer::Grace, after: grace, attempt: id(1) },
+        ]
+    );
+    let stopping = run_through(with(started(), closes(0)));
+    let (killed, effects) = step(stopping, Event::Timer { timer: Timer::Grace, attempt: id(1) }, &spec(), &at(71));
+    assert_eq!(effects[1..], [Effect::Disarm(Timer::Grace), Effect::Kill { attempt: id(1) }]);
+    let (_, again) = step(killed, Event::Timer { timer: Timer::Grace, attempt: id(1) }, &spec(), &at(72));
+    assert_eq!(again, [], "once");
+}
+
+/// What the reasons given to one stop make of the run.
+fn stopped_by(reasons: Vec<Event>) -> (StopReason, Option<RunResult>) {
+    let stopping = run_through(reasons.into_iter().fold(started(), with));
+    let Actual::Stopping { stop, .. } = &stopping.actual else { panic!("stopping") };
+    let reason = stop.reason;
+    let (after, _) = step(stopping, exited(1, 1, vec![]), &spec(), &at(61));
+    (reason, after.memory.result(monday().date_naive()))
+}
+
+#[test]
+fn a_stronger_reason_takes_over_and_any_reason_that_ends_the_run_ends_it() {
+    let limit = || Event::Clock(ClockEvent::Alarm { alarm: Alarm::Limit });
+    use RunResult::{TimeLimit, WindowEnd};
+    for (reasons, expected) in [
+        (vec![closes(0)], (StopReason::WindowEnd, Some(WindowEnd))),
+        (vec![limit()], (StopReason::TimeLimit, Some(TimeLimit))),
+        (vec![Event::Shutdown], (StopReason::Shutdown, None)),
+        (vec![closes(0), limit()], (StopReason::TimeLimit, Some(TimeLimit))),
+        (vec![limit(), closes(0)], (StopReason::TimeLimit, Some(TimeLimit))),
+        (vec![closes(0), Event::Shutdown], (StopReason::Shutdown, Some(WindowEnd))),
+        (vec![Event::Shutdown, closes(0)], (StopReason::Shutdown, Some(WindowEnd))),
+        (vec![limit(), Event::Shutdown], (StopReason::Shutdown, Some(TimeLimit))),
+        (vec![Event::Shutdown, limit(), closes(0)], (StopReason::Shutdown, Some(TimeLimit))),
+    ] {
+        assert_eq!(stopped_by(reasons.clone()), expected, "{reasons:?}");
+    }
+}
+
+#[test]
+fn a_watcher_that_takes_over_goes_on_with_what_was_not_over() {
+    for (from, state) in states() {
+        let taken = state.clone().taken_over();
+        assert_eq!(taken.taken_over(), state.clone().taken_over(), "{from}: twice is once");
+        let (after, effects) = step(state.taken_over(), opens(0), &spec(), &at(61));
+        let expected = match from {
+            "off" | "waiting" => ("waiting", 0),
+            // The stop was decided, and so is the result.
+            "stopping" | "over" => ("over", 0),
+            _ => ("starting", 1),
+        };
+        // Without news of its predecessor an attempt that was never made waits again.
+        assert_eq!((name(&after), spawns(&effects)), expected, "{from}");
+    }
+}
+
+/// What a random world does next.
+#[derive(Clone, Debug)]
+enum Act {
+    /// Time passes; timers, alarms and boundaries come when they are due.
+    Pass(i64),
+    /// The leader ends with this code, and leaves others behind or not.
+    Exit(i32, bool),
+    /// Nothing is left.
+    Gone,
+    /// SIGKILL did not help.
+    Unkillable,
+    /// The next spawns fail, or not.
+    Spawning(bool),
+    /// A timer of the attempt before the latest comes late.
+    LateTimer(Timer),
+    /// The watcher dies; what lived is gone before the next one comes.
+    TakeOver,
+    Shutdown,
+    Kill,
+}
+
+/// Processes, timers, alarms and boundaries, as the shell and the market clock would give them.
+struct World {
+    spec: ScriptSpec,
+    touching: bool,
+    state: State,
+    now: i64,
+    live: Option<AttemptId>,
+    leader: bool,
+    spawning: bool,
+    timers: BTreeMap<Timer, (i64, AttemptId)>,
+    alarms: BTreeMap<Alarm, DateTime<Utc>>,
+    next_open: i64,
+    open: Option<i64>,
+    next_session: i64,
+    ended: bool,
+    results: BTreeMap<NaiveDate, RunResult>,
+    begun: BTreeSet<NaiveDate>,
+    /// When restarts were promised since the budget was last known to be fresh.
+    promised: Vec<i64>,
+    gave_up: bool,
+    started: i64,
+}
+
+impl World {
+    fn new(policy: Policy, touching: bool, limit: Option<u64>) -> Self {
+        let mut spec = ScriptSpec::with_defaults("demo", "/bin/demo");
+        spec.restart.policy = policy;
+        spec.max_duration = limit.map(Duration::from_secs);
+        Self {
+            spec,
+            touching,
+            state: State::default(),
+            now: -60,
+            live: None,
+            leader: false,
+            spawning: true,
+            timers: BTreeMap::new(),
+            alarms: BTreeMap::new(),
+            next_open: 0,
+            open: None,
+            next_session: 0,
+            ended: false,
+            results: BTreeMap::new(),
+            begun: BTreeSet::new(),
+            promised: Vec::new(),
+            gave_up: false,
+            started: 0,
+        }
+    }
+
+    fn wall(&self) -> DateTime<Utc> {
+        monday() + TimeDelta::seconds(self.now)
+    }
+
+    fn give(&mut self, event: Event) {
+        let mut queue = VecDeque::from([event]);
+        while let Some(event) = queue.pop_front() {
+            let now = Now {
+                wall: self.wall(),
+                mono: Mono(Duration::from_secs((self.now + 60).unsigned_abs())),
+                rate: 1.0,
+                jitter: 0.0,
+            };
+            let (state, effects) = step(std::mem::take(&mut self.state), event, &self.spec.clone(), &now);
+            self.state = state;
+            for effect in effects {
+                queue.extend(self.perform(effect));
+            }
+        }
+    }
+
+    fn perform(&mut self, effect: Effect) -> Option<Event> {
+        match effect {
+            Effect::Spawn { attempt, context } => return Some(self.spawn(attempt, &context)),
+            Effect::Signal { attempt, .. } | Effect::Kill { attempt } => {
+                assert_eq!(self.live.as_ref(), Some(&attempt), "signals go to what lives");
+            }
+            Effect::Arm { timer, after, attempt } => {
+                let due = self.now + i64::try_from(after.as_secs()).unwrap();
+                self.timers.insert(timer, (due, attempt));
+            }
+            Effect::Disarm(timer) => drop(self.timers.remove(&timer)),
+            Effect::SetAlarm { alarm, at: Some(at) } => drop(self.alarms.insert(alarm, at)),
+            Effect::SetAlarm { alarm, at: None } => drop(self.alarms.remove(&alarm)),
+            Effect::Tell { trading_date, what, .. } => self.hear(trading_date, &what),
+            Effect::ReportTail { .. } | Effect::CarryOutput { .. } | Effect::Escalate { .. } => {}
+        }
+        None
+    }
+
+    fn spawn(&mut self, attempt: AttemptId, context: &LaunchContext) -> Event {
+        let wall = self.wall();
+        assert_eq!(self.live, None, "never two live attempts");
+        assert!(!self.ended, "no start after the shutdown");
+        let day = self.open.expect("no start outside the window");
+        let window = window(day, self.touching);
+        assert!(window.start <= wall && wall < window.stop, "no start at or after the stop");
+        assert_eq!(context.stop_at, window.stop);
+        assert!(context.deadline.is_none_or(|at| wall < at && at < window.stop), "no start at or after the deadline");
+        assert!(!self.results.contains_key(&window.trading_date), "a date with a result never runs again");
+        if !self.spawning {
+            return Event::SpawnFailed { attempt, error: SpawnError("no".into()) };
+        }
+        self.started = self.now;
+        self.leader = true;
+        self.live = Some(attempt.clone());
+        Event::Spawned { attempt, pid: 7 }
+    }
+
+    fn hear(&mut self, date: NaiveDate, what: &What) {
+        let policy = self.spec.restart;
+        match what {
+            What::Finished { result, .. } => self.conclude(date, *result),
+            What::Skipped { .. } => self.conclude(date, RunResult::Skipped),
+            What::Carried { .. } => drop(self.results.insert(date, RunResult::Carried).map(|_| panic!("two results"))),
+            What::Rearmed => self.refresh(),
+            What::GaveUp { .. } => {
+                assert!(!self.gave_up, "one alert per episode");
+                self.gave_up = true;
+            }
+            What::RestartScheduled { .. } => {
+                assert!(!self.gave_up, "after giving up only single tries");
+                self.promised.push(self.now);
+                let within = i64::try_from(policy.within.as_secs()).unwrap();
+                let recent = self.promised.iter().filter(|at| self.now - **at < within).count();
+                assert!(recent <= policy.max_restarts as usize, "the budget: {recent}");
+            }
+            _ => {}
+        }
+    }
+
+    fn conclude(&mut self, date: NaiveDate, result: RunResult) {
+        assert!(self.results.insert(date, result).is_none(), "two results for {date}");
+        self.refresh();
+    }
+
+    fn refresh(&mut self) {
+        self.promised.clear();
+        self.gave_up = false;
+    }
+
+    /// The next instant at which something is due.
+    fn due(&self) -> i64 {
+        let timers = self.timers.values().map(|(at, _)| *at);
+        let alarms = self.alarms.values().map(|at| (*at - monday()).num_seconds());
+        let stop = self.open.map(|day| (window(day, self.touching).stop - monday()).num_seconds());
+        let session = if self.touching { self.next_session * DAY } else { self.next_session * DAY + HOUR };
+        timers.chain(alarms).chain(stop).chain([self.next_open * DAY, session]).min().unwrap()
+    }
+
+    fn pass(&mut self, until: i64) {
+        while self.due() <= until {
+            self.now = self.due().max(self.now);
+            self.fire();
+        }
+        self.now = self.now.max(until);
+    }
+
+    /// One of the things that are due now; what ends goes before what begins.
+    fn fire(&mut self) {
+        let wall = self.wall();
+        if let Some((alarm, _)) = self.alarms.iter().find(|(_, at)| **at <= wall).map(|(a, t)| (*a, *t)) {
+            self.alarms.remove(&alarm);
+            return self.give(Event::Clock(ClockEvent::Alarm { alarm }));
+        }
+        if let Some(day) = self.open.filter(|day| !self.touching && window(*day, false).stop <= wall) {
+            self.open = None;
+            let trading_date = window(day, false).trading_date;
+            return self.give(Event::Clock(ClockEvent::WindowClose { trading_date }));
+        }
+        if self.next_open * DAY <= self.now {
+            let window = window(self.next_open, self.touching);
+            self.open = Some(self.next_open);
+            self.next_open += 1;
+            if !self.ended {
+                self.begun.insert(window.trading_date);
+            }
+            let absent = BTreeMap::new();
+            return self.give(Event::Clock(ClockEvent::WindowOpen { window, arrival: Arrival::OnTime, absent }));
+        }
+        if let Some((timer, _)) = self.timers.iter().find(|(_, (at, _))| *at <= self.now).map(|(t, d)| (*t, d.0)) {
+            let (_, attempt) = self.timers.remove(&timer).unwrap();
+            return self.give(Event::Timer { timer, attempt });
+        }
+        self.next_session += 1;
+        let trading_date = wall.date_naive();
+        self.give(Event::Clock(ClockEvent::SessionOpen { trading_date }));
+    }
+
+    fn act(&mut self, act: &Act) {
+        match act {
+            Act::Pass(seconds) => self.pass(self.now + seconds),
+            Act::Exit(code, leaves) => self.exit(*code, *leaves),
+            Act::Gone => self.gone(),
+            Act::Unkillable => {
+                if let Some(attempt) = self.live.clone() {
+                    self.give(Event::Process(ProcessEvent::Unkillable { attempt, pids: vec![8] }));
+                }
+            }
+            Act::Spawning(works) => self.spawning = *works,
+            Act::LateTimer(timer) => {
+                if let Some(attempt) = self.live.clone().filter(|a| a.number > 1) {
+                    let late = AttemptId { number: attempt.number - 1, ..attempt };
+                    let before = self.state.clone();
+                    self.give(Event::Timer { timer: *timer, attempt: late });
+                    assert_eq!(self.state, before, "a late timer changes nothing");
+                }
+            }
+            Act::TakeOver => self.take_over(),
+            Act::Shutdown => {
+                self.ended = true;
+                self.give(Event::Shutdown);
+            }
+            Act::Kill => {
+                self.ended = true;
+                self.give(Event::Kill);
+            }
+        }
+    }
+
+    fn exit(&mut self, code: i32, leaves: bool) {
+        let Some(attempt) = self.live.clone().filter(|_| self.leader) else { return };
+        if self.now - self.started >= 60 {
+            self.refresh();
+        }
+        self.leader = false;
+        if !leaves {
+            self.live = None;
+        }
+        let leftovers = if leaves { vec![8] } else { vec![] };
+        self.give(Event::Process(ProcessEvent::Exited { attempt, exit: Exit::Code(code), leftovers }));
+    }
+
+    fn gone(&mut self) {
+        if let Some(attempt) = self.live.take_if(|_| !self.leader) {
+            self.give(Event::Process(ProcessEvent::Gone { attempt }));
+        }
+    }
+
+    fn take_over(&mut self) {
+        if self.ended {
+            return;
+        }
+        self.live = None;
+        self.timers.clear();
+        self.state = std::mem::take(&mut self.state).taken_over();
+        let event = match self.open {
+            None => ClockEvent::NoWindow,
+            Some(day) => {
+                let absent = BTreeMap::new();
+                ClockEvent::WindowOpen { window: window(day, self.touching), arrival: Arrival::Late, absent }
+            }
+        };
+        self.give(Event::Clock(event));
+    }
+
+    /// Everything that was begun comes to its end: processes end when they are told, and the daemon is asked to end.
+    fn wind_up(&mut self) {
+        for _ in 0..4 {
+            self.pass(self.now + DAY);
+            self.exit(0, false);
+            self.gone();
+        }
+        let open = self.open.map(|day| window(day, self.touching).trading_date);
+        for date in self.begun.iter().filter(|date| Some(**date) != open && !self.ended) {
+            assert!(self.results.contains_key(date), "{date} has no result: {:?}", self.state);
+        }
+        self.act(&Act::Shutdown);
+        self.exit(1, false);
+        self.gone();
+        assert_eq!(self.live, None);
+        assert!(self.state.has_ended(), "quiet: {:?}", self.state);
+        assert_eq!(self.timers, BTreeMap::new(), "every timer has ended");
+        assert_eq!(self.alarms, BTreeMap::new(), "every alarm has ended");
+    }
+}
+
+fn act() -> impl Strategy<Value = Act> {
+    let code = prop_oneof![4 => Just(1), 2 => Just(0), 1 => Just(42), 1 => Just(78)];
+    prop_oneof![
+        6 => prop_oneof![0..30_i64, 30..1_500_i64, 1_500..40_000_i64].prop_map(Act::Pass),
+        8 => (code, prop::bool::weighted(0.2)).prop_map(|(code, leaves)| Act::Exit(code, leaves)),
+        3 => Just(Act::Gone),
+        1 => Just(Act::Unkillable),
+        1 => any::<bool>().prop_map(Act::Spawning),
+        1 => prop_oneof![Just(Timer::Grace), Just(Timer::Backoff), Just(Timer::Cooldown)].prop_map(Act::LateTimer),
+        1 => Just(Act::TakeOver),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn whatever_the_world_does_the_promises_hold(
+        acts in prop::collection::vec(act(), 1..60),
+        ending in prop_oneof![3 => Just(None), 1 => Just(Some(Act::Shutdown)), 1 => Just(Some(Act::Kill))],
+        after in prop::collection::vec(act(), 0..10),
+        policy in prop_oneof![Just(Policy::Never), Just(Policy::OnFailure), Just(Policy::Always)],
+        touching in any::<bool>(),
+        limit in prop_oneof![Just(None), (60..30_000_u64).prop_map(Some)],
+    ) {
+        let mut world = World::new(policy, touching, limit);
+        for act in acts.iter().chain(&ending).chain(&after) {
+            world.act(act);
+        }
+        world.wind_up();
+    }
+}
+
+#[test]
+fn the_days_of_these_tests_are_workdays() {
+    assert_eq!(monday().weekday(), chrono::Weekday::Mon);
+}

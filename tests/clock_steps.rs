@@ -1,0 +1,182 @@
+//! The wall clock is set, or the machine sleeps: boundaries follow at once, what is measured on the monotonic clock does not.
+
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use mho::domain::calendar::Calendar;
+use mho::domain::lifecycle::StateName;
+use mho::domain::notice::What;
+use mho::domain::outcome::RunResult;
+use mho::domain::script::ScriptSpec;
+use mho::testkit::{Act, Lab, Running};
+
+fn demo() -> ScriptSpec {
+    ScriptSpec::with_defaults("demo", "demo.py")
+}
+
+fn secs(n: u64) -> Duration {
+    Duration::from_secs(n)
+}
+
+async fn at(begin: &str, acts: Vec<Act>) -> Running {
+    Lab::new(begin).script(demo()).acts("demo", acts).start().await
+}
+
+fn results(lab: &Running) -> Vec<RunResult> {
+    assert!(lab.launcher.overlaps().is_empty());
+    lab.results("demo").into_iter().map(|(_, r)| r).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_step_forward_over_the_close_is_noticed_at_once() {
+    let lab = at("2026-11-23 15:00:00", vec![Act::RunUntilStopped]).await;
+    lab.clock.step(TimeDelta::hours(2));
+    lab.settle().await;
+    assert_eq!(lab.story_of(&["stop"]), ["17:00:00 demo stop 1: window end"]);
+    assert!(lab.notices().iter().any(|n| matches!(n.what, What::ClockStepped { by } if by == TimeDelta::hours(2))));
+    assert_eq!(results(&lab), [RunResult::WindowEnd]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_step_back_starts_nothing_twice_and_kills_nothing_early() {
+    let lab = at("2026-11-23 09:30:00", vec![Act::RunUntilStopped]).await;
+    lab.run_for(secs(60)).await;
+    lab.clock.step(TimeDelta::hours(-2));
+    lab.run_until("2026-11-23 15:59:59").await;
+    assert_eq!(lab.story_of(&["start"]).len(), 1);
+    assert_eq!(lab.view("demo").await.state, StateName::Running);
+    lab.run_until("2026-11-23 17:00:00").await;
+    assert_eq!(lab.story_of(&["stop"]), ["16:00:00 demo stop 1: window end"]);
+    assert_eq!(results(&lab), [RunResult::WindowEnd]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_step_back_over_the_start_of_a_finished_date_does_not_run_it_again() {
+    let lab = at("2026-11-23 08:00:00", vec![Act::Exit(0, secs(600))]).await;
+    lab.run_until("2026-11-23 09:00:00").await;
+    lab.clock.step(TimeDelta::hours(-1));
+    lab.run_until("2026-11-23 23:00:00").await;
+    assert_eq!(lab.story_of(&["start"]).len(), 1);
+    assert_eq!(results(&lab), [RunResult::Succeeded]);
+    lab.run_until("2026-11-24 23:00:00").await;
+    assert_eq!(results(&lab).len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_step_back_over_the_close_does_not_begin_the_date_again() {
+    let lab = at("2026-11-23 15:30:00", vec![Act::RunUntilStopped]).await;
+    lab.run_until("2026-11-23 16:10:00").await;
+    lab.clock.step(TimeDelta::hours(-1));
+    lab.run_until("2026-11-23 23:00:00").await;
+    assert_eq!(lab.story_of(&["start", "stop"]).len(), 2);
+    assert_eq!(results(&lab), [RunResult::WindowEnd]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn grace_and_backoff_do_not_follow_the_wall_clock() {
+    for by in [TimeDelta::minutes(30), TimeDelta::minutes(-30)] {
+        let lab = at("2026-11-23 15:59:59", vec![Act::Ignore]).await;
+        lab.run_for(secs(3)).await;
+        lab.clock.step(by);
+        lab.run_for(secs(60)).await;
+        let calls: Vec<_> = lab.launcher.calls().into_iter().map(|(at, _)| at).collect();
+        let grace = calls[2] - calls[1];
+        assert!((secs(10)..=Duration::from_millis(10_002)).contains(&grace), "{grace:?}");
+
+        let lab =
+            at("2026-11-23 10:00:00", vec![Act::Exit(1, secs(1)), Act::Exit(1, secs(1)), Act::RunUntilStopped]).await;
+        lab.run_for(Duration::from_millis(2_500)).await;
+        lab.clock.step(by);
+        lab.run_for(secs(10)).await;
+        let starts = lab.launcher.calls().into_iter().filter(|(_, c)| matches!(c, mho::testkit::Call::Spawn(_)));
+        let starts: Vec<_> = starts.map(|(at, _)| at).collect();
+        assert_eq!((starts[2] - starts[1]).as_secs(), 3, "one of life, two of delay");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_jump_over_a_whole_window_is_missed_once() {
+    let lab = at("2026-11-23 07:00:00", vec![Act::RunUntilStopped]).await;
+    lab.clock.step(TimeDelta::hours(12));
+    lab.run_until("2026-11-24 08:00:00").await;
+    assert_eq!(lab.story_of(&["start"]), [""; 0]);
+    assert_eq!(results(&lab), [RunResult::Missed]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_jump_over_several_dates_acts_on_the_latest_level_once() {
+    let lab = at("2026-11-23 10:00:00", vec![Act::Linger(secs(5)), Act::RunUntilStopped]).await;
+    lab.run_for(secs(1)).await;
+    lab.clock.step(TimeDelta::days(2));
+    lab.run_for(secs(60)).await;
+    assert_eq!(results(&lab), [RunResult::Missed, RunResult::WindowEnd]);
+    assert_eq!(lab.story_of(&["start"]).len(), 2, "Monday's, then Wednesday's, as soon as Monday's was gone");
+    assert_eq!(lab.view("demo").await.trading_date.map(|d| d.to_string()).as_deref(), Some("2026-11-25"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_late_rule_is_applied_after_a_jump_also_where_the_old_process_had_to_go_first() {
+    for (limit, starts) in [(Some(1800), 1), (None, 2)] {
+        let mut spec = demo();
+        spec.window.start_deadline = limit.map(secs);
+        let acts = [Act::Linger(secs(5)), Act::RunUntilStopped];
+        let lab = Lab::new("2026-11-23 08:30:00").script(spec).acts("demo", acts).start().await;
+        lab.run_for(secs(1)).await;
+        lab.clock.step(TimeDelta::days(1) + TimeDelta::hours(1));
+        lab.run_for(secs(60)).await;
+        assert_eq!(lab.story_of(&["start"]).len(), starts, "{limit:?}: {:#?}", lab.story());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_jump_into_a_window_applies_the_late_start_rule_once() {
+    for (limit, expected) in [(None, 1), (Some(7200), 1), (Some(1800), 0), (Some(0), 0)] {
+        let mut spec = demo();
+        spec.window.start_deadline = limit.map(secs);
+        let lab = Lab::new("2026-11-23 08:00:00").script(spec).start().await;
+        lab.clock.step(TimeDelta::minutes(90));
+        lab.run_for(secs(60)).await;
+        assert_eq!(lab.story_of(&["start"]).len(), expected, "{limit:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_small_step_over_the_start_is_not_late() {
+    let mut spec = demo();
+    spec.window.start_deadline = Some(Duration::ZERO);
+    let lab = Lab::new("2026-11-23 08:29:58").script(spec).start().await;
+    lab.clock.step(TimeDelta::seconds(4));
+    lab.run_for(secs(60)).await;
+    assert_eq!(lab.story_of(&["start"]).len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_limit_moves_with_the_wall_clock() {
+    let spec = ScriptSpec { max_duration: Some(secs(4 * 3600)), ..demo() };
+    let lab = Lab::new("2026-11-23 08:30:00").script(spec).start().await;
+    lab.run_for(secs(60)).await;
+    lab.clock.step(TimeDelta::hours(2));
+    lab.run_until("2026-11-23 17:00:00").await;
+    assert_eq!(lab.story_of(&["stop"]), ["12:30:00 demo stop 1: time limit"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_jump_over_dates_that_touch_keeps_the_live_process_and_misses_them_where_there_is_none() {
+    let mut spec = demo();
+    spec.window.calendar = "always".into();
+    spec.window.start = mho::domain::script::TimePoint::Anchor(mho::domain::script::Anchor::Open, TimeDelta::zero());
+    for (act, expected) in [
+        (Act::RunUntilStopped, vec![RunResult::Carried; 3]),
+        (Act::Exit(42, secs(5)), vec![RunResult::FinishedEarly, RunResult::Missed, RunResult::Missed]),
+    ] {
+        let calendar = Calendar::builtin("always").expect("it is built in");
+        let lab = Lab::new("2026-11-23 12:00:00").calendar("always", calendar).market("always").script(spec.clone());
+        let lab = lab.acts("demo", [act, Act::RunUntilStopped]).start().await;
+        lab.run_for(secs(60)).await;
+        lab.clock.step(TimeDelta::days(3));
+        lab.run_for(secs(60)).await;
+        assert_eq!(results(&lab), expected, "{:#?}", lab.story());
+        assert_eq!(lab.view("demo").await.trading_date.map(|d| d.to_string()).as_deref(), Some("2026-11-26"));
+        assert_eq!(lab.view("demo").await.state, StateName::Running);
+    }
+}
