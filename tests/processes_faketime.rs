@@ -52,7 +52,7 @@ fn the_plain_daemon_stops_its_script_at_an_early_close_and_never_before() {
     daemon.wait_for(&["Run ended: window end", "result=window_end"]);
     let told = daemon.read("told-2026-11-27");
     assert_eq!(told, "2026-11-27T14:30:00Z 2026-11-27T18:00:00Z 0\n", "no rehearsal");
-    assert_eq!(daemon.count(&["REHEARSAL"]), 0);
+    assert_eq!(daemon.count(&["WARNING: REHEARSAL"]), 0);
     assert_eq!(daemon.count(&["clock was stepped"]), 0, "a fast clock is not a step");
 }
 
