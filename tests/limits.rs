@@ -113,9 +113,7 @@ async fn a_script_that_ignores_its_limit_is_killed_and_its_result_is_the_limit()
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_limit_that_comes_during_a_weaker_stop_takes_over() {
-    // The close at 16:00 with a grace of a minute; the limit falls into the grace only where it was not void: a fixed deadline
-    // before the stop always comes first, so what is left to see is that the run has one result.
+async fn a_close_that_comes_during_the_grace_of_a_limit_does_not_take_over() {
     let mut spec = limited(hours(7) + Duration::from_secs(1799));
     spec.stop.grace = Duration::from_secs(60);
     let lab = day(spec, vec![Act::Ignore]).await;

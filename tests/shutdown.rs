@@ -1,5 +1,6 @@
 //! The end of the daemon: layers, graces, second requests, and what it leaves to the next daemon.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono_tz::America::New_York;
@@ -122,21 +123,34 @@ async fn a_second_request_kills_everything_at_once() {
 
 #[tokio::test(start_paused = true)]
 async fn a_start_in_the_same_instant_as_the_shutdown_leaves_nothing_behind() {
-    for step in 0..4 {
-        let mut lab = Lab::new("2026-11-23 08:00:00");
-        for n in 0..20 {
-            lab = lab.script(script(&format!("s{n}")));
-        }
-        let mut lab = lab.start().await;
-        // The starts are under way in the mailboxes when the request comes.
-        lab.run_for(secs(1800) - Duration::from_millis(1)).await;
-        for _ in 0..step {
-            tokio::task::yield_now().await;
-        }
-        lab.shut_down();
+    let mut started = 0;
+    for turns in 0..12 {
+        let lab = Lab::new("2026-11-23 10:00:00").script(script("demo")).without_clock().start().await;
+        let lab = Arc::new(lab);
+        let asker = Arc::clone(&lab);
+        // A task among those of the actors, so that the request comes between any two of their turns.
+        let asked = tokio::spawn(async move {
+            let mut left = turns;
+            // Not `yield_now`, which comes again only when all the others are idle.
+            std::future::poll_fn(|cx| {
+                if left == 0 {
+                    return std::task::Poll::Ready(());
+                }
+                left -= 1;
+                cx.waker().wake_by_ref();
+                std::task::Poll::Pending
+            })
+            .await;
+            asker.shut_down();
+        });
+        lab.open_window("demo", "16:00:00").await;
+        asked.await.expect("it asks");
+        let mut lab = Arc::into_inner(lab).expect("nobody else has it");
         assert_eq!(lab.ended().await, Outcome::Stopped);
-        assert!(lab.launcher.live().is_empty(), "{step}: {:?}", lab.launcher.live());
+        assert!(lab.launcher.live().is_empty(), "{turns}: {:?}", lab.launcher.live());
+        started += lab.launcher.orders().len();
     }
+    assert!(started > 0, "some starts came first");
 }
 
 #[tokio::test(start_paused = true)]

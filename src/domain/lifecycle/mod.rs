@@ -15,9 +15,10 @@
 //! no weaker one; if any reason given ends the run, the run is over whatever took over later. An exit after the stop was decided is
 //! `stopped`; one before it is an ordinary exit. A date that has a result never runs again, whatever the clock does.
 //!
-//! `events.rs` writes out what each event means in each state; `moves.rs` holds the moves that they share; `view.rs` tells the state to
+//! `events.rs` and `clock_events.rs` write out what each event means in each state; `moves.rs` holds the moves that they share; `view.rs` tells the state to
 //! people. What must not live here: clocks, processes, mailboxes.
 
+mod clock_events;
 mod events;
 mod moves;
 #[cfg(test)]
@@ -78,7 +79,7 @@ enum Actual {
     /// There is a process, or what it left, and it is not wanted any more.
     Stopping { run: Run, live: Live, stop: Stop },
     /// The leader ended by itself; others of its group or escapees are being ended before that counts.
-    Sweeping { run: Run, live: Live, exit: Exit, force: Force },
+    Sweeping { run: Run, live: Live, ended: Ended, force: Force },
     /// The next attempt comes after a delay, or at the re-arm.
     Backoff { run: Run, after: AttemptId, next_try: DateTime<Utc>, restart: u32 },
     /// The budget is spent; single tries remain.
@@ -117,6 +118,13 @@ struct Live {
     pid: u32,
     since: Mono,
     started_at: DateTime<Utc>,
+}
+
+/// How and when a leader ended by itself. What it left behind may take its time: that is no life of the attempt.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Ended {
+    exit: Exit,
+    lived: Duration,
 }
 
 /// A stop in progress.

@@ -3,8 +3,8 @@
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{
-    Actual, Alarm, AttemptId, AttemptResult, Effect, Exit, Force, LastExit, LaunchContext, Live, Machine, RestartCause,
-    Run, RunResult, ScriptSpec, Stop, StopReason, Timer, Wanted, What, Window,
+    Actual, Alarm, AttemptId, AttemptResult, Effect, Ended, Exit, Force, LastExit, LaunchContext, Live, Machine,
+    RestartCause, Run, RunResult, ScriptSpec, Stop, StopReason, Timer, Wanted, What, Window,
 };
 use crate::domain::dependency::{Verdict as Dependencies, judge};
 use crate::domain::restart::{Budget, Success, Verdict, classify, next_try};
@@ -227,8 +227,8 @@ impl Machine<'_> {
     }
 
     /// An attempt ended by itself, and nothing of it is left.
-    pub(super) fn conclude(&mut self, mut run: Run, live: &Live, exit: Exit) -> Actual {
-        let lived = self.now.mono.since(live.since);
+    pub(super) fn conclude(&mut self, mut run: Run, live: &Live, ended: Ended) -> Actual {
+        let Ended { exit, lived } = ended;
         let result = classify(exit, lived, &self.spec.exits);
         run.last_exit = Some(LastExit { exit: Some(exit), result, at: self.now.wall });
         self.tell(&run, What::Exited { exit, result });

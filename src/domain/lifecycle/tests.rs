@@ -319,6 +319,29 @@ fn a_stop_signal_comes_with_its_grace_and_sigkill_without_one() {
     assert_eq!(again, [], "once");
 }
 
+#[test]
+fn the_time_that_leftovers_take_is_no_life_of_the_attempt() {
+    let mut spec = spec();
+    spec.exits.min_runtime = Duration::from_secs(65);
+    let sweeping = step(run_through(started()), exited(1, 0, vec![8]), &spec, &at(64)).0;
+    let gone = Event::Process(ProcessEvent::Gone { attempt: id(1) });
+    let (after, _) = step(sweeping, gone, &spec, &at(60 + HOUR));
+    assert_eq!(name(&after), "backoff", "too soon a success");
+}
+
+#[test]
+fn an_open_that_rearms_leaves_no_wait_behind() {
+    let session = || Event::Clock(ClockEvent::SessionOpen { trading_date: monday().date_naive() });
+    for (from, state) in states().into_iter().filter(|(from, _)| ["backoff", "given up"].contains(from)) {
+        let (_, effects) = step(state, session(), &spec(), &at(HOUR));
+        for timer in [Timer::Backoff, Timer::Cooldown] {
+            assert!(effects.contains(&Effect::Disarm(timer)), "{from}: {timer:?}");
+        }
+        assert!(effects.iter().any(|e| matches!(e, Effect::Tell { what: What::Rearmed, .. })), "{from}");
+        assert_eq!(spawns(&effects), 1, "{from}");
+    }
+}
+
 /// What the reasons given to one stop make of the run.
 fn stopped_by(reasons: Vec<Event>) -> (StopReason, Option<RunResult>) {
     let stopping = run_through(reasons.into_iter().fold(started(), with));
@@ -393,6 +416,7 @@ struct World {
     now: i64,
     live: Option<AttemptId>,
     leader: bool,
+    killed: bool,
     spawning: bool,
     timers: BTreeMap<Timer, (i64, AttemptId)>,
     alarms: BTreeMap<Alarm, DateTime<Utc>>,
@@ -420,6 +444,7 @@ impl World {
             now: -60,
             live: None,
             leader: false,
+            killed: false,
             spawning: true,
             timers: BTreeMap::new(),
             alarms: BTreeMap::new(),
@@ -459,8 +484,13 @@ impl World {
     fn perform(&mut self, effect: Effect) -> Option<Event> {
         match effect {
             Effect::Spawn { attempt, context } => return Some(self.spawn(attempt, &context)),
-            Effect::Signal { attempt, .. } | Effect::Kill { attempt } => {
+            Effect::Signal { attempt, .. } => {
                 assert_eq!(self.live.as_ref(), Some(&attempt), "signals go to what lives");
+            }
+            Effect::Kill { attempt } => {
+                assert_eq!(self.live.as_ref(), Some(&attempt), "signals go to what lives");
+                assert!(!self.killed, "once");
+                self.killed = true;
             }
             Effect::Arm { timer, after, attempt } => {
                 let due = self.now + i64::try_from(after.as_secs()).unwrap();
@@ -490,6 +520,7 @@ impl World {
         }
         self.started = self.now;
         self.leader = true;
+        self.killed = false;
         self.live = Some(attempt.clone());
         Event::Spawned { attempt, pid: 7 }
     }
@@ -567,6 +598,12 @@ impl World {
         }
         if let Some((timer, _)) = self.timers.iter().find(|(_, (at, _))| *at <= self.now).map(|(t, d)| (*t, d.0)) {
             let (_, attempt) = self.timers.remove(&timer).unwrap();
+            let waits = match timer {
+                Timer::Grace => matches!(name(&self.state), "stopping" | "sweeping"),
+                Timer::Backoff => name(&self.state) == "backoff",
+                Timer::Cooldown => name(&self.state) == "given up",
+            };
+            assert!(waits, "{timer:?} was armed for what is over: {:?}", self.state);
             return self.give(Event::Timer { timer, attempt });
         }
         self.next_session += 1;
@@ -580,7 +617,7 @@ impl World {
             Act::Exit(code, leaves) => self.exit(*code, *leaves),
             Act::Gone => self.gone(),
             Act::Unkillable => {
-                if let Some(attempt) = self.live.clone() {
+                if let Some(attempt) = self.live.clone().filter(|_| self.killed) {
                     self.give(Event::Process(ProcessEvent::Unkillable { attempt, pids: vec![8] }));
                 }
             }
@@ -668,7 +705,7 @@ fn act() -> impl Strategy<Value = Act> {
         6 => prop_oneof![0..30_i64, 30..1_500_i64, 1_500..40_000_i64].prop_map(Act::Pass),
         8 => (code, prop::bool::weighted(0.2)).prop_map(|(code, leaves)| Act::Exit(code, leaves)),
         3 => Just(Act::Gone),
-        1 => Just(Act::Unkillable),
+        2 => Just(Act::Unkillable),
         1 => any::<bool>().prop_map(Act::Spawning),
         1 => prop_oneof![Just(Timer::Grace), Just(Timer::Backoff), Just(Timer::Cooldown)].prop_map(Act::LateTimer),
         1 => Just(Act::TakeOver),
@@ -676,7 +713,7 @@ fn act() -> impl Strategy<Value = Act> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn whatever_the_world_does_the_promises_hold(

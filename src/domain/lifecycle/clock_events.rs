@@ -1,0 +1,233 @@
+//! What the market clock's words mean in each state. Every pair is written out; an ignored one says why.
+
+use super::{Actual, Effect, Machine, NaiveDate, RestartCause, RunResult, StopReason, Wanted, What, Window};
+use crate::domain::timeline::Arrival;
+
+impl Machine<'_> {
+    pub(super) fn on_window_open(&mut self, actual: Actual, window: Window, arrival: Arrival) -> Actual {
+        if self.wanted == Wanted::Ended {
+            return actual; // nothing starts any more
+        }
+        let date = window.trading_date;
+        if !matches!(&self.wanted, Wanted::Up(before, _) if before.trading_date == date) {
+            self.forgo(&actual);
+        }
+        self.wanted = Wanted::Up(window.clone(), arrival);
+        match actual {
+            Actual::Over { trading_date, .. } if trading_date == date => actual,
+            Actual::Off | Actual::Over { .. } => self.begin(window, arrival),
+            // The same date again: the level was repeated, perhaps with another stop.
+            Actual::Waiting { mut run, on } if run.window.trading_date == date => {
+                run.window = window;
+                self.start_when_free(run, Some(on)) // who does not run on this date may be news
+            }
+            Actual::Starting { mut run, attempt } if run.window.trading_date == date => {
+                run.window = window;
+                Actual::Starting { run, attempt }
+            }
+            Actual::Running { mut run, live } if run.window.trading_date == date => {
+                run.window = window;
+                Actual::Running { run, live }
+            }
+            Actual::Backoff { mut run, after, next_try, restart } if run.window.trading_date == date => {
+                run.window = window;
+                Actual::Backoff { run, after, next_try, restart }
+            }
+            Actual::GivenUp { mut run, after, next_try } if run.window.trading_date == date => {
+                run.window = window;
+                Actual::GivenUp { run, after, next_try }
+            }
+            // The next date, and nobody said that the window of this one ended: they touch.
+            Actual::Running { run, live } => {
+                let run = self.carry(run, window, 1);
+                self.effects.push(Effect::CarryOutput { attempt: live.attempt.clone(), trading_date: date });
+                Actual::Running { run, live }
+            }
+            Actual::Starting { run, attempt } => {
+                let run = self.carry(run, window, 1);
+                Actual::Starting { run, attempt }
+            }
+            Actual::Backoff { run, after, next_try, restart } => {
+                let run = self.carry(run, window, 0);
+                Actual::Backoff { run, after, next_try, restart }
+            }
+            Actual::Waiting { run, on } => self.end(run, RunResult::Skipped, format!("waited in vain: {on}")),
+            Actual::GivenUp { run, .. } => self.end(run, RunResult::Failed, "gave up".to_owned()),
+            // What is being ended is ended first; then the level says what comes next.
+            Actual::Stopping { .. } | Actual::Sweeping { .. } => actual,
+        }
+    }
+
+    pub(super) fn on_window_close(&mut self, actual: Actual, date: NaiveDate) -> Actual {
+        if matches!(&self.wanted, Wanted::Up(window, _) if window.trading_date == date) {
+            self.forgo(&actual);
+            self.wanted = Wanted::Down;
+        }
+        match actual {
+            Actual::Waiting { run, on } if run.window.trading_date == date => {
+                self.end(run, RunResult::Skipped, format!("waited in vain: {on}"))
+            }
+            Actual::Backoff { run, .. } if run.window.trading_date == date => {
+                self.end_between_attempts(run, "its window ended before the next attempt")
+            }
+            Actual::GivenUp { run, .. } if run.window.trading_date == date => {
+                self.end(run, RunResult::Failed, "gave up".to_owned())
+            }
+            Actual::Running { run, live } if run.window.trading_date == date => {
+                self.stop(run, live, StopReason::WindowEnd)
+            }
+            Actual::Stopping { run, live, stop } if run.window.trading_date == date => {
+                Actual::Stopping { run, live, stop: stop.also(StopReason::WindowEnd) }
+            }
+            // The answer to the spawn comes next and finds nothing wanted.
+            Actual::Starting { .. } => actual,
+            // It ended by itself before its window did: an ordinary exit, judged when the rest is gone.
+            Actual::Sweeping { .. } => actual,
+            // Over already, or of a date that is not the live one's: nothing to end.
+            Actual::Off
+            | Actual::Over { .. }
+            | Actual::Waiting { .. }
+            | Actual::Backoff { .. }
+            | Actual::GivenUp { .. }
+            | Actual::Running { .. }
+            | Actual::Stopping { .. } => actual,
+        }
+    }
+
+    /// A window that was wanted goes by without a run of its own, because what ran before it has not ended: it gets its result all the same.
+    fn forgo(&mut self, actual: &Actual) {
+        let Wanted::Up(window, _) = &self.wanted else { return };
+        let date = window.trading_date;
+        let has_run = actual.run().is_some_and(|run| run.window.trading_date == date);
+        if has_run || self.memory.result(date).is_some() {
+            return;
+        }
+        let result = RunResult::Missed;
+        let reason = "processes of the run before it had not ended".to_owned();
+        self.memory.remember(date, result);
+        let what = What::Finished { result, reason };
+        self.effects.push(Effect::Tell { trading_date: date, attempt: 0, what });
+    }
+
+    /// The watcher is new and finds no window: a run that was cut off has no more time.
+    pub(super) fn on_no_window(&mut self, actual: Actual) -> Actual {
+        match self.memory.unfinished.take() {
+            Some(run) => {
+                let reason = "its window ended while nobody watched it".to_owned();
+                let (result, reason) =
+                    run.ended().map_or((RunResult::Interrupted, reason), |(why, result)| (result, why.to_string()));
+                self.end(run, result, reason)
+            }
+            None => actual, // nothing was cut off
+        }
+    }
+
+    pub(super) fn on_window_passed(&mut self, actual: Actual, window: &Window) -> Actual {
+        let date = window.trading_date;
+        if self.wanted == Wanted::Ended || self.memory.result(date).is_some() {
+            return actual;
+        }
+        let reason = "its whole window went by while the machine slept or the clock was set".to_owned();
+        self.conclude_unseen(
+            actual,
+            date,
+            RunResult::Missed,
+            What::Finished { result: RunResult::Missed, reason: reason.clone() },
+            reason,
+        )
+    }
+
+    pub(super) fn on_window_skipped(&mut self, actual: Actual, date: NaiveDate, reason: String) -> Actual {
+        if self.wanted == Wanted::Ended || self.memory.result(date).is_some() {
+            return actual;
+        }
+        self.conclude_unseen(actual, date, RunResult::Skipped, What::Skipped { reason: reason.clone() }, reason)
+    }
+
+    /// A date that is over without having begun. A live run of another date is not touched by it.
+    fn conclude_unseen(
+        &mut self,
+        actual: Actual,
+        date: NaiveDate,
+        result: RunResult,
+        what: What,
+        reason: String,
+    ) -> Actual {
+        self.memory.remember(date, result);
+        self.effects.push(Effect::Tell { trading_date: date, attempt: 0, what });
+        match actual {
+            Actual::Off | Actual::Over { .. } => Actual::Over { trading_date: date, result, reason, run: None },
+            Actual::Waiting { .. }
+            | Actual::Starting { .. }
+            | Actual::Running { .. }
+            | Actual::Stopping { .. }
+            | Actual::Sweeping { .. }
+            | Actual::Backoff { .. }
+            | Actual::GivenUp { .. } => actual,
+        }
+    }
+
+    pub(super) fn on_session_open(&mut self, actual: Actual) -> Actual {
+        match actual {
+            Actual::Backoff { mut run, .. } | Actual::GivenUp { mut run, .. } if run.rearms() => {
+                self.rearm(&mut run);
+                self.disarm_waits();
+                self.start(run, Some(RestartCause::Crash))
+            }
+            Actual::Starting { mut run, attempt } => {
+                self.rearm(&mut run);
+                Actual::Starting { run, attempt }
+            }
+            Actual::Running { mut run, live } => {
+                self.rearm(&mut run);
+                Actual::Running { run, live }
+            }
+            Actual::Sweeping { mut run, live, ended, force } => {
+                self.rearm(&mut run);
+                Actual::Sweeping { run, live, ended, force }
+            }
+            // Nothing was spent, or nothing will be spent any more.
+            Actual::Off | Actual::Waiting { .. } | Actual::Stopping { .. } | Actual::Over { .. } => actual,
+            // Carried over at this very instant: the wait travels.
+            Actual::Backoff { .. } | Actual::GivenUp { .. } => actual,
+        }
+    }
+
+    pub(super) fn on_limit_near(&mut self, actual: Actual) -> Actual {
+        if let (Actual::Running { run, .. }, Some(limit)) = (&actual, self.spec.max_duration)
+            && let Some(first) = run.first_start
+        {
+            let ran = (self.now.wall - first).to_std().unwrap_or_default();
+            let ran = std::time::Duration::from_secs(ran.as_secs());
+            self.tell(run, What::LimitNear { ran, limit });
+        }
+        actual // without a process there is nobody to warn of
+    }
+
+    pub(super) fn on_limit(&mut self, actual: Actual) -> Actual {
+        let Some(limit) = self.spec.max_duration else { return actual };
+        match actual {
+            Actual::Running { run, live } => {
+                self.tell(&run, What::LimitReached { limit });
+                self.stop(run, live, StopReason::TimeLimit)
+            }
+            Actual::Stopping { run, live, stop } => {
+                Actual::Stopping { run, live, stop: stop.also(StopReason::TimeLimit) }
+            }
+            Actual::Backoff { run, .. } | Actual::GivenUp { run, .. } => {
+                self.tell(&run, What::LimitReached { limit });
+                self.end(
+                    run,
+                    RunResult::TimeLimit,
+                    "max_duration passed while it waited for its next attempt".to_owned(),
+                )
+            }
+            // Judged by its own exit, which came first; no attempt follows, since none would begin before the deadline.
+            Actual::Sweeping { .. } => actual,
+            // The answer to the spawn comes next, and finds the deadline passed.
+            Actual::Starting { .. } => actual,
+            // No run, or none that has started: a limit counts from the first start.
+            Actual::Off | Actual::Waiting { .. } | Actual::Over { .. } => actual,
+        }
+    }
+}
