@@ -197,9 +197,13 @@ impl Guard {
                 Some(past) if past >= KILL_PATIENCE => return name_survivors(&left),
                 Some(_) => left.iter().for_each(|process| procfs::send(*process, &[RawSignal::KILL])),
                 None => {
-                    // Whatever was forked since the last look is new to us, and is told, too.
-                    for process in left.iter().filter(|process| told.insert((process.pid, process.start))) {
-                        procfs::send(*process, &[RawSignal::TERM, RawSignal::CONT]);
+                    // Later on, a newcomer with a living parent is what that one's handler needs to clean up; an orphan is left behind.
+                    let first = told.is_empty();
+                    let heeds = |process: &&Proc| first || process.parent == std::process::id();
+                    for process in left.iter().filter(heeds) {
+                        if told.insert((process.pid, process.start)) {
+                            procfs::send(*process, &[RawSignal::TERM, RawSignal::CONT]);
+                        }
                     }
                 }
             }

@@ -4,6 +4,7 @@
 //! a rehearsal reads like the day it rehearses. Both writers are non-blocking (a full disk or a stuck terminal holds up nobody); lines
 //! that had to be dropped are counted and told at the end.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -132,8 +133,8 @@ fn name(level: Level) -> &'static str {
 }
 
 fn text(now: DateTime<Utc>, zone: Tz, level: Level, fields: &Fields) -> String {
-    let mut line =
-        format!("{} {}: {}", now.with_timezone(&zone).format("%Y-%m-%d %H:%M:%S"), name(level), fields.message);
+    let time = now.with_timezone(&zone).format("%Y-%m-%d %H:%M:%S");
+    let mut line = format!("{time} {}: {}", name(level), on_one_line(&fields.message));
     for (key, value) in &fields.others {
         line.push_str(&format!(" {key}={}", quoted(value)));
     }
@@ -148,6 +149,15 @@ fn object(now: DateTime<Utc>, zone: Tz, level: Level, fields: Fields) -> String 
     line.insert("message".to_owned(), json!(fields.message));
     line.extend(fields.others.into_iter().map(|(key, value)| (key.to_owned(), Value::String(value))));
     format!("{}\n", Value::Object(line))
+}
+
+/// A command of several lines stays one line of the log.
+fn on_one_line(message: &str) -> Cow<'_, str> {
+    if message.contains(['\n', '\r']) {
+        Cow::Owned(message.replace('\n', "\\n").replace('\r', "\\r"))
+    } else {
+        Cow::Borrowed(message)
+    }
 }
 
 fn quoted(value: &str) -> String {

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::fs::{self, File};
-use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::thread::sleep;
@@ -46,12 +46,13 @@ pub(super) fn run(global: &Global, args: &LogsArgs, out: &mut dyn Write) -> Resu
             format!("{} has printed nothing{what}: no log in {}", args.name, dir.display()),
         ));
     };
-    for line in tail(&parts(dir, date), args.lines)? {
+    let (lines, shown) = tail(&parts(dir, date), args.lines)?;
+    for line in lines {
         out.write_all(&line)?;
     }
     out.flush()?;
     if args.follow {
-        follow(dir, date, args.date.is_none(), out)?;
+        follow(dir, date, shown, args.date.is_none(), out)?;
     }
     Ok(OK)
 }
@@ -78,12 +79,15 @@ fn parts(dir: &Path, date: NaiveDate) -> Vec<PathBuf> {
     parts
 }
 
-/// The last `count` lines of all parts together; the newest part first, since it mostly suffices.
-fn tail(parts: &[PathBuf], count: usize) -> io::Result<VecDeque<Vec<u8>>> {
+/// The last `count` lines of all parts together; the newest part first, since it mostly suffices. With them the newest part, read so far:
+/// whoever follows goes on from there, so that no line is lost that comes meanwhile.
+fn tail(parts: &[PathBuf], count: usize) -> io::Result<(VecDeque<Vec<u8>>, Option<File>)> {
     let mut lines: VecDeque<Vec<u8>> = VecDeque::new();
+    let mut newest = None;
     for part in parts.iter().rev() {
         let mut older: VecDeque<Vec<u8>> = VecDeque::new();
-        let mut reader = BufReader::new(File::open(part)?);
+        let file = File::open(part)?;
+        let mut reader = BufReader::new(&file);
         let mut line = Vec::new();
         while reader.read_until(b'\n', &mut line)? > 0 {
             older.push_back(std::mem::take(&mut line));
@@ -93,26 +97,25 @@ fn tail(parts: &[PathBuf], count: usize) -> io::Result<VecDeque<Vec<u8>>> {
         }
         older.append(&mut lines);
         lines = older;
+        newest.get_or_insert(file);
         if lines.len() >= count {
             break;
         }
     }
-    Ok(lines)
+    Ok((lines, newest))
 }
 
 /// Prints what comes, for ever. A rotated file is read to its end before the new one; `roams`: a later trading date takes over.
-fn follow(dir: &Path, mut date: NaiveDate, roams: bool, out: &mut dyn Write) -> io::Result<()> {
-    let mut file = File::open(live(dir, date)).ok();
-    if let Some(file) = &mut file {
-        file.seek(SeekFrom::End(0))?;
-    }
+fn follow(dir: &Path, mut date: NaiveDate, mut file: Option<File>, roams: bool, out: &mut dyn Write) -> io::Result<()> {
     loop {
         if let Some(file) = &mut file {
             copy(file, out)?;
         }
         if roams && let Some(newest) = latest(dir)?.filter(|newest| *newest > date) {
             date = newest;
-            file = None;
+            if let Some(mut old) = file.take() {
+                copy(&mut old, out)?;
+            }
         }
         let there = fs::metadata(live(dir, date)).ok().map(|m| (m.dev(), m.ino()));
         let ours = file.as_ref().and_then(|f| f.metadata().ok()).map(|m| (m.dev(), m.ino()));
