@@ -96,6 +96,7 @@ fn a_hundred_megabytes_without_a_newline_arrive_while_a_neighbour_is_restarted_a
     let before = peak_memory(itself);
     daemon.write("go", "");
     let start = Instant::now();
+    eventually("it floods", || size(&daemon, "floods") > 0);
     let mut restarts = Vec::new();
     for attempt in 2..=6 {
         let killed = Instant::now();
