@@ -2,6 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
+
+use regex::Regex;
+
+/// Made once: that is what takes time.
+macro_rules! pattern {
+    ($text:expr) => {
+        LazyLock::new(|| Regex::new($text).expect("a pattern"))
+    };
+}
 
 /// A layer: a folder of `src`, or a file of it.
 struct Layer {
@@ -166,20 +176,20 @@ fn without_tests(text: &str) -> &str {
 }
 
 fn without_strings_and_comments(text: &str) -> String {
-    let pattern = r##"(?s)//[^\n]*|r#".*?"#|"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)'"##;
-    regex::Regex::new(pattern).expect("a pattern").replace_all(text, "\"\"").into_owned()
+    static LEFT_OUT: LazyLock<Regex> = pattern!(r##"(?s)//[^\n]*|r#".*?"#|"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)'"##);
+    LEFT_OUT.replace_all(text, "\"\"").into_owned()
 }
 
 /// Every path `a::b::c` of the code, the branches of `use a::{b, c::d}` written out.
 fn paths(code: &str) -> BTreeSet<String> {
+    static USES: LazyLock<Regex> = pattern!(r"(?s)\buse\s+([^;]+);");
+    static INLINE: LazyLock<Regex> = pattern!(r"(?:::)?\b[a-z_][a-z0-9_]*(?:::[A-Za-z_][A-Za-z0-9_]*)+");
     let mut all = BTreeSet::new();
-    let uses = regex::Regex::new(r"(?s)\buse\s+([^;]+);").expect("a pattern");
-    for found in uses.captures_iter(code) {
+    for found in USES.captures_iter(code) {
         branches("", &found[1], &mut all);
     }
-    let inline = regex::Regex::new(r"(?:::)?\b[a-z_][a-z0-9_]*(?:::[A-Za-z_][A-Za-z0-9_]*)+").expect("a pattern");
-    let rest = uses.replace_all(code, "");
-    all.extend(inline.find_iter(&rest).map(|found| found.as_str().trim_start_matches("::").to_owned()));
+    let rest = USES.replace_all(code, "");
+    all.extend(INLINE.find_iter(&rest).map(|found| found.as_str().trim_start_matches("::").to_owned()));
     all
 }
 

@@ -66,7 +66,7 @@ fn at_an_early_close_the_polite_end_at_once_and_the_deaf_are_killed_ten_seconds_
 
     daemon.stop();
     // Lines of a script carry its name and nothing else.
-    let is_echo = |line: &String| line.ends_with(" script=polite");
+    let is_echo = |line: &String| line.rsplit_once(" script=").is_some_and(|(_, name)| !name.contains(' '));
     let all = daemon.stderr().lines().map(str::to_owned).collect::<Vec<_>>();
     let (echoed, rest): (Vec<_>, Vec<_>) = all.into_iter().partition(is_echo);
     for said in ["INFO: hello script=polite", "INFO: bye script=polite"] {

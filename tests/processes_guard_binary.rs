@@ -66,7 +66,10 @@ fn when_the_daemon_is_killed_its_scripts_end_politely_and_the_guard_exits_1() {
     assert!(daemon.has("handled"), "nobody reads its output any more, and it is not killed by that");
     assert!(daemon.processes().is_empty());
     let said = daemon.stderr();
-    assert!(said.contains("mho: the daemon was killed by ") && said.contains("; stopping everything it started"), "{said}");
+    assert!(
+        said.contains("mho: the daemon was killed by ") && said.contains("; stopping everything it started"),
+        "{said}"
+    );
 }
 
 #[test]
