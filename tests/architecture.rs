@@ -99,18 +99,7 @@ const LAYERS: &[Layer] = &[
     },
     Layer {
         name: "cli",
-        // `exec` becomes the script in this very process: it needs the environment that the launcher would give. The verbs that simulate
-        // say what processes pretend.
-        layers: &[
-            "app",
-            "config",
-            "domain",
-            "control",
-            "guard",
-            "adapters::identity",
-            "adapters::process",
-            "adapters::pretend",
-        ],
+        layers: &["app", "config", "domain", "control", "guard"],
         crates: None,
         forbidden: &["ractor", "tokio"],
     },

@@ -1,7 +1,9 @@
 //! The composition root: configuration and adapters make a tree, the tree runs until it is asked to end.
 
 mod daemon;
+mod exec;
 mod simulate;
 
 pub use daemon::{Rehearsal, StartError, run};
-pub use simulate::{Pretence, simulate};
+pub use exec::{ExecError, exec};
+pub use simulate::{Act, Pretence, simulate};

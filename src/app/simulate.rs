@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 use tokio::runtime::Builder;
 
-use crate::adapters::pretend::Act;
+pub use crate::adapters::pretend::Act;
 use crate::config::Settings;
 use crate::domain::script::ScriptName;
 use crate::testkit::Lab;

@@ -7,8 +7,7 @@ use chrono::{Days, NaiveDate, NaiveTime};
 use serde_json::Value;
 
 use super::{Failure, Global, OK, USAGE, no_such_script};
-use crate::adapters::pretend::Act;
-use crate::app::{Pretence, simulate};
+use crate::app::{Act, Pretence, simulate};
 use crate::config::Settings;
 use crate::domain::script::ScriptName;
 use crate::domain::time::resolve_local;

@@ -1,0 +1,69 @@
+//! One script, now, in the foreground, with exactly the environment and directory that the daemon would give.
+
+use std::convert::Infallible;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+
+use chrono::{DateTime, Days, Utc};
+
+use crate::adapters::identity;
+use crate::adapters::process::{Identity, environment, read_env_file};
+use crate::config::Settings;
+use crate::domain::attempt::{AttemptId, LaunchContext};
+use crate::domain::script::ScriptSpec;
+use crate::domain::timeline::{DayPlan, Window, deadline, plan};
+
+/// Why a script was not executed, in words that say what to do next.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct ExecError(String);
+
+/// How far the next window is looked for.
+const HORIZON: Days = Days::new(400);
+
+/// Becomes the script; returns only if that fails. `live`: it is not told that this is a rehearsal.
+pub fn exec(settings: &Settings, script: &ScriptSpec, live: bool, now: DateTime<Utc>) -> Result<Infallible, ExecError> {
+    let name = &script.name;
+    let window = window(settings, script, now)
+        .ok_or_else(|| ExecError(format!("{name} has no window within the calendar's data; see mho calendar")))?;
+    // An identity of its own: no daemon takes this process for a leftover.
+    let daemon_id = identity::random().map_err(|error| ExecError(format!("cannot read /dev/urandom: {error}")))?;
+    let identity = Identity { daemon_id, rehearsal: !live };
+    let attempt = AttemptId { script: name.clone(), trading_date: window.trading_date, number: 1 };
+    let context = LaunchContext {
+        session_open: window.open,
+        session_close: window.close,
+        early_close: window.early_close,
+        stop_at: window.stop,
+        deadline: deadline(now.max(window.start), script.max_duration, window.stop),
+        restarted_after: None,
+    };
+    let launch = &script.launch;
+    let from_file = launch.env_file.as_ref().map_or(Ok(Vec::new()), read_env_file);
+    let from_file = from_file.map_err(|error| ExecError(error.to_string()))?;
+    let variables = environment(std::env::vars_os(), from_file, launch, &attempt, &context, &identity);
+    let error = Command::new(&launch.program)
+        .args(&launch.args)
+        .current_dir(&launch.working_dir)
+        .env_clear()
+        .envs(variables)
+        .exec();
+    let (program, dir) = (launch.program.display(), launch.working_dir.display());
+    Err(ExecError(format!("cannot run {program} in {dir}: {error}; mho check says more")))
+}
+
+/// The window that is open, else the next one.
+fn window(settings: &Settings, script: &ScriptSpec, now: DateTime<Utc>) -> Option<Window> {
+    let calendar = settings.calendars.get(&script.window.calendar)?;
+    let today = now.with_timezone(&calendar.zone()).date_naive();
+    let last = today.checked_add_days(HORIZON)?;
+    today
+        .checked_sub_days(Days::new(7))?
+        .iter_days()
+        .take_while(|date| *date <= last)
+        .filter_map(|date| match plan(&script.window, calendar, date) {
+            Ok(DayPlan::Window(window)) => Some(window),
+            Ok(DayPlan::Skipped { .. } | DayPlan::NoSession { .. }) | Err(_) => None,
+        })
+        .find(|window| window.stop > now)
+}
