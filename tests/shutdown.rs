@@ -243,3 +243,26 @@ async fn a_critical_script_with_a_fatal_code_stops_everything_and_one_that_succe
     done.run_until("2026-11-23 17:00:00").await;
     assert_eq!(done.results("risk")[0].1, RunResult::Succeeded);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_dependent_that_waited_for_the_failure_of_a_critical_script_does_not_start_while_everything_ends() {
+    let critical = ScriptSpec { critical: true, ..script("crit") };
+    let mut lab = Lab::new("2026-11-23 10:00:00")
+        .script(critical)
+        .script(after("plan_b", "crit", Condition::Failed))
+        .acts("crit", [Act::Exit(78, secs(5))])
+        .start()
+        .await;
+    assert!(matches!(lab.ended().await, Outcome::Critical(_)));
+    assert_eq!(lab.story_of(&["start"]), ["10:00:00 crit start 1"]);
+    assert_eq!(lab.results("crit").len(), 1, "its run has a result");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_critical_script_that_spent_its_budget_has_a_result_and_no_next_try() {
+    let critical = ScriptSpec { critical: true, ..script("crit") };
+    let mut lab =
+        Lab::new("2026-11-23 10:00:00").script(critical).acts("crit", [Act::Exit(1, secs(1))]).start().await;
+    assert!(matches!(lab.ended().await, Outcome::Critical(_)));
+    assert_eq!(lab.results("crit").iter().map(|(_, result)| *result).collect::<Vec<_>>(), [RunResult::Failed]);
+}

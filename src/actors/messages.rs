@@ -31,11 +31,6 @@ pub enum RootMsg {
         /// When; None = not any more.
         at: Option<DateTime<Utc>>,
     },
-    /// A critical script gave up.
-    Escalate {
-        /// In words.
-        reason: String,
-    },
     /// Stop everything, in layers.
     Shutdown {
         /// In words.

@@ -113,7 +113,6 @@ impl Worker {
                 let about = About { script: self.args.spec.name.clone(), trading_date, attempt };
                 notifier.notify(Notice { at: now.wall, about: Some(about), what });
             }
-            Effect::Escalate { reason } => self.args.root.cast(RootMsg::Escalate { reason })?,
         }
         Ok(None)
     }

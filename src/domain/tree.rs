@@ -1,9 +1,8 @@
 //! The root's decisions: the order of stops, what to do about a failed actor, when the daemon is done.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::time::Duration;
 
-use super::script::ScriptSpec;
 use super::time::Mono;
 
 /// How the daemon ended.
@@ -19,40 +18,18 @@ pub enum Outcome {
     Failed(String),
 }
 
-/// Layers of stops: dependents before those they depend on. Indices into `scripts`; each appears once.
-#[must_use]
-pub fn stop_layers(scripts: &[impl AsRef<ScriptSpec>]) -> Vec<Vec<usize>> {
-    let index: BTreeMap<_, _> = scripts.iter().enumerate().map(|(i, s)| (&s.as_ref().name, i)).collect();
-    let mut dependents = vec![0_usize; scripts.len()];
-    let predecessors: Vec<Vec<usize>> = scripts
-        .iter()
-        .map(|s| s.as_ref().depends_on.iter().filter_map(|d| index.get(&d.script).copied()).collect())
-        .collect();
-    for predecessor in predecessors.iter().flatten() {
-        dependents[*predecessor] += 1;
-    }
-    let mut layer: Vec<usize> = (0..scripts.len()).filter(|i| dependents[*i] == 0).collect();
-    let mut layers = Vec::new();
-    while !layer.is_empty() {
-        let mut next = Vec::new();
-        for predecessor in layer.iter().flat_map(|i| &predecessors[*i]) {
-            dependents[*predecessor] -= 1;
-            if dependents[*predecessor] == 0 {
-                next.push(*predecessor);
-            }
-        }
-        layers.push(std::mem::replace(&mut layer, next));
-    }
-    layers
-}
-
-/// A shutdown in progress.
+/// A shutdown in progress: each script is stopped as soon as nothing that depends on it lives any more, those without live dependents at
+/// once. So the stops go in layers, and no script waits for one that has nothing to do with it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Shutdown {
     /// What it will end as.
     outcome: Outcome,
-    /// Layers that were not told to stop yet, first to stop first.
-    remaining: VecDeque<Vec<usize>>,
+    /// Who was told to stop.
+    told: Vec<bool>,
+    /// By script: those that depend on it directly.
+    dependents: Vec<Vec<usize>>,
+    /// All scripts, each after all that depend on it.
+    order: Vec<usize>,
 }
 
 /// What a shutdown does next.
@@ -62,42 +39,65 @@ pub enum ShutdownStep {
     Stop(Vec<usize>),
     /// Nothing lives any more.
     Done(Outcome),
-    /// The layer that was told is not gone yet.
+    /// Those that were told are not gone yet.
     Wait,
 }
 
 impl Shutdown {
-    /// Begins a shutdown that stops `layers` in order.
+    /// Begins a shutdown; `dependents` tells for each script those that depend on it directly, without a circle.
     #[must_use]
-    pub fn new(outcome: Outcome, layers: Vec<Vec<usize>>) -> Self {
-        Self { outcome, remaining: layers.into() }
+    pub fn new(outcome: Outcome, dependents: Vec<Vec<usize>>) -> Self {
+        let order = dependents_first(&dependents);
+        Self { outcome, told: vec![false; dependents.len()], dependents, order }
     }
 
-    /// A second request: no layers any more.
+    /// A second request: nobody waits for anybody.
     pub fn kill(&mut self) {
         self.outcome = Outcome::Killed;
-        self.remaining.clear();
+        self.told.fill(true);
     }
 
-    /// Whether the scripts of this layer were told to stop.
-    #[must_use]
-    pub fn has_told(&self, script: usize) -> bool {
-        !self.remaining.iter().flatten().any(|i| *i == script)
-    }
-
-    /// The next step, given which scripts live or have not answered that they start nothing any more.
-    pub fn next(&mut self, is_live: impl Fn(usize) -> bool, scripts: usize) -> ShutdownStep {
-        if (0..scripts).any(|i| is_live(i) && self.has_told(i)) {
-            return ShutdownStep::Wait;
-        }
-        while let Some(layer) = self.remaining.pop_front() {
-            let live: Vec<_> = layer.into_iter().filter(|i| is_live(*i)).collect();
-            if !live.is_empty() {
-                return ShutdownStep::Stop(live);
+    /// The next step, given which scripts live.
+    pub fn next(&mut self, is_live: impl Fn(usize) -> bool) -> ShutdownStep {
+        let mut blocked = vec![false; self.told.len()];
+        let mut stop = Vec::new();
+        let mut any_live = false;
+        for &script in &self.order {
+            let live = is_live(script);
+            any_live |= live;
+            // Also by those that depend on it through others which do not live.
+            blocked[script] = self.dependents[script].iter().any(|d| blocked[*d] || is_live(*d));
+            if live && !blocked[script] && !self.told[script] {
+                self.told[script] = true;
+                stop.push(script);
             }
         }
-        ShutdownStep::Done(self.outcome.clone())
+        match (stop.is_empty(), any_live) {
+            (false, _) => ShutdownStep::Stop(stop),
+            (true, true) => ShutdownStep::Wait,
+            (true, false) => ShutdownStep::Done(self.outcome.clone()),
+        }
     }
+}
+
+fn dependents_first(dependents: &[Vec<usize>]) -> Vec<usize> {
+    let mut waits_for: Vec<usize> = dependents.iter().map(Vec::len).collect();
+    let mut predecessors = vec![Vec::new(); dependents.len()];
+    for (script, direct) in dependents.iter().enumerate() {
+        direct.iter().for_each(|d| predecessors[*d].push(script));
+    }
+    let mut order: Vec<usize> = (0..dependents.len()).filter(|i| waits_for[*i] == 0).collect();
+    let mut next = 0;
+    while let Some(&script) = order.get(next) {
+        next += 1;
+        for &predecessor in &predecessors[script] {
+            waits_for[predecessor] -= 1;
+            if waits_for[predecessor] == 0 {
+                order.push(predecessor);
+            }
+        }
+    }
+    order
 }
 
 /// More failures of one script's actor than this within `RESPAWN_WITHIN`, and it stays down: the fault is in the program, and a loop would
@@ -163,51 +163,37 @@ impl EndRequests {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
-    use crate::domain::script::{Condition, Dependency, ScriptName};
 
-    fn scripts(edges: &[(&str, &[&str])]) -> Vec<Arc<ScriptSpec>> {
-        edges
-            .iter()
-            .map(|(name, on)| {
-                let depends_on = on
-                    .iter()
-                    .map(|x| Dependency { script: ScriptName::new(x).unwrap(), condition: Condition::Succeeded })
-                    .collect();
-                Arc::new(ScriptSpec { depends_on, ..ScriptSpec::with_defaults(name, "/bin/true") })
-            })
-            .collect()
+    /// data <- trade <- report, and one alone.
+    fn pipeline() -> Shutdown {
+        Shutdown::new(Outcome::Stopped, vec![vec![1], vec![2], vec![], vec![]])
     }
 
     #[test]
-    fn dependents_stop_before_what_they_depend_on() {
-        let s = scripts(&[("data", &[]), ("trade", &["data"]), ("report", &["trade", "data"]), ("alone", &[])]);
-        assert_eq!(stop_layers(&s), [vec![2, 3], vec![1], vec![0]]);
+    fn dependents_stop_before_what_they_depend_on_and_the_others_at_once() {
+        let mut shutdown = pipeline();
+        assert_eq!(shutdown.next(|_| true), ShutdownStep::Stop(vec![2, 3]));
+        assert_eq!(shutdown.next(|_| true), ShutdownStep::Wait);
+        assert_eq!(shutdown.next(|i| i != 2), ShutdownStep::Stop(vec![1]), "the one alone is not waited for");
+        assert_eq!(shutdown.next(|i| i == 0 || i == 3), ShutdownStep::Stop(vec![0]));
+        assert_eq!(shutdown.next(|i| i == 3), ShutdownStep::Wait);
+        assert_eq!(shutdown.next(|_| false), ShutdownStep::Done(Outcome::Stopped));
     }
 
     #[test]
-    fn a_layer_is_told_when_the_one_before_is_gone() {
-        let mut shutdown = Shutdown::new(Outcome::Stopped, vec![vec![1], vec![0]]);
-        assert_eq!(shutdown.next(|_| true, 2), ShutdownStep::Stop(vec![1]));
-        assert_eq!(shutdown.next(|_| true, 2), ShutdownStep::Wait);
-        assert_eq!(shutdown.next(|i| i == 0, 2), ShutdownStep::Stop(vec![0]));
-        assert_eq!(shutdown.next(|_| false, 2), ShutdownStep::Done(Outcome::Stopped));
+    fn a_script_waits_also_for_those_that_depend_on_it_through_others() {
+        let mut shutdown = pipeline();
+        assert_eq!(shutdown.next(|i| i == 0 || i == 2), ShutdownStep::Stop(vec![2]));
+        assert_eq!(shutdown.next(|i| i == 0), ShutdownStep::Stop(vec![0]));
     }
 
     #[test]
-    fn a_layer_without_life_is_passed_over() {
-        let mut shutdown = Shutdown::new(Outcome::Stopped, vec![vec![2], vec![1], vec![0]]);
-        assert_eq!(shutdown.next(|i| i == 0, 3), ShutdownStep::Stop(vec![0]));
-    }
-
-    #[test]
-    fn a_second_request_waits_for_no_layer() {
-        let mut shutdown = Shutdown::new(Outcome::Stopped, vec![vec![1], vec![0]]);
+    fn a_second_request_waits_for_nobody() {
+        let mut shutdown = pipeline();
         shutdown.kill();
-        assert_eq!(shutdown.next(|_| true, 2), ShutdownStep::Wait);
-        assert_eq!(shutdown.next(|_| false, 2), ShutdownStep::Done(Outcome::Killed));
+        assert_eq!(shutdown.next(|_| true), ShutdownStep::Wait);
+        assert_eq!(shutdown.next(|_| false), ShutdownStep::Done(Outcome::Killed));
     }
 
     #[test]

@@ -19,7 +19,7 @@ use crate::domain::lifecycle::{Event, State, View};
 use crate::domain::notice::{Notice, What};
 use crate::domain::script::ScriptSpec;
 use crate::domain::timeline::{Addressed, ClockEvent};
-use crate::domain::tree::{Outcome, RespawnBudget, Shutdown, ShutdownStep, stop_layers};
+use crate::domain::tree::{Outcome, RespawnBudget, Shutdown, ShutdownStep};
 
 /// The actor.
 pub struct Root;
@@ -102,7 +102,6 @@ impl Actor for Root {
             RootMsg::StatusDue => tree.tell_status(),
             RootMsg::Report { index, incarnation, state } => tree.on_report(index, incarnation, *state),
             RootMsg::SetAlarm { index, alarm, at } => tree.tell_clock(ClockMsg::SetAlarm { index, alarm, at }),
-            RootMsg::Escalate { reason } => tree.shut_down(Outcome::Critical(reason.clone()), reason),
             RootMsg::Shutdown { reason } => tree.shut_down(Outcome::Stopped, reason),
             RootMsg::Kill => tree.kill(),
             RootMsg::Failed { index, error } => tree.on_failed(&myself, index, error).await?,
@@ -222,11 +221,6 @@ impl Tree {
             return; // of a life that is over
         }
         self.take_in(index, state);
-        // What lost its process while everything ends must not start another.
-        let view = &self.children[index].view;
-        if self.shutdown.is_some() && !view.is_live() && !view.ended {
-            self.send(index, Event::Shutdown);
-        }
     }
 
     /// The ledger's entry; dependents hear what is news to them.
@@ -236,6 +230,11 @@ impl Tree {
         let news = view.standing.clone().filter(|s| child.view.standing.as_ref() != Some(s));
         child.state = state;
         child.view = view;
+        // Before the news: a dependent that waited for this failure must not start while everything ends.
+        if let Some(reason) = self.children[index].view.escalated.clone() {
+            self.shut_down(Outcome::Critical(reason.clone()), reason);
+        }
+        let child = &self.children[index];
         if let Some(standing) = news {
             let script = child.spec.name.clone();
             for dependent in child.dependents.clone() {
@@ -267,11 +266,10 @@ impl Tree {
             return; // under way
         }
         self.tell(self.ports.clock.now().wall, What::ShuttingDown { reason });
-        self.shutdown = Some(Shutdown::new(outcome, stop_layers(&self.plan.scripts)));
+        let dependents = self.children.iter().map(|child| child.dependents.clone()).collect();
+        self.shutdown = Some(Shutdown::new(outcome, dependents));
         for index in 0..self.children.len() {
-            if !self.children[index].view.is_live() {
-                self.send(index, Event::Shutdown);
-            }
+            self.send(index, Event::StartNothing);
         }
     }
 
@@ -292,7 +290,7 @@ impl Tree {
     fn go_on_ending(&mut self, myself: &ActorRef<RootMsg>) {
         let Some(shutdown) = &mut self.shutdown else { return };
         let children = &self.children;
-        match shutdown.next(|i| children[i].is_live(), children.len()) {
+        match shutdown.next(|i| children[i].is_live()) {
             ShutdownStep::Wait => {}
             ShutdownStep::Stop(layer) => {
                 for index in layer {

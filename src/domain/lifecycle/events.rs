@@ -33,6 +33,7 @@ impl Machine<'_> {
             Event::Process(ProcessEvent::Unkillable { attempt, pids }) => self.on_unkillable(actual, &attempt, pids),
             Event::Timer { timer, attempt } => self.on_timer(actual, timer, &attempt),
             Event::Standing { script, standing } => self.on_standing(actual, script, standing),
+            Event::StartNothing => self.on_start_nothing(actual),
             Event::Shutdown => self.on_shutdown(actual),
             Event::Kill => self.on_kill(actual),
         }
@@ -183,18 +184,27 @@ impl Machine<'_> {
         }
     }
 
-    fn on_shutdown(&mut self, actual: Actual) -> Actual {
+    fn on_start_nothing(&mut self, actual: Actual) -> Actual {
         self.wanted = Wanted::Ended;
         match actual {
-            Actual::Running { run, live } => self.stop(run, live, StopReason::Shutdown),
-            Actual::Stopping { run, live, stop } => self.wait_for_survivors(run, live, stop.also(StopReason::Shutdown)),
-            Actual::Sweeping { run, live, ended, force: Force::Survived } => self.conclude(run, &live, ended),
             Actual::Waiting { run, .. } | Actual::Backoff { run, .. } | Actual::GivenUp { run, .. } => {
                 self.leave_unfinished(run)
             }
+            // Its turn to stop comes; should it end before, it finds that nothing is wanted any more.
+            Actual::Running { .. } | Actual::Stopping { .. } => actual,
             // Its answer, or its end, finds that nothing is wanted any more.
             Actual::Starting { .. } | Actual::Sweeping { .. } => actual,
-            Actual::Off | Actual::Over { .. } => actual, // nothing is there to stop
+            Actual::Off | Actual::Over { .. } => actual, // nothing would start by itself
+        }
+    }
+
+    fn on_shutdown(&mut self, actual: Actual) -> Actual {
+        match self.on_start_nothing(actual) {
+            Actual::Running { run, live } => self.stop(run, live, StopReason::Shutdown),
+            Actual::Stopping { run, live, stop } => self.wait_for_survivors(run, live, stop.also(StopReason::Shutdown)),
+            Actual::Sweeping { run, live, ended, force: Force::Survived } => self.conclude(run, &live, ended),
+            // No process, or one that is about to find that it is not wanted.
+            other => other,
         }
     }
 

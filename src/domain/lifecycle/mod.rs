@@ -160,6 +160,8 @@ struct Memory {
     unfinished: Option<Run>,
     /// The last that was heard of each predecessor.
     standings: BTreeMap<ScriptName, Standing>,
+    /// A critical script has failed, in words: the daemon must end.
+    escalated: Option<String>,
     /// Of the window that is open: predecessors without a run, and why.
     absent: BTreeMap<ScriptName, String>,
 }
@@ -199,6 +201,8 @@ pub enum Event {
         /// How far its run has come.
         standing: Standing,
     },
+    /// The daemon ends: start nothing any more. What runs goes on until its turn to stop comes.
+    StartNothing,
     /// The daemon ends: stop, and start nothing any more.
     Shutdown,
     /// The daemon ends at once: SIGKILL.
@@ -276,11 +280,6 @@ pub enum Effect {
         attempt: u32,
         /// What.
         what: What,
-    },
-    /// A critical script gave up: the daemon must end.
-    Escalate {
-        /// In words.
-        reason: String,
     },
 }
 

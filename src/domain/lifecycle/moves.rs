@@ -283,7 +283,8 @@ impl Machine<'_> {
     fn give_up(&mut self, run: Run, attempt: AttemptId, first: bool) -> Actual {
         let policy = &self.spec.restart;
         let end = self.end_of(&run);
-        let next = next_try(policy.cooldown, run.rearm_at(), end, self.now);
+        // After a critical script nothing is tried: everything stops.
+        let next = next_try(policy.cooldown, run.rearm_at(), end, self.now).filter(|_| !self.spec.critical);
         let reason = format!(
             "more than {} restarts within {}",
             policy.max_restarts,
@@ -307,8 +308,7 @@ impl Machine<'_> {
 
     fn escalate(&mut self, reason: &str) {
         if self.spec.critical {
-            self.effects
-                .push(Effect::Escalate { reason: format!("critical script {} failed: {reason}", self.spec.name) });
+            self.memory.escalated = Some(format!("critical script {} failed: {reason}", self.spec.name));
         }
     }
 

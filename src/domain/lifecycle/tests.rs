@@ -169,6 +169,7 @@ fn events(n: u32) -> Vec<(&'static str, Event)> {
         ("cooldown", of(Timer::Cooldown)),
         ("fed", fed(RunResult::Succeeded)),
         ("unfed", fed(RunResult::Failed)),
+        ("start nothing", Event::StartNothing),
         ("shutdown", Event::Shutdown),
         ("kill", Event::Kill),
     ]
@@ -201,6 +202,7 @@ backoff          =        =        =        =        =        =        starting 
 cooldown         =        =        =        =        =        =        =        starting =
 fed              =        starting =        =        =        =        =        =        =
 unfed            =        over     =        =        =        =        =        =        =
+start_nothing    =        off      =        =        =        =        off      off      =
 shutdown         =        off      =        stopping =        =        off      off      =
 kill             =        off      =        stopping =        =        off      off      =
 ";
@@ -501,7 +503,7 @@ impl World {
             Effect::SetAlarm { alarm, at: Some(at) } => drop(self.alarms.insert(alarm, at)),
             Effect::SetAlarm { alarm, at: None } => drop(self.alarms.remove(&alarm)),
             Effect::Tell { trading_date, what, .. } => self.hear(trading_date, &what),
-            Effect::ReportTail { .. } | Effect::CarryOutput { .. } | Effect::Escalate { .. } => {}
+            Effect::ReportTail { .. } | Effect::CarryOutput { .. } => {}
         }
         None
     }

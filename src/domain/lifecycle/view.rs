@@ -109,6 +109,8 @@ pub struct View {
     pub run: Option<Run>,
     /// Nothing lives, and nothing starts any more: the daemon ends.
     pub ended: bool,
+    /// It is critical and has failed, in words: the daemon must end.
+    pub escalated: Option<String>,
 }
 
 impl State {
@@ -152,6 +154,7 @@ impl State {
             next,
             standing: self.standing(),
             ended: self.has_ended(),
+            escalated: self.memory.escalated.clone(),
             run: match &self.actual {
                 Actual::Over { .. } => None,
                 Actual::Off => self.memory.unfinished.clone(),
