@@ -180,3 +180,36 @@ async fn a_jump_over_dates_that_touch_keeps_the_live_process_and_misses_them_whe
         assert_eq!(lab.view("demo").await.state, StateName::Running);
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_was_ahead_at_the_start_and_is_set_right_loses_no_day() {
+    let lab = at("2026-11-24 16:30:00", vec![Act::RunUntilStopped]).await;
+    lab.run_for(secs(5)).await;
+    assert_eq!(lab.story(), [""; 0]);
+    lab.clock.step(TimeDelta::hours(-32));
+    lab.run_until("2026-11-24 17:00:00").await;
+    assert_eq!(lab.story_of(&["start"]), ["08:30:05 demo start 1", "08:30:00 demo start 1"]);
+    assert_eq!(results(&lab), [RunResult::WindowEnd; 2]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_step_back_into_an_earlier_window_leaves_the_live_run_alone() {
+    let lab = at("2026-11-24 10:00:00", vec![Act::RunUntilStopped]).await;
+    lab.clock.step(TimeDelta::hours(-24));
+    lab.run_until("2026-11-24 15:59:00").await;
+    assert_eq!(lab.story_of(&["start", "stop", "carried"]), ["10:00:00 demo start 1"]);
+    lab.run_until("2026-11-24 17:00:00").await;
+    assert_eq!(results(&lab), [RunResult::WindowEnd]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_the_calendars_data_ends_it_is_said_each_day() {
+    let lab = at("2035-12-31 10:00:00", vec![Act::RunUntilStopped]).await;
+    lab.run_until("2036-01-02 12:00:00").await;
+    let told = lab.notices().into_iter().filter_map(|n| match n.what {
+        What::CalendarEnds { calendar, passed, .. } => Some((calendar, passed)),
+        _ => None,
+    });
+    let xnys = |passed| ("XNYS".to_owned(), passed);
+    assert_eq!(told.collect::<Vec<_>>(), [xnys(false), xnys(true), xnys(true)]);
+}

@@ -222,3 +222,27 @@ async fn conditions_are_asked_before_the_first_attempt_only() {
         Some("08:30:00 next waiting 0: data has not succeeded yet")
     );
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_predecessor_that_is_at_its_next_date_already_is_judged_by_the_date_asked_for() {
+    // Round the clock in UTC: its date changes at 19:00 in New York, where the run is carried over.
+    let mut data = script("data");
+    data.window.calendar = "always".into();
+    (data.window.start, data.window.stop) =
+        (TimePoint::Anchor(Anchor::Open, TimeDelta::zero()), TimePoint::Anchor(Anchor::Close, TimeDelta::zero()));
+    let at = |hour| TimePoint::At(chrono::NaiveTime::from_hms_opt(hour, 0, 0).expect("a time"));
+    let mut waits = after("waits", "data", Condition::Succeeded);
+    (waits.window.start, waits.window.stop) = (at(17), at(22));
+    let mut late = after("late", "data", Condition::Succeeded);
+    (late.window.start, late.window.stop) = (at(20), at(22));
+    let lab = Lab::new("2026-11-23 08:00:00")
+        .calendar("always", mho::domain::calendar::Calendar::builtin("always").expect("built in"))
+        .script(data)
+        .script(waits)
+        .script(late)
+        .start()
+        .await;
+    lab.run_until("2026-11-23 21:00:00").await;
+    assert_eq!(of(&lab, "waits", &["start"]), ["19:00:00 waits start 1"]);
+    assert_eq!(of(&lab, "late", &["start"]), ["20:00:00 late start 1"]);
+}

@@ -261,8 +261,7 @@ async fn a_dependent_that_waited_for_the_failure_of_a_critical_script_does_not_s
 #[tokio::test(start_paused = true)]
 async fn a_critical_script_that_spent_its_budget_has_a_result_and_no_next_try() {
     let critical = ScriptSpec { critical: true, ..script("crit") };
-    let mut lab =
-        Lab::new("2026-11-23 10:00:00").script(critical).acts("crit", [Act::Exit(1, secs(1))]).start().await;
+    let mut lab = Lab::new("2026-11-23 10:00:00").script(critical).acts("crit", [Act::Exit(1, secs(1))]).start().await;
     assert!(matches!(lab.ended().await, Outcome::Critical(_)));
     assert_eq!(lab.results("crit").iter().map(|(_, result)| *result).collect::<Vec<_>>(), [RunResult::Failed]);
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Days, NaiveTime, Offset, TimeDelta, Utc};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::task::JoinHandle;
 
@@ -10,11 +10,14 @@ use super::messages::{ClockMsg, RootMsg};
 use super::{Plan, Ports};
 use crate::domain::notice::{Notice, What};
 use crate::domain::script::ScriptSpec;
-use crate::domain::time::{Now, stepped};
+use crate::domain::time::{Now, resolve_local, stepped};
 use crate::domain::timeline::{Addressed, Timeline};
 
 /// A machine under load wakes late. This late still is on time: a start is not missed for it.
 const PUNCTUAL: Duration = Duration::from_secs(5);
+
+/// So long before a calendar's data ends it is said, each day.
+const DATA_ENDS_SOON: Days = Days::new(60);
 
 /// The actor.
 pub struct MarketClock;
@@ -35,6 +38,8 @@ pub struct Ticking {
     timeline: Timeline,
     seen: Now,
     status_due: Option<DateTime<Utc>>,
+    /// The next midnight of the default calendar's zone.
+    day_ends: Option<DateTime<Utc>>,
     sleep: Option<JoinHandle<()>>,
 }
 
@@ -48,8 +53,9 @@ impl Actor for MarketClock {
         let mut timeline = Timeline::new(&scripts, &args.plan.calendars, &args.plan.market);
         let seen = args.ports.clock.now();
         let levels = timeline.begin(seen.wall);
-        let mut ticking = Ticking { args, timeline, seen, status_due: None, sleep: None };
+        let mut ticking = Ticking { args, timeline, seen, status_due: None, day_ends: None, sleep: None };
         ticking.status_due = ticking.next_status(seen.wall);
+        ticking.begin_day(seen.wall);
         ticking.tell(levels)?;
         ticking.sleep_on(&myself);
         Ok(ticking)
@@ -86,13 +92,36 @@ impl Ticking {
             // The status line keeps to whole intervals of the clock as it is now.
             self.status_due = self.next_status(now.wall);
         }
+        if step.is_some_and(|by| by < TimeDelta::zero()) {
+            let levels = self.timeline.begin(now.wall);
+            self.tell(levels)?;
+        }
         let crossed = self.timeline.advance(now.wall, now.wall_after(PUNCTUAL) - now.wall);
         self.tell(crossed)?;
+        if step.is_some() || self.day_ends.is_some_and(|end| end <= now.wall) {
+            self.begin_day(now.wall);
+        }
         if self.status_due.is_some_and(|due| due <= now.wall) {
             self.status_due = self.next_status(now.wall);
             self.args.root.cast(RootMsg::StatusDue)?;
         }
         Ok(())
+    }
+
+    /// Looks whether the calendars have data for today, since a script whose calendar has none would stay down in silence.
+    fn begin_day(&mut self, now: DateTime<Utc>) {
+        let calendars = &self.args.plan.calendars;
+        let Some(zone) = calendars.get(&self.args.plan.market).map(|calendar| calendar.zone()) else { return };
+        let today = now.with_timezone(&zone).date_naive();
+        self.day_ends = today.succ_opt().map(|date| resolve_local(zone, date.and_time(NaiveTime::MIN)));
+        for calendar in calendars.values() {
+            let (from, to) = calendar.range().into_inner();
+            let passed = !(from..=to).contains(&today);
+            if passed || today.checked_add_days(DATA_ENDS_SOON).is_none_or(|soon| soon > to) {
+                let what = What::CalendarEnds { calendar: calendar.id().to_owned(), from, to, passed };
+                self.args.ports.notifier.notify(Notice { at: now, about: None, what });
+            }
+        }
     }
 
     fn tell(&self, events: Vec<Addressed>) -> Result<(), ActorProcessingErr> {
@@ -104,12 +133,15 @@ impl Ticking {
 
     fn next_status(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
         let every = i64::try_from(self.args.plan.status_interval?.as_millis()).ok().filter(|ms| *ms > 0)?;
-        let next = (now.timestamp_millis().div_euclid(every) + 1).checked_mul(every)?;
-        DateTime::from_timestamp_millis(next)
+        // Whole intervals as people read the clock: not every zone is whole hours from UTC.
+        let zone = self.args.plan.calendars.get(&self.args.plan.market)?.zone();
+        let ahead = i64::from(now.with_timezone(&zone).offset().fix().local_minus_utc()) * 1000;
+        let next = ((now.timestamp_millis() + ahead).div_euclid(every) + 1).checked_mul(every)?;
+        DateTime::from_timestamp_millis(next - ahead)
     }
 
     fn sleep_on(&mut self, myself: &ActorRef<ClockMsg>) {
-        let until = self.timeline.next().into_iter().chain(self.status_due).min();
+        let until = self.timeline.next().into_iter().chain(self.status_due).chain(self.day_ends).min();
         let wake = self.args.ports.clock.wake_at(until);
         let myself = myself.clone();
         let task = tokio::spawn(async move {

@@ -33,6 +33,28 @@ pub enum Progress {
     Over(RunResult),
 }
 
+/// So many dates of each predecessor are remembered: windows reach a few days beyond their date at most.
+const DATES: usize = 8;
+
+/// What was heard of predecessors, by trading date: one may be at its next date while its dependents still ask for this one.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Standings(BTreeMap<ScriptName, BTreeMap<NaiveDate, Progress>>);
+
+impl Standings {
+    /// News of a predecessor.
+    pub fn hear(&mut self, script: ScriptName, standing: Standing) {
+        let dates = self.0.entry(script).or_default();
+        dates.insert(standing.trading_date, standing.progress);
+        if dates.len() > DATES {
+            dates.pop_first();
+        }
+    }
+
+    fn of(&self, script: &ScriptName, date: NaiveDate) -> Option<&Progress> {
+        self.0.get(script)?.get(&date)
+    }
+}
+
 /// The answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
@@ -44,20 +66,19 @@ pub enum Verdict {
     Never(String),
 }
 
-/// Whether a script with these dependencies may start in `window`. `standings` is the last that was heard of each predecessor, `absent`
-/// names those which do not run on this date.
+/// Whether a script with these dependencies may start in `window`. `standings` is what was heard of predecessors, `absent` names
+/// those which do not run on this date.
 #[must_use]
 pub fn judge(
     depends_on: &[Dependency],
-    standings: &BTreeMap<ScriptName, Standing>,
+    standings: &Standings,
     absent: &BTreeMap<ScriptName, String>,
     window: &Window,
 ) -> Verdict {
     let mut wait = None;
     for dependency in depends_on {
-        let standing = standings.get(&dependency.script).filter(|s| s.trading_date == window.trading_date);
-        let absent = absent.get(&dependency.script);
-        match one(dependency, standing.map(|s| &s.progress), absent, window) {
+        let progress = standings.of(&dependency.script, window.trading_date);
+        match one(dependency, progress, absent.get(&dependency.script), window) {
             Verdict::Go => {}
             Verdict::Wait(reason) => wait = wait.or(Some(reason)),
             never @ Verdict::Never(_) => return never,
@@ -126,8 +147,10 @@ mod tests {
     fn verdict(condition: Condition, progress: Option<Progress>, absent: Option<&str>) -> Verdict {
         let x = ScriptName::new("x").unwrap();
         let date = window().trading_date;
-        let standings =
-            progress.map(|progress| (x.clone(), Standing { trading_date: date, progress })).into_iter().collect();
+        let mut standings = Standings::default();
+        if let Some(progress) = progress {
+            standings.hear(x.clone(), Standing { trading_date: date, progress });
+        }
         let absent = absent.map(|reason| (x.clone(), reason.to_owned())).into_iter().collect();
         judge(&[Dependency { script: x, condition }], &standings, &absent, &window())
     }
@@ -188,7 +211,9 @@ mod tests {
             progress: Progress::Over(RunResult::Succeeded),
         };
         let depends_on = [Dependency { script: x.clone(), condition: Condition::Succeeded }];
-        let found = judge(&depends_on, &BTreeMap::from([(x, old)]), &BTreeMap::new(), &window());
+        let mut standings = Standings::default();
+        standings.hear(x, old);
+        let found = judge(&depends_on, &standings, &BTreeMap::new(), &window());
         assert_eq!(found, Verdict::Wait("x has not succeeded yet".to_owned()));
     }
 }

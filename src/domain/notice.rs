@@ -148,6 +148,17 @@ pub enum What {
         /// True at the open.
         open: bool,
     },
+    /// A calendar has no data for today, or will soon have none: its scripts do not start then.
+    CalendarEnds {
+        /// Its id.
+        calendar: String,
+        /// The first date that it covers.
+        from: NaiveDate,
+        /// The last date that it covers.
+        to: NaiveDate,
+        /// It is so today.
+        passed: bool,
+    },
     /// The wall clock and the monotonic clock moved apart: somebody set the clock, or the machine slept.
     ClockStepped {
         /// Forward is positive.
@@ -275,6 +286,14 @@ impl Notice {
             What::LastLines { lines } => lines.iter().map(|line| Line::new(Error, format!("  | {line}"))).collect(),
             What::Session { open: true } => vec![Line::new(Info, "Market is open")],
             What::Session { open: false } => vec![Line::new(Info, "Market is closed")],
+            What::CalendarEnds { calendar, from, to, passed } => {
+                let (level, then) =
+                    if *passed { (Error, "nothing of it starts") } else { (Warning, "nothing of it will start") };
+                let text = format!(
+                    "Calendar {calendar} has data from {from} to {to} only; beyond that {then}. Update mho, or add a calendar file."
+                );
+                vec![Line::new(level, text)]
+            }
             What::ClockStepped { by } => {
                 let seconds = by.as_seconds_f64();
                 vec![Line::new(Warning, format!("The clock was stepped by {seconds:+.1}s"))]
@@ -347,6 +366,7 @@ impl Notice {
             | What::LimitReached { .. }
             | What::LastLines { .. }
             | What::Session { .. }
+            | What::CalendarEnds { .. }
             | What::ClockStepped { .. }
             | What::Status { .. }
             | What::WorkerFailed { .. }

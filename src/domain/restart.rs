@@ -130,7 +130,8 @@ fn is_fatal(exit: Option<Exit>, codes: &ExitCodes) -> bool {
 pub fn delay(policy: &RestartPolicy, k: u32, jitter: f64) -> Duration {
     let factor = 1_u32.checked_shl(k.min(31)).unwrap_or(u32::MAX);
     let plain = policy.initial_delay.checked_mul(factor).unwrap_or(Duration::MAX).min(policy.max_delay);
-    plain.mul_f64(1.0 + JITTER * jitter.clamp(-1.0, 1.0))
+    let seconds = plain.as_secs_f64() * (1.0 + JITTER * jitter.clamp(-1.0, 1.0));
+    Duration::try_from_secs_f64(seconds).unwrap_or(plain)
 }
 
 /// The first of the tries that a run which gave up may still get: the end of the cooldown, or the re-arm at the open. None is served

@@ -40,7 +40,8 @@ impl Now {
     /// What the market clock will show after `delay` on the monotonic clock, if nobody sets it meanwhile.
     #[must_use]
     pub fn wall_after(&self, delay: Duration) -> DateTime<Utc> {
-        let scaled = TimeDelta::from_std(delay.mul_f64(self.rate)).unwrap_or(TimeDelta::MAX);
+        let scaled = Duration::try_from_secs_f64(delay.as_secs_f64() * self.rate).unwrap_or(Duration::MAX);
+        let scaled = TimeDelta::from_std(scaled).unwrap_or(TimeDelta::MAX);
         self.wall.checked_add_signed(scaled).unwrap_or(DateTime::<Utc>::MAX_UTC)
     }
 }

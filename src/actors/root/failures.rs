@@ -186,7 +186,7 @@ impl Tree {
             .depends_on
             .iter()
             .filter_map(|d| self.children.iter().find(|c| c.spec.name == d.script))
-            .filter_map(|c| Some((c.spec.name.clone(), c.view.standing.clone()?)))
+            .flat_map(|c| c.state.standings().into_iter().map(|standing| (c.spec.name.clone(), standing)))
             .collect();
         for (script, standing) in news {
             self.send(index, Event::Standing { script, standing });

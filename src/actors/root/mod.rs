@@ -227,7 +227,9 @@ impl Tree {
     fn take_in(&mut self, index: usize, state: State) {
         let child = &mut self.children[index];
         let view = state.view(&child.spec);
-        let news = view.standing.clone().filter(|s| child.view.standing.as_ref() != Some(s));
+        let known = child.state.standings();
+        let news = state.standings().into_iter().filter(|standing| !known.contains(standing));
+        let news: Vec<_> = news.collect();
         child.state = state;
         child.view = view;
         // Before the news: a dependent that waited for this failure must not start while everything ends.
@@ -235,10 +237,10 @@ impl Tree {
             self.shut_down(Outcome::Critical(reason.clone()), reason);
         }
         let child = &self.children[index];
-        if let Some(standing) = news {
-            let script = child.spec.name.clone();
-            for dependent in child.dependents.clone() {
-                self.send(dependent, Event::Standing { script: script.clone(), standing: standing.clone() });
+        for standing in news {
+            for dependent in &child.dependents {
+                let script = child.spec.name.clone();
+                self.send(*dependent, Event::Standing { script, standing: standing.clone() });
             }
         }
         let running = self.children.iter().filter(|c| c.view.pid.is_some()).count();

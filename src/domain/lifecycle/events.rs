@@ -9,6 +9,10 @@ use super::{
 impl Machine<'_> {
     pub(super) fn handle(&mut self, actual: Actual, event: Event) -> Actual {
         match event {
+            // The clock was set back into an earlier date while a later one is at work: that goes on, nothing is ended early.
+            Event::Clock(ClockEvent::WindowOpen { window, .. }) if actual.is_at_work_after(window.trading_date) => {
+                actual
+            }
             Event::Clock(ClockEvent::WindowOpen { window, arrival, absent }) => {
                 self.memory.absent = absent;
                 self.on_window_open(actual, window, arrival)
@@ -169,7 +173,7 @@ impl Machine<'_> {
     }
 
     fn on_standing(&mut self, actual: Actual, script: ScriptName, standing: Standing) -> Actual {
-        self.memory.standings.insert(script, standing);
+        self.memory.standings.hear(script, standing);
         match actual {
             Actual::Waiting { run, on } => self.start_when_free(run, Some(on)),
             // Conditions are asked before the first attempt only.

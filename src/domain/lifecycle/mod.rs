@@ -31,7 +31,7 @@ use std::time::Duration;
 use chrono::{DateTime, NaiveDate, Utc};
 
 use super::attempt::{AttemptId, LaunchContext, ProcessEvent, RestartCause};
-use super::dependency::Standing;
+use super::dependency::{Standing, Standings};
 use super::notice::What;
 use super::outcome::{AttemptResult, Exit, RunResult, Signal, SpawnError, StopReason};
 use super::restart::Budget;
@@ -158,8 +158,8 @@ struct Memory {
     results: VecDeque<(NaiveDate, RunResult)>,
     /// A run that was cut off by the end of its watcher, and goes on when its window is (still) open.
     unfinished: Option<Run>,
-    /// The last that was heard of each predecessor.
-    standings: BTreeMap<ScriptName, Standing>,
+    /// What was heard of predecessors.
+    standings: Standings,
     /// A critical script has failed, in words: the daemon must end.
     escalated: Option<String>,
     /// Of the window that is open: predecessors without a run, and why.
@@ -324,6 +324,11 @@ impl State {
 }
 
 impl Actual {
+    /// A run of a later date than this is not over.
+    fn is_at_work_after(&self, date: NaiveDate) -> bool {
+        !matches!(self, Self::Over { .. }) && self.run().is_some_and(|run| run.window.trading_date > date)
+    }
+
     fn run(&self) -> Option<&Run> {
         match self {
             Self::Off => None,

@@ -56,6 +56,9 @@ impl StateName {
     }
 }
 
+/// So many results are told to dependents.
+const DATES_TOLD: usize = 4;
+
 /// How the latest attempt ended.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct LastExit {
@@ -173,6 +176,16 @@ impl State {
             | Actual::GivenUp { .. }
             | Actual::Over { .. } => None,
         }
+    }
+
+    /// All that dependents may ask for: the results of the last dates, oldest first, and how far the present run has come.
+    #[must_use]
+    pub fn standings(&self) -> Vec<Standing> {
+        let results = self.memory.results.iter().rev().take(DATES_TOLD).rev();
+        let over = results.map(|(date, result)| Standing { trading_date: *date, progress: Progress::Over(*result) });
+        let mut all: Vec<Standing> = over.collect();
+        all.extend(self.standing().filter(|standing| !matches!(standing.progress, Progress::Over(_))));
+        all
     }
 
     fn standing(&self) -> Option<Standing> {

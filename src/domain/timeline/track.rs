@@ -2,7 +2,8 @@
 //!
 //! What comes out are *levels* ("for date D your window is open until T"), so that hearing one twice does no harm and hearing only the
 //! latest is enough. The clock may jump either way: forward over boundaries gives each script's latest level once and names the windows
-//! that passed whole; backward gives nothing: an open window stays open until its stop, a closed one stays closed.
+//! that passed whole; backward tells the levels of that time again: who is at work stays at work until the stop of its window, a date that
+//! has a result does not run again, and what was not run before its time came again starts then.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -151,6 +152,7 @@ impl Track {
     fn begin(&mut self, now: DateTime<Utc>) -> Vec<(DateTime<Utc>, ClockEvent)> {
         let today = now.with_timezone(&self.calendar.zone()).date_naive();
         let mut due = Vec::new();
+        self.open = None;
         let mut next = self.seek(today.checked_sub_days(LOOK_BACK).unwrap_or(today));
         while let Some((date, found)) = &next {
             match found {
@@ -333,7 +335,7 @@ impl Timeline {
         Self { tracks, by_name, sessions, alarms: BTreeSet::new() }
     }
 
-    /// The levels at the beginning.
+    /// The levels at the beginning, and again after the clock was set back.
     pub fn begin(&mut self, now: DateTime<Utc>) -> Vec<Addressed> {
         for session in &mut self.sessions {
             session.begin(now);
