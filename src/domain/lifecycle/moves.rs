@@ -182,7 +182,7 @@ impl Machine<'_> {
             Some(AttemptResult::Succeeded) => {
                 self.end(run, RunResult::Succeeded, format!("it exited with a success code, and {why}"))
             }
-            _ => self.end(run, RunResult::Failed, format!("it crashed, and {why}")),
+            _ => self.end(run, RunResult::Failed, format!("its last attempt failed, and {why}")),
         }
     }
 
