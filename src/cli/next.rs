@@ -23,7 +23,14 @@ pub struct NextArgs {
 pub(super) fn run(global: &Global, args: &NextArgs, out: &mut dyn Write) -> Result<u8, Failure> {
     let settings = global.look()?;
     let zone = settings.default_calendar().zone();
-    for b in agenda(&settings.scripts, &settings.calendars, &settings.market, Utc::now(), args.count) {
+    let found = agenda(&settings.scripts, &settings.calendars, &settings.market, Utc::now(), args.count);
+    if found.len() < args.count {
+        let last = settings.calendars.values().map(|calendar| *calendar.range().end()).max();
+        let last = last.map_or_else(String::new, |date| format!(" on {date}"));
+        // To stderr: with --json, stdout is JSON alone. Nobody may read it, which is no reason to fail.
+        let _ = writeln!(std::io::stderr(), "mho: no more boundaries: the data of the calendars ends{last}");
+    }
+    for b in found {
         let script = b.script.as_ref().map(|name| name.as_str());
         if args.json {
             let at = rfc3339(b.at, zone);
