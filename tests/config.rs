@@ -120,6 +120,9 @@ fn every_fault_of_the_sections_before_the_scripts_has_its_place() {
         ("[calendar.DESK]\nopen = \"09:00\"", 1, "calendar.DESK", "extends", None),
         ("[calendar.DESK]\nextends = \"NYSY\"", 1, "calendar.DESK", "unknown calendar", Some("NYSE")),
         ("[calendar.XNYS]\nextends = \"always\"", 1, "calendar.XNYS", "choose another id", None),
+        ("[market]\nopen = \"08:30:60\"", 2, "market.open", "expected a time", None),
+        ("[calendar.D]\nextends = \"XNYS\"\nweekdays = []", 3, "calendar.D.weekdays", "names no day", None),
+        ("[calendar.D]\nextends = \"XNYS\"\nweekdays = [\"Mno\"]", 3, "calendar.D.weekdays", "not one of", Some("mon")),
         ("[calendar.A]\nextends = \"A\"", 1, "calendar.A", "circle", None),
         ("[defaults]\nstop_grce = \"5s\"", 2, "defaults.stop_grce", "unknown key", Some("stop_grace")),
         ("[defaults]\nstart = \"opne - 1h\"", 2, "defaults.start", "point of the trading day", Some("open - 1h")),
@@ -434,6 +437,37 @@ fn calendars_of_ones_own_can_be_used_by_name() {
     assert_eq!(session.close.to_rfc3339(), "2026-11-24T00:00:00+00:00");
     let broken = World::before_script("[market]\ncalendar_dir = \"cal\"").file("config/cal/BAD.toml", "x = \n");
     assert!(broken.faults()[0].file.as_deref().is_some_and(|file| file.ends_with("cal/BAD.toml")));
+}
+
+#[test]
+fn calendars_of_whole_days_take_any_zone_and_24_00_is_the_end_of_the_day() {
+    let tokyo = [
+        World::before_script("[market]\ncalendar = \"always\"\ntimezone = \"Asia/Tokyo\""),
+        World::before_script("[market]\ncalendar = \"always\"").env("MARKET_TZ", "Asia/Tokyo"),
+        World::before_script(
+            "[market]\ncalendar = \"weekdays\"\ntimezone = \"Asia/Tokyo\"\nopen = \"00:00\"\nclose = \"24:00\"",
+        ),
+        World::before_script(
+            "[market]\ncalendar = \"DESK\"\n[calendar.DESK]\nextends = \"always\"\ntimezone = \"Asia/Tokyo\"\nclose = \"24:00\"",
+        ),
+    ];
+    let date = chrono::NaiveDate::from_ymd_opt(2026, 11, 24).expect("a date");
+    for world in tokyo {
+        let settings = world.load().settings;
+        let session = settings.default_calendar().session(date).expect("in range").expect("a session");
+        let (start, end) = ("2026-11-23T15:00:00+00:00", "2026-11-24T15:00:00+00:00");
+        assert_eq!([session.premarket, session.open].map(|at| at.to_rfc3339()), [start, start]);
+        assert_eq!([session.close, session.postmarket].map(|at| at.to_rfc3339()), [end, end]);
+    }
+    let close = |text: &str| {
+        let settings = World::before_script(text).load().settings;
+        settings.default_calendar().session(date).expect("in range").expect("a session").close.to_rfc3339()
+    };
+    assert_eq!(close("[market]\nclose = \"24:00\""), "2026-11-25T05:00:00+00:00");
+    let special = "[[override]]\ndate = \"2026-11-24\"\nclose = \"24:00\"\nreason = \"x\"";
+    assert_eq!(close(special), "2026-11-25T05:00:00+00:00");
+    let days = "[market]\ncalendar = \"D\"\n[calendar.D]\nextends = \"always\"\nweekdays = [\"Tue\", \"SUN\"]";
+    assert_eq!(close(days), "2026-11-25T00:00:00+00:00");
 }
 
 #[test]

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use chrono::Weekday;
+use chrono::{NaiveTime, Weekday};
 
 use super::builtin;
 use super::fault::{Bad, Place, Report};
-use super::node::Node;
+use super::node::{Data, Node};
 use super::overrides::{self, Dated};
 use super::section::Section;
 use super::sources::absolute;
@@ -39,8 +39,6 @@ struct Table<'a> {
     node: &'a Node,
     extends: Option<String>,
     hours: OwnHours,
-    /// Its close is "24:00", which is no time of day.
-    to_midnight: bool,
     /// A fault was reported: whoever names it gets a stand-in, and no second fault.
     faulty: bool,
 }
@@ -203,16 +201,16 @@ impl<'a> Calendars<'a> {
             let calendar = base.calendar.with_hours(id, hours).map_err(|fault| Bad::from(fault.message))?;
             return Ok(Known { calendar, lineage: base.lineage.into_iter().chain([id.into()]).collect() });
         }
-        let (Some(zone), Some(open), true) = (hours.timezone, hours.open, hours.close.is_some() || table.to_midnight)
-        else {
+        let (Some(zone), Some(open), Some(close)) = (hours.timezone, hours.open, hours.close) else {
             return Err("needs either extends, or timezone, open and close (\"24:00\" = the end of the day)".into());
         };
-        if hours.close.is_some_and(|close| close <= open) {
+        // A close of 00:00 is the end of the day.
+        if close <= open && close != NaiveTime::MIN {
             return Err("closes at or before it opens: sessions over midnight need a calendar file".into());
         }
         let on = hours.weekdays.unwrap_or([true, true, true, true, true, false, false]);
         let days: Vec<Weekday> = WEEKDAYS.iter().zip(on).filter(|(_, on)| *on).map(|((_, day), _)| *day).collect();
-        let calendar = Calendar::plain(id, zone, open, hours.close, &days);
+        let calendar = Calendar::plain(id, zone, open, Some(close), &days);
         Ok(Known { calendar, lineage: vec![id.into()] })
     }
 
@@ -295,23 +293,26 @@ fn own_hours(section: &Section<'_>) -> OwnHours {
     OwnHours {
         timezone: section.read_set("timezone", values::zone),
         open: section.read_set("open", values::time),
-        close: section.read_set("close", closing_time).flatten(),
-        weekdays: section.read_set("weekdays", |node| {
-            let days = values::items(node, "a list such as [\"mon\", \"tue\"]", |day| values::choice(day, &WEEKDAYS))?;
-            let mut on = [false; 7];
-            days.iter().for_each(|day| on[day.num_days_from_monday() as usize] = true);
-            Ok(on)
-        }),
+        close: section.read_set("close", values::close),
+        weekdays: section.read("weekdays", weekdays),
     }
 }
 
-/// A calendar of plain weekdays may last to the end of the day.
-fn is_midnight(node: &Node) -> bool {
-    node.key.starts_with("calendar.") && values::string(node).is_ok_and(|text| text.trim() == "24:00")
-}
-
-fn closing_time(node: &Node) -> Parsed<Option<chrono::NaiveTime>> {
-    if is_midnight(node) { Ok(None) } else { values::time(node).map(Some) }
+/// A list of weekdays, whatever the case. One that names none would mean a calendar without a session.
+fn weekdays(node: &Node) -> Parsed<[bool; 7]> {
+    let weekday = |day: &Node| {
+        let lower = values::string(day)?.to_lowercase();
+        values::choice(&Node { data: Data::Text(lower), ..day.clone() }, &WEEKDAYS)
+    };
+    let mut on = [false; 7];
+    let days = values::items(node, "a list such as [\"mon\", \"tue\"]", weekday)?;
+    days.iter().for_each(|day| on[day.num_days_from_monday() as usize] = true);
+    match on {
+        [false, false, false, false, false, false, false] => {
+            Err("names no day: write those with a session, such as [\"mon\", \"tue\"], or leave the key out".into())
+        }
+        on => Ok(on),
+    }
 }
 
 /// Own hours that only repeat what the calendar says are none: compose files like to write the usual ones out.
@@ -334,7 +335,6 @@ fn read_table<'a>(id: &str, node: &'a Node, report: &Report) -> Table<'a> {
         report.fault(&node.place, &node.key, format!("{id} is the name of a built-in calendar: choose another id"));
     }
     let extends = section.read_set("extends", values::string);
-    let to_midnight = section.get("close").is_some_and(is_midnight);
     let hours = own_hours(&section);
-    Table { node, extends, hours, to_midnight, faulty: report.count() > faults_before }
+    Table { node, extends, hours, faulty: report.count() > faults_before }
 }

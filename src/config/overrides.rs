@@ -80,7 +80,7 @@ fn read_one(item: &Node, report: &Report) -> Option<Dated> {
     let reason = section.read_set("reason", values::string);
     let closed = section.read("closed", values::boolean).unwrap_or(false);
     let open = section.read_set("open", values::time);
-    let close = section.read_set("close", values::time);
+    let close = section.read_set("close", values::close);
     let has_time = ["open", "close"].iter().any(|key| section.get(key).is_some_and(|node| !node.is_empty()));
     if closed == has_time {
         report.fault(&item.place, &item.key, "needs either closed = true, or open or close or both");

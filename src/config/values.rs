@@ -3,7 +3,7 @@
 use std::str::FromStr;
 use std::time::Duration;
 
-use chrono::{NaiveDate, NaiveTime, TimeDelta};
+use chrono::{NaiveDate, NaiveTime, TimeDelta, Timelike};
 use chrono_tz::Tz;
 
 use super::fault::Bad;
@@ -115,13 +115,23 @@ pub(super) fn size(node: &Node) -> Parsed<u64> {
 /// "HH:MM" or "HH:MM:SS".
 pub(super) fn time_of_day(text: &str) -> Option<NaiveTime> {
     let text = text.trim();
-    NaiveTime::parse_from_str(text, "%H:%M:%S").or_else(|_| NaiveTime::parse_from_str(text, "%H:%M")).ok()
+    let time = NaiveTime::parse_from_str(text, "%H:%M:%S").or_else(|_| NaiveTime::parse_from_str(text, "%H:%M")).ok();
+    // "08:30:60" would be a leap second, which no clock that we wait for ever shows.
+    time.filter(|time| time.nanosecond() == 0)
 }
 
 pub(super) fn time(node: &Node) -> Parsed<NaiveTime> {
     match &node.data {
         Data::Text(text) => time_of_day(text).map_or_else(|| expected("a time such as \"09:30\"", node), Ok),
         _ => expected("a time such as \"09:30\"", node),
+    }
+}
+
+/// A close, which may be "24:00", the end of the day: calendars read a close of 00:00 as that.
+pub(super) fn close(node: &Node) -> Parsed<NaiveTime> {
+    match &node.data {
+        Data::Text(text) if matches!(text.trim(), "24:00" | "24:00:00") => Ok(NaiveTime::MIN),
+        _ => time(node),
     }
 }
 

@@ -134,7 +134,7 @@ pub struct Override {
 /// Regular hours of your own, laid over a calendar's dates. A `close` of 00:00 is the midnight that ends the day.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct OwnHours {
-    /// Another zone; one with another offset needs open and close too.
+    /// Another zone; one with another offset needs open and close too, unless the calendar's days are whole.
     pub timezone: Option<Tz>,
     /// Another regular open.
     pub open: Option<NaiveTime>,
