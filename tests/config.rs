@@ -471,6 +471,42 @@ fn calendars_of_whole_days_take_any_zone_and_24_00_is_the_end_of_the_day() {
 }
 
 #[test]
+fn of_two_overrides_of_a_date_the_one_of_the_derived_calendar_wins_there() {
+    let desk = "[calendar.DESK]\nextends = \"XNYS\"\nopen = \"09:00\"\nclose = \"15:00\"\n";
+    let word = |calendar: &str, what: &str| {
+        format!("[[override]]\ncalendar = \"{calendar}\"\ndate = \"2026-11-24\"\n{what}\nreason = \"x\"\n")
+    };
+    let (closed, short) = (word("XNYS", "closed = true"), word("DESK", "close = \"12:00\""));
+    let date = chrono::NaiveDate::from_ymd_opt(2026, 11, 24).expect("a date");
+    for words in [format!("{closed}{short}"), format!("{short}{closed}")] {
+        let settings = World::before_script(&format!("{words}{desk}")).load().settings;
+        let is_session = |name| settings.calendar(name).expect("known").is_session(date);
+        assert_eq!((is_session("XNYS"), is_session("DESK")), (Ok(false), Ok(true)));
+    }
+    let late = word("XNYS", "open = \"15:30\"");
+    let words =
+        "on DESK, which has the dates of XNYS: 2026-11-24: the open, 15:30, is not before the close, 15:00; give DESK";
+    assert_fault(&World::before_script(&format!("{late}{desk}")), 4, "override.open", words, None);
+}
+
+#[test]
+fn questions_about_calendars_need_no_script() {
+    for text in ["", "[market]\ncalendar = \"always\"\n", "script = []\n"] {
+        let mut world = World::with(text);
+        assert!(world.faults()[0].message.contains("no script is configured"), "{text}");
+        world.sources.purpose = mho::config::Purpose::Look;
+        assert!(world.load().settings.scripts.is_empty(), "{text}");
+    }
+}
+
+#[test]
+fn a_file_that_is_no_toml_hides_no_fault_of_variables_and_flags() {
+    let world = World::with("[orchestrator\n").env("MAX_SCRIPT_DURATION", "long").set("orchestrator.log_format=xml");
+    let keys: Vec<String> = world.faults().into_iter().map(|fault| fault.key).collect();
+    assert_eq!(keys, ["", "--set orchestrator.log_format", "MAX_SCRIPT_DURATION"]);
+}
+
+#[test]
 fn traps_are_warnings_with_their_place() {
     let cases = [
         ("max_duration = \"7h\"", "max_duration", "ends the run at 15:30"),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use chrono::{NaiveTime, Weekday};
+use chrono::{NaiveDate, NaiveTime, Weekday};
 
 use super::builtin;
 use super::fault::{Bad, Place, Report};
@@ -54,6 +54,8 @@ pub(super) struct Calendars<'a> {
     market: Known,
     /// Those asked for, overrides applied.
     ready: Ready,
+    /// The keys of names that scripts have asked for: thousands may name the same one.
+    named: BTreeMap<String, Arc<str>>,
 }
 
 impl<'a> Calendars<'a> {
@@ -69,6 +71,7 @@ impl<'a> Calendars<'a> {
             dated: Vec::new(),
             market: Known { calendar: xnys, lineage: Vec::new() },
             ready: BTreeMap::new(),
+            named: BTreeMap::new(),
         };
         if let Some(dir) = market.read_set("calendar_dir", values::string) {
             all.read_dir(&absolute(base_dir, Path::new(&dir)), market.get("calendar_dir"));
@@ -95,8 +98,13 @@ impl<'a> Calendars<'a> {
 
     /// The key of the calendar that a script names; it is made ready.
     pub fn use_named(&mut self, name: &str) -> Parsed<Arc<str>> {
+        if let Some(key) = self.named.get(name) {
+            return Ok(Arc::clone(key));
+        }
         let known = self.find(name, &mut Vec::new())?;
-        Ok(self.finish(&known))
+        let key = self.finish(&known);
+        self.named.insert(name.to_owned(), Arc::clone(&key));
+        Ok(key)
     }
 
     pub fn get(&self, key: &str) -> Option<&Arc<Calendar>> {
@@ -266,17 +274,41 @@ impl<'a> Calendars<'a> {
         if self.ready.contains_key(&key) {
             return key;
         }
-        let concerns = |dated: &&Dated| known.lineage.iter().any(|id| **id == *dated.calendar);
-        let days: Vec<Override> = self.dated.iter().filter(concerns).map(|dated| dated.day.clone()).collect();
+        let concerning = self.concerning(known);
+        let days: Vec<Override> = concerning.iter().map(|dated| dated.day.clone()).collect();
         let calendar = known.calendar.with_overrides(&days).unwrap_or_else(|faults| {
             for fault in faults {
-                self.report.fault(&Place::BuiltIn, "override", format!("on {key}: {}", fault.message));
+                let Some((dated, name)) = overridden(&concerning, &fault.key) else { continue };
+                let message = format!(
+                    "on {key}, which has the dates of {}: {}; give {key} an [[override]] of its own for this date",
+                    dated.calendar, fault.message
+                );
+                dated.fault(name, message, self.report);
             }
             known.calendar.clone()
         });
         self.ready.insert(Arc::clone(&key), Arc::new(calendar));
         key
     }
+
+    /// The overrides of a calendar and of those it is derived from; of one date those of the most specific calendar alone.
+    fn concerning(&self, known: &Known) -> Vec<&Dated> {
+        let rank = |dated: &Dated| known.lineage.iter().position(|id| **id == *dated.calendar);
+        let mut best: BTreeMap<NaiveDate, usize> = BTreeMap::new();
+        for (dated, rank) in self.dated.iter().filter_map(|dated| Some((dated, rank(dated)?))) {
+            best.entry(dated.day.date).and_modify(|best| *best = rank.max(*best)).or_insert(rank);
+        }
+        self.dated
+            .iter()
+            .filter(|dated| rank(dated).is_some_and(|rank| best.get(&dated.day.date) == Some(&rank)))
+            .collect()
+    }
+}
+
+/// The override that a fault of `override[INDEX].KEY` means, and KEY.
+fn overridden<'d>(list: &[&'d Dated], key: &'d str) -> Option<(&'d Dated, &'d str)> {
+    let (index, name) = key.strip_prefix("override[")?.split_once("].")?;
+    Some((*list.get(index.parse::<usize>().ok()?)?, name))
 }
 
 const WEEKDAYS: [(&str, Weekday); 7] = [

@@ -1,13 +1,14 @@
 //! What is wrong with a configuration, and where: every fault and every warning names the file and line, the variable or the flag.
 
 use std::cell::RefCell;
+use std::collections::HashSet;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
 /// One fault or one warning, in the shape of `check --json`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
 pub struct Fault {
     /// The file, if the value stands in one.
     pub file: Option<PathBuf>,
@@ -183,24 +184,24 @@ pub struct Origin {
 /// Collects everything that is found on the way: nothing stops at the first fault.
 #[derive(Debug, Default)]
 pub(super) struct Report {
-    faults: RefCell<Vec<Fault>>,
-    warnings: RefCell<Vec<Fault>>,
+    faults: RefCell<Faults>,
+    warnings: RefCell<Faults>,
     origins: RefCell<Vec<Origin>>,
 }
 
 impl Report {
     /// Each fault once: one in [defaults] is met again with every script.
     pub fn fault(&self, place: &Place, key: &str, bad: impl Into<Bad>) {
-        push_new(&mut self.faults.borrow_mut(), Fault::at(place, key, bad));
+        self.faults.borrow_mut().push(Fault::at(place, key, bad));
     }
 
     /// A fault that has its place already.
     pub fn push(&self, fault: Fault) {
-        push_new(&mut self.faults.borrow_mut(), fault);
+        self.faults.borrow_mut().push(fault);
     }
 
     pub fn warn(&self, place: &Place, key: &str, message: impl Into<Bad>) {
-        push_new(&mut self.warnings.borrow_mut(), Fault::at(place, key, message));
+        self.warnings.borrow_mut().push(Fault::at(place, key, message));
     }
 
     pub fn origin(&self, key: String, value: String, place: &Place) {
@@ -208,12 +209,13 @@ impl Report {
     }
 
     pub fn count(&self) -> usize {
-        self.faults.borrow().len()
+        self.faults.borrow().list.len()
     }
 
     /// Faults in the order of the file, then those without one; warnings likewise; origins as they were read.
     pub fn into_parts(self) -> (Vec<Fault>, Vec<Fault>, Vec<Origin>) {
-        let sorted = |mut list: Vec<Fault>| {
+        let sorted = |faults: Faults| {
+            let mut list = faults.list;
             list.sort_by(|a, b| (a.file.is_none(), &a.file, a.line).cmp(&(b.file.is_none(), &b.file, b.line)));
             list
         };
@@ -221,9 +223,18 @@ impl Report {
     }
 }
 
-fn push_new(list: &mut Vec<Fault>, fault: Fault) {
-    if !list.contains(&fault) {
-        list.push(fault);
+/// Faults in the order in which they were found, each once.
+#[derive(Debug, Default)]
+struct Faults {
+    list: Vec<Fault>,
+    seen: HashSet<Fault>,
+}
+
+impl Faults {
+    fn push(&mut self, fault: Fault) {
+        if self.seen.insert(fault.clone()) {
+            self.list.push(fault);
+        }
     }
 }
 

@@ -49,7 +49,7 @@ pub(super) fn read_file(path: &std::path::Path, shown: &std::path::Path, report:
             }
             nodes.into_iter().filter(|node| node.key == "override").collect()
         }
-        Err(faults) => {
+        Err((faults, _)) => {
             faults.into_iter().for_each(|fault: Fault| report.push(fault));
             Vec::new()
         }
