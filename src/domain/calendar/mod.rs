@@ -88,7 +88,7 @@ pub struct Day {
 /// A date that the calendar's data does not cover.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "calendar {id} has no data for {date}: it covers {from} to {to}; update mho, or add a calendar file or an [[override]]"
+    "calendar {id} has no data for {date}: it covers {from} to {to}; update mho, or put a calendar file that goes further into calendar_dir"
 )]
 pub struct OutOfRange {
     /// The calendar.
