@@ -17,7 +17,7 @@ pub(super) struct Read<'a> {
 }
 
 impl Read<'_> {
-    fn key(&self, key: &str) -> String {
+    pub fn key(&self, key: &str) -> String {
         format!("script.{}.{key}", self.spec.name)
     }
 
@@ -26,15 +26,20 @@ impl Read<'_> {
         self.node.get(key).map_or(&self.node.place, |node| &node.place)
     }
 
-    fn dependency_place(&self) -> &Place {
+    /// The scripts that it waits for, as far as there are any of that name.
+    pub fn depends_on<'s>(&'s self, names: &'s Index<'_>) -> impl Iterator<Item = usize> + 's {
+        self.spec.depends_on.iter().filter_map(|dependency| names.get(dependency.script.as_str()).copied())
+    }
+
+    pub fn dependency_place(&self) -> &Place {
         self.depends_on.map_or(&self.node.place, |node| &node.place)
     }
 }
 
 /// Scripts by name; of two with the same name the first.
-type Index<'a> = HashMap<&'a str, usize>;
+pub(super) type Index<'a> = HashMap<&'a str, usize>;
 
-fn index<'a>(scripts: &'a [Read<'_>]) -> Index<'a> {
+pub(super) fn index<'a>(scripts: &'a [Read<'_>]) -> Index<'a> {
     // The first of a name is put in last.
     scripts.iter().enumerate().rev().map(|(at, script)| (script.spec.name.as_str(), at)).collect()
 }
@@ -80,10 +85,7 @@ pub(super) fn check(scripts: &[Read<'_>], broken: &[String], report: &Report) {
 
 /// Every circle once, from its first script in the order of the configuration. Walks without recursion: a chain may have thousands.
 fn circles(scripts: &[Read<'_>], index: &Index<'_>) -> Vec<Vec<usize>> {
-    let edges: Vec<Vec<usize>> = scripts
-        .iter()
-        .map(|script| script.spec.depends_on.iter().filter_map(|d| index.get(d.script.as_str()).copied()).collect())
-        .collect();
+    let edges: Vec<Vec<usize>> = scripts.iter().map(|script| script.depends_on(index).collect()).collect();
     let mut found: Vec<Vec<usize>> = Vec::new();
     let mut done = vec![false; scripts.len()];
     // Where each script stands on the path that is being walked.

@@ -178,12 +178,12 @@ fn settings(root: &Node, sources: &Sources, found: &Found, report: &Report) -> S
 
 /// The embedded text stands for config/mho.toml of the start directory, and its `base_dir` for that directory.
 fn base_dir(top: &Section<'_>, sources: &Sources, found: &Found) -> PathBuf {
-    let written = top.read("base_dir", values::string).unwrap_or_else(|| ".".to_owned());
-    let embedded = found.path.is_none() && top.get("base_dir").is_some_and(|node| !node.place.is_text());
-    match embedded {
-        true => sources.cwd.clone(),
-        false => absolute(&found.dir(&sources.cwd), Path::new(&written)),
+    if found.path.is_none() && top.get("base_dir").is_some_and(|node| !node.place.is_text()) {
+        top.list("base_dir", &format!("{:?}", sources.cwd), &Place::BuiltIn);
+        return sources.cwd.clone();
     }
+    let written = top.read("base_dir", values::string).unwrap_or_else(|| ".".to_owned());
+    absolute(&found.dir(&sources.cwd), Path::new(&written))
 }
 
 fn orchestrator(section: &Section<'_>, base_dir: &Path) -> Orchestrator {
@@ -246,8 +246,8 @@ fn scripts(
     let defaults_are_sound = report.count() == before;
     let items = match root.get("script").map(|node| (node, &node.data)) {
         Some((_, Data::List(items))) if !items.is_empty() => items.as_slice(),
-        Some((node, Data::Table(_))) => {
-            report.fault(&node.place, &node.key, "expected a list of tables: write [[script]], with two brackets");
+        Some((node, data)) if !matches!(data, Data::List(_)) || node.place.is_text() => {
+            report.fault(&node.place, &node.key, replace::no_list(node));
             return Vec::new();
         }
         // A question about calendars needs no script.
@@ -281,6 +281,15 @@ fn scripts(
             && let Some(calendar) = calendars.get(&script.spec.window.calendar)
         {
             samples.check(&script.spec, calendar, &section, report);
+        }
+    }
+    let names = graph::index(&read);
+    for (script, other) in read.iter().flat_map(|script| script.depends_on(&names).map(move |at| (script, at))) {
+        let other = &read[other];
+        if let Some(calendar) = calendars.get(&other.spec.window.calendar)
+            && let Some(message) = samples.never_in_time(&script.spec, &other.spec, calendar)
+        {
+            report.warn(script.dependency_place(), &script.key("depends_on"), message);
         }
     }
     if sources.purpose == Purpose::Run && found.path.is_none() && replace::variable(sources).is_none() {
