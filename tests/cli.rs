@@ -193,6 +193,12 @@ fn calendar_next_and_simulate_work_in_an_empty_directory() {
 }
 
 #[test]
+fn a_slip_in_the_name_of_a_calendar_is_corrected() {
+    let done = World::new(DEMO).cli(&["calendar", "XNYZ", "--config", "mho.toml"]);
+    assert!(done.code == 2 && done.err.contains("did you mean \"XNYS\"?"), "{done:?}");
+}
+
+#[test]
 fn a_calendar_that_does_not_exist_or_dates_outside_its_data_are_usage_errors() {
     let world = World::new(DEMO);
     for args in [

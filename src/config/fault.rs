@@ -157,17 +157,18 @@ impl Bad {
     }
 }
 
-/// The nearest of `known` to `written`, if it is near enough to be a slip of the fingers.
-pub(super) fn nearest<'a>(written: &str, known: impl IntoIterator<Item = &'a str>) -> Option<String> {
+/// The nearest of `known` to `written`, if it is near enough to be a slip of the fingers; else the one that it begins.
+pub(crate) fn nearest<'a>(written: &str, known: impl IntoIterator<Item = &'a str>) -> Option<String> {
     let lower = written.to_lowercase();
     let distance = |name: &str| strsim::damerau_levenshtein(&lower, &name.to_lowercase());
     let allowed = (written.chars().count() / 3).clamp(1, 3);
-    known
-        .into_iter()
-        .map(|name| (distance(name), name))
-        .filter(|(distance, _)| *distance <= allowed)
-        .min()
-        .map(|(_, name)| name.to_owned())
+    let known: Vec<&str> = known.into_iter().collect();
+    let near = known.iter().map(|name| (distance(name), *name)).filter(|(distance, _)| *distance <= allowed).min();
+    let begun = || {
+        let mut begun = known.iter().filter(|name| lower.len() > 2 && name.to_lowercase().starts_with(&lower));
+        begun.next().filter(|_| begun.next().is_none()).copied()
+    };
+    near.map(|(_, name)| name).or_else(begun).map(ToOwned::to_owned)
 }
 
 /// One effective value and where it came from, for `check`.
@@ -271,5 +272,7 @@ mod tests {
     fn only_near_misses_are_suggested() {
         assert_eq!(nearest("stop_gracee", ["stop", "stop_grace"]), Some("stop_grace".into()));
         assert_eq!(nearest("banana", ["stop", "stop_grace"]), None);
+        assert_eq!(nearest("warn", ["error", "warning"]), Some("warning".into()));
+        assert_eq!(nearest("max", ["max_size", "max_age"]), None);
     }
 }
