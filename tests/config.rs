@@ -116,7 +116,7 @@ fn every_fault_of_the_sections_before_the_scripts_has_its_place() {
         ("[market]\ntimezone = \"Asia/Tokyo\"", 2, "market.timezone", "offset", None),
         ("[market]\nopen = \"9.30\"", 2, "market.open", "expected a time", None),
         ("[market]\nopen = \"17:00\"", 2, "market.open", "not before the close", None),
-        ("[market]\ncalendar_dir = \"nowhere\"", 2, "market.calendar_dir", "cannot read the directory", None),
+        ("[market]\ncalendar_dir = \"nowhere\"", 2, "market.calendar_dir", "create it, or correct the path", None),
         ("[calendar.DESK]\nopen = \"09:00\"", 1, "calendar.DESK", "extends", None),
         ("[calendar.DESK]\nextends = \"NYSY\"", 1, "calendar.DESK", "unknown calendar", Some("NYSE")),
         ("[calendar.XNYS]\nextends = \"always\"", 1, "calendar.XNYS", "choose another id", None),

@@ -171,7 +171,8 @@ fn faults_text(faults: &[Fault]) -> String {
 
 fn no_such_script(settings: &Settings, name: &str) -> Failure {
     let known: Vec<_> = settings.scripts.iter().map(|s| s.name.as_str()).collect();
-    Failure::new(NO_SUCH_SCRIPT, format!("no script named {name:?}; the configuration has: {}", known.join(", ")))
+    let known = if known.is_empty() { "no script".to_owned() } else { known.join(", ") };
+    Failure::new(NO_SUCH_SCRIPT, format!("no script named {name:?}; the configuration has: {known}"))
 }
 
 /// A local time without zone, as `--at` takes it: with a `T` or a blank between date and time, seconds optional.

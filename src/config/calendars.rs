@@ -125,7 +125,8 @@ impl<'a> Calendars<'a> {
         let entries = match std::fs::read_dir(dir) {
             Ok(entries) => entries,
             Err(error) => {
-                let message = format!("cannot read the directory {}: {error}", dir.display());
+                let message =
+                    format!("cannot read the directory {}: {error}; create it, or correct the path", dir.display());
                 return self.report.fault(&place, "market.calendar_dir", message);
             }
         };
@@ -137,7 +138,11 @@ impl<'a> Calendars<'a> {
             };
             let at = |line| Place::File { path: path.clone(), line };
             match std::fs::read_to_string(&path) {
-                Err(error) => self.report.fault(&at(None), "", format!("cannot be read: {error}")),
+                Err(error) => self.report.fault(
+                    &at(None),
+                    "",
+                    format!("cannot be read: {error}; mend it, or move it out of calendar_dir"),
+                ),
                 Ok(text) => match Calendar::parse(id, &text) {
                     Ok(calendar) => {
                         self.files.insert(id.to_owned(), calendar);

@@ -293,7 +293,9 @@ fn scripts(
         }
     }
     if sources.purpose == Purpose::Run && found.path.is_none() && replace::variable(sources).is_none() {
-        read.iter().for_each(|script| require_example(script, found, sources, report));
+        for script in &mut read {
+            script.sound &= has_example(script, found, sources, report);
+        }
     }
     if read.iter().all(|script| !script.spec.enabled) && !read.is_empty() {
         let place = Place::File { path: found.shown.clone(), line: None };
@@ -327,14 +329,15 @@ fn assign_calendar(
 }
 
 /// Without a file the embedded example runs, if it is there; else nothing has been set up here.
-fn require_example(script: &Read<'_>, found: &Found, sources: &Sources, report: &Report) {
+fn has_example(script: &Read<'_>, found: &Found, sources: &Sources, report: &Report) -> bool {
     let launch = &script.spec.launch;
     let argv: Vec<String> = std::iter::once(launch.program.file_name().map(|name| name.to_string_lossy().into_owned()))
         .flatten()
         .chain(launch.args.iter().cloned())
         .collect();
     let file = command::script_file(&argv).map(|file| absolute(&launch.working_dir, Path::new(file)));
-    if let Some(file) = file.filter(|file| !file.exists()) {
+    let missing = file.filter(|file| !file.exists());
+    if let Some(file) = &missing {
         let message = format!(
             "no configuration file was found (neither config/mho.toml in {} nor /etc/mho/mho.toml), and the script of {}, {}, does \
              not exist: run `mho init` to write both, or name a file with --config",
@@ -344,4 +347,5 @@ fn require_example(script: &Read<'_>, found: &Found, sources: &Sources, report: 
         );
         report.fault(&Place::BuiltIn, "", message);
     }
+    missing.is_none()
 }

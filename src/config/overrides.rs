@@ -37,7 +37,7 @@ pub(super) fn read_file(path: &std::path::Path, shown: &std::path::Path, report:
         Err(error) if is_absent(&error) => return Vec::new(),
         Err(error) => {
             let place = Place::File { path: shown.to_owned(), line: None };
-            report.fault(&place, "", format!("cannot be read: {error}"));
+            report.fault(&place, "", format!("cannot be read: {error}; mend it, or move it away"));
             return Vec::new();
         }
     };

@@ -204,6 +204,14 @@ fn text_shows_paths_places_grace_and_that_nobody_will_be_told() {
 }
 
 #[test]
+fn where_nothing_has_been_set_up_there_is_one_error() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let sources = Sources { cwd: dir.path().canonicalize().expect("exists"), ..Sources::default() };
+    let (code, found) = json(&sources, monday());
+    assert_eq!((code, found["errors"].as_array().map(Vec::len)), (2, Some(1)), "{found}");
+}
+
+#[test]
 fn a_disabled_script_is_not_looked_at() {
     let (_dir, sources) = world("[[script]]\nname = \"a\"\ncommand = \"no-such-program\"\nenabled = false\n");
     let (code, found) = json(&sources, monday());
