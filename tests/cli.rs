@@ -193,6 +193,18 @@ fn calendar_next_and_simulate_work_in_an_empty_directory() {
 }
 
 #[test]
+fn without_scripts_a_name_is_told_to_be_none_of_them() {
+    let done = World::new("").cli(&["logs", "demo", "--config", "mho.toml"]);
+    assert!(done.code == 4 && done.err.contains("the configuration has: no script\n"), "{done:?}");
+}
+
+#[test]
+fn a_slip_in_the_name_of_a_calendar_is_corrected() {
+    let done = World::new(DEMO).cli(&["calendar", "XNYZ", "--config", "mho.toml"]);
+    assert!(done.code == 2 && done.err.contains("did you mean \"XNYS\"?"), "{done:?}");
+}
+
+#[test]
 fn a_calendar_that_does_not_exist_or_dates_outside_its_data_are_usage_errors() {
     let world = World::new(DEMO);
     for args in [

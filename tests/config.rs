@@ -100,31 +100,37 @@ fn every_fault_of_the_sections_before_the_scripts_has_its_place() {
         ("bse_dir = \".\"", 1, "bse_dir", "unknown key", Some("base_dir")),
         ("[orchestratr]\nlog_level = \"info\"", 1, "orchestratr", "unknown key", Some("orchestrator")),
         ("[orchestrator]\n\nlog_levle = \"info\"", 3, "orchestrator.log_levle", "unknown key", Some("log_level")),
-        ("[orchestrator]\nlog_level = \"warn\"", 2, "orchestrator.log_level", "not one of", None),
+        ("[orchestrator]\nlog_level = \"warn\"", 2, "orchestrator.log_level", "not one of", Some("warning")),
         ("[orchestrator]\nlog_level = \"infos\"", 2, "orchestrator.log_level", "not one of", Some("info")),
         ("[orchestrator]\nlog_level = 3", 2, "orchestrator.log_level", "found the number 3", None),
         ("[orchestrator]\nstatus_interval = \"0s\"", 2, "orchestrator.status_interval", "at least 1s", None),
         ("[orchestrator]\nhistory = \"long\"", 2, "orchestrator.history", "expected a duration", None),
         ("[orchestrator]\nmain_log_max_size = \"big\"", 2, "orchestrator.main_log_max_size", "expected a size", None),
-        ("[orchestrator]\nkill_file = \"/tmp/stop\"", 2, "orchestrator.kill_file", "not supported yet", None),
+        ("[orchestrator]\nkill_file = \"/tmp/stop\"", 2, "orchestrator.kill_file", "not supported yet: ", None),
         ("[orchestrator]\nstate_dir = \"\"", 2, "orchestrator.state_dir", "empty", None),
         ("orchestrator = 5", 1, "orchestrator", "expected a table", None),
-        ("[[alert]]\ntype = \"webhook\"", 1, "alert", "not supported yet", None),
+        ("[[alert]]\ntype = \"webhook\"", 1, "alert", "not supported yet: ", None),
         ("[http]\nlistn = \"\"", 2, "http.listn", "unknown key", Some("listen")),
         ("[market]\ncalendar = \"XNYZ\"", 2, "market.calendar", "unknown calendar", Some("XNYS")),
         ("[market]\ntimezone = \"America/NewYork\"", 2, "market.timezone", "time zone", Some("America/New_York")),
         ("[market]\ntimezone = \"Asia/Tokyo\"", 2, "market.timezone", "offset", None),
         ("[market]\nopen = \"9.30\"", 2, "market.open", "expected a time", None),
         ("[market]\nopen = \"17:00\"", 2, "market.open", "not before the close", None),
-        ("[market]\ncalendar_dir = \"nowhere\"", 2, "market.calendar_dir", "cannot read the directory", None),
+        ("[market]\ncalendar_dir = \"nowhere\"", 2, "market.calendar_dir", "create it, or correct the path", None),
         ("[calendar.DESK]\nopen = \"09:00\"", 1, "calendar.DESK", "extends", None),
         ("[calendar.DESK]\nextends = \"NYSY\"", 1, "calendar.DESK", "unknown calendar", Some("NYSE")),
         ("[calendar.XNYS]\nextends = \"always\"", 1, "calendar.XNYS", "choose another id", None),
+        ("[market]\nopen = \"08:30:60\"", 2, "market.open", "expected a time", None),
+        ("[calendar.D]\nextends = \"XNYS\"\nweekdays = []", 3, "calendar.D.weekdays", "names no day", None),
+        ("[calendar.D]\nextends = \"XNYS\"\nweekdays = [\"Mno\"]", 3, "calendar.D.weekdays", "not one of", Some("mon")),
+        ("[http]\nport = 1", 2, "http.port", "known here: listen, token_file", None),
+        ("[defaults]\nmax_duration = \"101y\"", 2, "defaults.max_duration", "at most 100 years", None),
+        ("[defaults]\nstop = \"close + 8d\"", 2, "defaults.stop", "at most 7 days", None),
         ("[calendar.A]\nextends = \"A\"", 1, "calendar.A", "circle", None),
         ("[defaults]\nstop_grce = \"5s\"", 2, "defaults.stop_grce", "unknown key", Some("stop_grace")),
         ("[defaults]\nstart = \"opne - 1h\"", 2, "defaults.start", "point of the trading day", Some("open - 1h")),
         ("[defaults]\nname = \"x\"", 2, "defaults.name", "belongs to a [[script]]", None),
-        ("[defaults]\nwait_for = [\"tcp://127.0.0.1:1\"]", 2, "defaults.wait_for", "not supported yet", None),
+        ("[defaults]\nwait_for = [\"tcp://127.0.0.1:1\"]", 2, "defaults.wait_for", "not supported yet: ", None),
         ("[[override]]\ncalendar = \"XNYS\"\nreason = \"x\"\nclosed = true", 1, "override.date", "is missing", None),
         ("[[override]]\ndate = \"2027-01-11\"\nclosed = true", 1, "override.reason", "is missing", None),
         ("[[override]]\ndate = \"2027-01-11\"\nreason = \"x\"", 1, "override", "needs either closed", None),
@@ -174,7 +180,7 @@ fn every_fault_of_a_script_has_its_place() {
         ("early_codes = [78]", "early_codes", "78 stands in both early_codes and fatal_codes", None),
         ("depends_on = [\"t\"]", "depends_on", "no script is named \"t\"", Some("s")),
         ("depends_on = [\"s\"]", "depends_on", "s -> s", None),
-        ("depends_on = { s = \"ready\" }", "depends_on", "not supported yet", None),
+        ("depends_on = { s = \"ready\" }", "depends_on", "not supported yet: ", None),
         ("depends_on = { s = \"sucseeded\" }", "depends_on", "not one of", Some("succeeded")),
         ("enabled = \"yes\"", "enabled", "true or false", None),
         ("env = { A = [\"secret\"] }", "env.A", "expected text", None),
@@ -183,12 +189,12 @@ fn every_fault_of_a_script_has_its_place() {
         ("restart = { polici = \"never\" }", "restart.polici", "unknown key", Some("policy")),
         ("restart = \"never\"", "restart", "expected a table", None),
         ("output = { max_size = \"0B\" }", "output.max_size", "more than 0", None),
-        ("ready = { tcp = \"127.0.0.1:1\" }", "ready", "not supported yet", None),
-        ("on_dependency_down = \"stop\"", "on_dependency_down", "not supported yet", None),
-        ("watchdog = { silence = \"1m\" }", "watchdog", "not supported yet", None),
-        ("stop_command = [\"x\"]", "stop_command", "not supported yet", None),
-        ("warn_signal = \"USR1@5m\"", "warn_signal", "not supported yet", None),
-        ("limits = { nofile = 10 }", "limits", "not supported yet", None),
+        ("ready = { tcp = \"127.0.0.1:1\" }", "ready", "not supported yet: ", None),
+        ("on_dependency_down = \"stop\"", "on_dependency_down", "not supported yet: ", None),
+        ("watchdog = { silence = \"1m\" }", "watchdog", "not supported yet: ", None),
+        ("stop_command = [\"x\"]", "stop_command", "not supported yet: ", None),
+        ("warn_signal = \"USR1@5m\"", "warn_signal", "not supported yet: ", None),
+        ("limits = { nofile = 10 }", "limits", "not supported yet: ", None),
     ];
     for (text, key, words, suggestion) in cases {
         let world = World::with(&format!("{SCRIPT}\n{text}\n"));
@@ -205,6 +211,7 @@ fn faults_of_names_and_commands_have_their_place() {
         ("[[script]]\nname = \"a\"\ncommand = []", 3, "script.a.command", "is empty"),
         ("[[script]]\nname = \"a\"\ncommand = \"x 'y\"", 3, "script.a.command", "quote"),
         ("[script]\nname = \"a\"\ncommand = \"x\"", 1, "script", "two brackets"),
+        ("script = \"a\"", 1, "script", "found \"a\": write [[script]]"),
     ];
     for (text, line, key, words) in cases {
         assert_fault(&World::with(text), line, key, words, None);
@@ -379,6 +386,8 @@ fn without_a_file_the_shipped_one_runs_or_points_to_init() {
     assert!(faults.len() == 1 && faults[0].message.contains("mho init"), "{}", shown(&faults));
     let world = World::empty().file("scripts/example_strategy.py", "");
     let loaded = world.load();
+    let origin = loaded.origins.iter().find(|origin| origin.key == "base_dir").expect("listed");
+    assert_eq!((&origin.value, &origin.place), (&format!("{:?}", world.sources.cwd), &Place::BuiltIn));
     assert_eq!(loaded.settings.base_dir, world.sources.cwd);
     assert_eq!(loaded.settings.scripts[0].launch.working_dir, world.sources.cwd);
     assert_eq!(loaded.settings.scripts[0].launch.display, "scripts/example_strategy.py");
@@ -434,6 +443,107 @@ fn calendars_of_ones_own_can_be_used_by_name() {
     assert_eq!(session.close.to_rfc3339(), "2026-11-24T00:00:00+00:00");
     let broken = World::before_script("[market]\ncalendar_dir = \"cal\"").file("config/cal/BAD.toml", "x = \n");
     assert!(broken.faults()[0].file.as_deref().is_some_and(|file| file.ends_with("cal/BAD.toml")));
+}
+
+#[test]
+fn calendars_of_whole_days_take_any_zone_and_24_00_is_the_end_of_the_day() {
+    let tokyo = [
+        World::before_script("[market]\ncalendar = \"always\"\ntimezone = \"Asia/Tokyo\""),
+        World::before_script("[market]\ncalendar = \"always\"").env("MARKET_TZ", "Asia/Tokyo"),
+        World::before_script(
+            "[market]\ncalendar = \"weekdays\"\ntimezone = \"Asia/Tokyo\"\nopen = \"00:00\"\nclose = \"24:00\"",
+        ),
+        World::before_script(
+            "[market]\ncalendar = \"DESK\"\n[calendar.DESK]\nextends = \"always\"\ntimezone = \"Asia/Tokyo\"\nclose = \"24:00\"",
+        ),
+    ];
+    let date = chrono::NaiveDate::from_ymd_opt(2026, 11, 24).expect("a date");
+    for world in tokyo {
+        let settings = world.load().settings;
+        let session = settings.default_calendar().session(date).expect("in range").expect("a session");
+        let (start, end) = ("2026-11-23T15:00:00+00:00", "2026-11-24T15:00:00+00:00");
+        assert_eq!([session.premarket, session.open].map(|at| at.to_rfc3339()), [start, start]);
+        assert_eq!([session.close, session.postmarket].map(|at| at.to_rfc3339()), [end, end]);
+    }
+    let close = |text: &str| {
+        let settings = World::before_script(text).load().settings;
+        settings.default_calendar().session(date).expect("in range").expect("a session").close.to_rfc3339()
+    };
+    assert_eq!(close("[market]\nclose = \"24:00\""), "2026-11-25T05:00:00+00:00");
+    let special = "[[override]]\ndate = \"2026-11-24\"\nclose = \"24:00\"\nreason = \"x\"";
+    assert_eq!(close(special), "2026-11-25T05:00:00+00:00");
+    let days = "[market]\ncalendar = \"D\"\n[calendar.D]\nextends = \"always\"\nweekdays = [\"Tue\", \"SUN\"]";
+    assert_eq!(close(days), "2026-11-25T00:00:00+00:00");
+}
+
+#[test]
+fn of_two_overrides_of_a_date_the_one_of_the_derived_calendar_wins_there() {
+    let desk = "[calendar.DESK]\nextends = \"XNYS\"\nopen = \"09:00\"\nclose = \"15:00\"\n";
+    let word = |calendar: &str, what: &str| {
+        format!("[[override]]\ncalendar = \"{calendar}\"\ndate = \"2026-11-24\"\n{what}\nreason = \"x\"\n")
+    };
+    let (closed, short) = (word("XNYS", "closed = true"), word("DESK", "close = \"12:00\""));
+    let date = chrono::NaiveDate::from_ymd_opt(2026, 11, 24).expect("a date");
+    for words in [format!("{closed}{short}"), format!("{short}{closed}")] {
+        let settings = World::before_script(&format!("{words}{desk}")).load().settings;
+        let is_session = |name| settings.calendar(name).expect("known").is_session(date);
+        assert_eq!((is_session("XNYS"), is_session("DESK")), (Ok(false), Ok(true)));
+    }
+    let late = word("XNYS", "open = \"15:30\"");
+    let words =
+        "on DESK, which has the dates of XNYS: 2026-11-24: the open, 15:30, is not before the close, 15:00; give DESK";
+    assert_fault(&World::before_script(&format!("{late}{desk}")), 4, "override.open", words, None);
+}
+
+#[test]
+fn questions_about_calendars_need_no_script() {
+    for text in ["", "[market]\ncalendar = \"always\"\n", "script = []\n"] {
+        let mut world = World::with(text);
+        assert!(world.faults()[0].message.contains("no script is configured"), "{text}");
+        world.sources.purpose = mho::config::Purpose::Look;
+        assert!(world.load().settings.scripts.is_empty(), "{text}");
+    }
+}
+
+#[test]
+fn a_file_that_is_no_toml_hides_no_fault_of_variables_and_flags() {
+    let world = World::with("[orchestrator\n").env("MAX_SCRIPT_DURATION", "long").set("orchestrator.log_format=xml");
+    let keys: Vec<String> = world.faults().into_iter().map(|fault| fault.key).collect();
+    assert_eq!(keys, ["", "--set orchestrator.log_format", "MAX_SCRIPT_DURATION"]);
+}
+
+#[test]
+fn scripts_that_a_variable_or_flag_does_not_name_are_faults_of_it() {
+    let fault = |name: &str, value: &str| World::before_script("").env(name, value).faults().remove(0).to_string();
+    assert!(fault("TRADING_SCRIPTS", ",").starts_with("TRADING_SCRIPTS: names no script: write for instance"));
+    assert!(fault("MHO__SCRIPT", "1").starts_with("MHO__SCRIPT: ") && fault("MHO__SCRIPT", "1").contains("NAME__KEY"));
+    assert!(fault("MHO__SCRIPT__S", "1").starts_with("MHO__SCRIPT__S: scripts are not set as a whole"));
+    let faults = World::before_script("").set("script=1").faults();
+    assert!(faults[0].to_string().starts_with("--set script: scripts are not set as a whole"), "{}", shown(&faults));
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_told_with_what_to_do() {
+    let message = |config: &str| {
+        let mut world = World::with("").file("bad.toml", "");
+        std::fs::write(world.path("bad.toml"), b"\xff").expect("written");
+        world.sources.config = Some(config.into());
+        world.faults().remove(0).message
+    };
+    assert!(message("nowhere.toml").ends_with("name another with --config, or write one with mho init"));
+    assert!(message("config").ends_with("it is a directory: name a file with --config"), "{}", message("config"));
+    assert!(message("bad.toml").contains("not UTF-8 text: save it as UTF-8"), "{}", message("bad.toml"));
+}
+
+#[test]
+fn a_script_whose_predecessor_starts_when_it_is_over_is_warned_of() {
+    let second = "[[script]]\nname = \"t\"\ncommand = \"x\"\ndepends_on = [\"s\"]\n";
+    let warnings = |first: &str| World::with(&format!("{SCRIPT}{first}\n{second}")).load().warnings;
+    let late = warnings("start = \"close\"\nstop = \"close + 1h\"");
+    let [warning] = late.as_slice() else { panic!("expected one warning, found {}", shown(&late)) };
+    assert_eq!((warning.line, warning.key.as_str()), (Some(9), "script.t.depends_on"));
+    assert!(warning.message.contains("s starts at 16:00 and this script stops at 16:00"), "{warning}");
+    assert!(warnings("start = \"close - 1m\"").is_empty());
 }
 
 #[test]

@@ -4,6 +4,8 @@ mod daemon;
 mod exec;
 mod simulate;
 
+pub use crate::adapters::process::read_env_file;
+pub use crate::adapters::sys::clock_is_synchronised;
 pub use daemon::{Rehearsal, StartError, run};
 pub use exec::{ExecError, exec};
 pub use simulate::{Act, Pretence, simulate};

@@ -232,5 +232,6 @@ mod tests {
         assert_eq!(backwards.to_string(), "--to 2026-11-26 is before --from 2026-11-27");
         let beyond = printed("XNYS", Some("2035-12-31"), Some("2036-01-01"), Format::Csv).expect_err("beyond");
         assert!(beyond.to_string().contains("no data for 2036-01-01: it covers 1990-01-01 to 2035-12-31"), "{beyond}");
+        assert!(beyond.to_string().ends_with("calendar_dir") && !beyond.to_string().contains("override"), "{beyond}");
     }
 }

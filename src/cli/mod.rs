@@ -171,7 +171,8 @@ fn faults_text(faults: &[Fault]) -> String {
 
 fn no_such_script(settings: &Settings, name: &str) -> Failure {
     let known: Vec<_> = settings.scripts.iter().map(|s| s.name.as_str()).collect();
-    Failure::new(NO_SUCH_SCRIPT, format!("no script named {name:?}; the configuration has: {}", known.join(", ")))
+    let known = if known.is_empty() { "no script".to_owned() } else { known.join(", ") };
+    Failure::new(NO_SUCH_SCRIPT, format!("no script named {name:?}; the configuration has: {known}"))
 }
 
 /// A local time without zone, as `--at` takes it: with a `T` or a blank between date and time, seconds optional.
@@ -188,8 +189,13 @@ fn show_calendar(global: &Global, args: &calendar::CalendarArgs, out: &mut dyn W
     let calendar = match &args.id {
         None => settings.default_calendar().clone(),
         Some(id) => settings.calendar(id).ok_or_else(|| {
-            let known = crate::domain::calendar::Calendar::builtin_ids().join(", ");
-            Failure::new(USAGE, format!("no calendar named {id:?}; built in are: {known}"))
+            let own = settings.calendars.keys().map(|key| &**key);
+            let mut known: Vec<&str> = own.chain(crate::domain::calendar::Calendar::builtin_ids()).collect();
+            known.sort_unstable();
+            known.dedup();
+            let meant = config::nearest(id, known.iter().copied());
+            let meant = meant.map(|name| format!("; did you mean {name:?}?")).unwrap_or_default();
+            Failure::new(USAGE, format!("no calendar named {id:?}; known are: {}{meant}", known.join(", ")))
         })?,
     };
     let today = Utc::now().with_timezone(&calendar.zone()).date_naive();

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use chrono::Weekday;
+use chrono::{NaiveDate, NaiveTime, Weekday};
 
 use super::builtin;
 use super::fault::{Bad, Place, Report};
-use super::node::Node;
+use super::node::{Data, Node};
 use super::overrides::{self, Dated};
 use super::section::Section;
 use super::sources::absolute;
@@ -39,8 +39,6 @@ struct Table<'a> {
     node: &'a Node,
     extends: Option<String>,
     hours: OwnHours,
-    /// Its close is "24:00", which is no time of day.
-    to_midnight: bool,
     /// A fault was reported: whoever names it gets a stand-in, and no second fault.
     faulty: bool,
 }
@@ -56,6 +54,8 @@ pub(super) struct Calendars<'a> {
     market: Known,
     /// Those asked for, overrides applied.
     ready: Ready,
+    /// The keys of names that scripts have asked for: thousands may name the same one.
+    named: BTreeMap<String, Arc<str>>,
 }
 
 impl<'a> Calendars<'a> {
@@ -71,6 +71,7 @@ impl<'a> Calendars<'a> {
             dated: Vec::new(),
             market: Known { calendar: xnys, lineage: Vec::new() },
             ready: BTreeMap::new(),
+            named: BTreeMap::new(),
         };
         if let Some(dir) = market.read_set("calendar_dir", values::string) {
             all.read_dir(&absolute(base_dir, Path::new(&dir)), market.get("calendar_dir"));
@@ -97,8 +98,13 @@ impl<'a> Calendars<'a> {
 
     /// The key of the calendar that a script names; it is made ready.
     pub fn use_named(&mut self, name: &str) -> Parsed<Arc<str>> {
+        if let Some(key) = self.named.get(name) {
+            return Ok(Arc::clone(key));
+        }
         let known = self.find(name, &mut Vec::new())?;
-        Ok(self.finish(&known))
+        let key = self.finish(&known);
+        self.named.insert(name.to_owned(), Arc::clone(&key));
+        Ok(key)
     }
 
     pub fn get(&self, key: &str) -> Option<&Arc<Calendar>> {
@@ -119,7 +125,8 @@ impl<'a> Calendars<'a> {
         let entries = match std::fs::read_dir(dir) {
             Ok(entries) => entries,
             Err(error) => {
-                let message = format!("cannot read the directory {}: {error}", dir.display());
+                let message =
+                    format!("cannot read the directory {}: {error}; create it, or correct the path", dir.display());
                 return self.report.fault(&place, "market.calendar_dir", message);
             }
         };
@@ -131,7 +138,11 @@ impl<'a> Calendars<'a> {
             };
             let at = |line| Place::File { path: path.clone(), line };
             match std::fs::read_to_string(&path) {
-                Err(error) => self.report.fault(&at(None), "", format!("cannot be read: {error}")),
+                Err(error) => self.report.fault(
+                    &at(None),
+                    "",
+                    format!("cannot be read: {error}; mend it, or move it out of calendar_dir"),
+                ),
                 Ok(text) => match Calendar::parse(id, &text) {
                     Ok(calendar) => {
                         self.files.insert(id.to_owned(), calendar);
@@ -203,16 +214,16 @@ impl<'a> Calendars<'a> {
             let calendar = base.calendar.with_hours(id, hours).map_err(|fault| Bad::from(fault.message))?;
             return Ok(Known { calendar, lineage: base.lineage.into_iter().chain([id.into()]).collect() });
         }
-        let (Some(zone), Some(open), true) = (hours.timezone, hours.open, hours.close.is_some() || table.to_midnight)
-        else {
+        let (Some(zone), Some(open), Some(close)) = (hours.timezone, hours.open, hours.close) else {
             return Err("needs either extends, or timezone, open and close (\"24:00\" = the end of the day)".into());
         };
-        if hours.close.is_some_and(|close| close <= open) {
+        // A close of 00:00 is the end of the day.
+        if close <= open && close != NaiveTime::MIN {
             return Err("closes at or before it opens: sessions over midnight need a calendar file".into());
         }
         let on = hours.weekdays.unwrap_or([true, true, true, true, true, false, false]);
         let days: Vec<Weekday> = WEEKDAYS.iter().zip(on).filter(|(_, on)| *on).map(|((_, day), _)| *day).collect();
-        let calendar = Calendar::plain(id, zone, open, hours.close, &days);
+        let calendar = Calendar::plain(id, zone, open, Some(close), &days);
         Ok(Known { calendar, lineage: vec![id.into()] })
     }
 
@@ -268,17 +279,41 @@ impl<'a> Calendars<'a> {
         if self.ready.contains_key(&key) {
             return key;
         }
-        let concerns = |dated: &&Dated| known.lineage.iter().any(|id| **id == *dated.calendar);
-        let days: Vec<Override> = self.dated.iter().filter(concerns).map(|dated| dated.day.clone()).collect();
+        let concerning = self.concerning(known);
+        let days: Vec<Override> = concerning.iter().map(|dated| dated.day.clone()).collect();
         let calendar = known.calendar.with_overrides(&days).unwrap_or_else(|faults| {
             for fault in faults {
-                self.report.fault(&Place::BuiltIn, "override", format!("on {key}: {}", fault.message));
+                let Some((dated, name)) = overridden(&concerning, &fault.key) else { continue };
+                let message = format!(
+                    "on {key}, which has the dates of {}: {}; give {key} an [[override]] of its own for this date",
+                    dated.calendar, fault.message
+                );
+                dated.fault(name, message, self.report);
             }
             known.calendar.clone()
         });
         self.ready.insert(Arc::clone(&key), Arc::new(calendar));
         key
     }
+
+    /// The overrides of a calendar and of those it is derived from; of one date those of the most specific calendar alone.
+    fn concerning(&self, known: &Known) -> Vec<&Dated> {
+        let rank = |dated: &Dated| known.lineage.iter().position(|id| **id == *dated.calendar);
+        let mut best: BTreeMap<NaiveDate, usize> = BTreeMap::new();
+        for (dated, rank) in self.dated.iter().filter_map(|dated| Some((dated, rank(dated)?))) {
+            best.entry(dated.day.date).and_modify(|best| *best = rank.max(*best)).or_insert(rank);
+        }
+        self.dated
+            .iter()
+            .filter(|dated| rank(dated).is_some_and(|rank| best.get(&dated.day.date) == Some(&rank)))
+            .collect()
+    }
+}
+
+/// The override that a fault of `override[INDEX].KEY` means, and KEY.
+fn overridden<'d>(list: &[&'d Dated], key: &'d str) -> Option<(&'d Dated, &'d str)> {
+    let (index, name) = key.strip_prefix("override[")?.split_once("].")?;
+    Some((*list.get(index.parse::<usize>().ok()?)?, name))
 }
 
 const WEEKDAYS: [(&str, Weekday); 7] = [
@@ -295,23 +330,26 @@ fn own_hours(section: &Section<'_>) -> OwnHours {
     OwnHours {
         timezone: section.read_set("timezone", values::zone),
         open: section.read_set("open", values::time),
-        close: section.read_set("close", closing_time).flatten(),
-        weekdays: section.read_set("weekdays", |node| {
-            let days = values::items(node, "a list such as [\"mon\", \"tue\"]", |day| values::choice(day, &WEEKDAYS))?;
-            let mut on = [false; 7];
-            days.iter().for_each(|day| on[day.num_days_from_monday() as usize] = true);
-            Ok(on)
-        }),
+        close: section.read_set("close", values::close),
+        weekdays: section.read("weekdays", weekdays),
     }
 }
 
-/// A calendar of plain weekdays may last to the end of the day.
-fn is_midnight(node: &Node) -> bool {
-    node.key.starts_with("calendar.") && values::string(node).is_ok_and(|text| text.trim() == "24:00")
-}
-
-fn closing_time(node: &Node) -> Parsed<Option<chrono::NaiveTime>> {
-    if is_midnight(node) { Ok(None) } else { values::time(node).map(Some) }
+/// A list of weekdays, whatever the case. One that names none would mean a calendar without a session.
+fn weekdays(node: &Node) -> Parsed<[bool; 7]> {
+    let weekday = |day: &Node| {
+        let lower = values::string(day)?.to_lowercase();
+        values::choice(&Node { data: Data::Text(lower), ..day.clone() }, &WEEKDAYS)
+    };
+    let mut on = [false; 7];
+    let days = values::items(node, "a list such as [\"mon\", \"tue\"]", weekday)?;
+    days.iter().for_each(|day| on[day.num_days_from_monday() as usize] = true);
+    match on {
+        [false, false, false, false, false, false, false] => {
+            Err("names no day: write those with a session, such as [\"mon\", \"tue\"], or leave the key out".into())
+        }
+        on => Ok(on),
+    }
 }
 
 /// Own hours that only repeat what the calendar says are none: compose files like to write the usual ones out.
@@ -334,7 +372,6 @@ fn read_table<'a>(id: &str, node: &'a Node, report: &Report) -> Table<'a> {
         report.fault(&node.place, &node.key, format!("{id} is the name of a built-in calendar: choose another id"));
     }
     let extends = section.read_set("extends", values::string);
-    let to_midnight = section.get("close").is_some_and(is_midnight);
     let hours = own_hours(&section);
-    Table { node, extends, hours, to_midnight, faulty: report.count() > faults_before }
+    Table { node, extends, hours, faulty: report.count() > faults_before }
 }

@@ -1,13 +1,14 @@
 //! What is wrong with a configuration, and where: every fault and every warning names the file and line, the variable or the flag.
 
 use std::cell::RefCell;
+use std::collections::HashSet;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
 /// One fault or one warning, in the shape of `check --json`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
 pub struct Fault {
     /// The file, if the value stands in one.
     pub file: Option<PathBuf>,
@@ -156,17 +157,18 @@ impl Bad {
     }
 }
 
-/// The nearest of `known` to `written`, if it is near enough to be a slip of the fingers.
-pub(super) fn nearest<'a>(written: &str, known: impl IntoIterator<Item = &'a str>) -> Option<String> {
+/// The nearest of `known` to `written`, if it is near enough to be a slip of the fingers; else the one that it begins.
+pub(crate) fn nearest<'a>(written: &str, known: impl IntoIterator<Item = &'a str>) -> Option<String> {
     let lower = written.to_lowercase();
     let distance = |name: &str| strsim::damerau_levenshtein(&lower, &name.to_lowercase());
     let allowed = (written.chars().count() / 3).clamp(1, 3);
-    known
-        .into_iter()
-        .map(|name| (distance(name), name))
-        .filter(|(distance, _)| *distance <= allowed)
-        .min()
-        .map(|(_, name)| name.to_owned())
+    let known: Vec<&str> = known.into_iter().collect();
+    let near = known.iter().map(|name| (distance(name), *name)).filter(|(distance, _)| *distance <= allowed).min();
+    let begun = || {
+        let mut begun = known.iter().filter(|name| lower.len() > 2 && name.to_lowercase().starts_with(&lower));
+        begun.next().filter(|_| begun.next().is_none()).copied()
+    };
+    near.map(|(_, name)| name).or_else(begun).map(ToOwned::to_owned)
 }
 
 /// One effective value and where it came from, for `check`.
@@ -183,24 +185,24 @@ pub struct Origin {
 /// Collects everything that is found on the way: nothing stops at the first fault.
 #[derive(Debug, Default)]
 pub(super) struct Report {
-    faults: RefCell<Vec<Fault>>,
-    warnings: RefCell<Vec<Fault>>,
+    faults: RefCell<Faults>,
+    warnings: RefCell<Faults>,
     origins: RefCell<Vec<Origin>>,
 }
 
 impl Report {
     /// Each fault once: one in [defaults] is met again with every script.
     pub fn fault(&self, place: &Place, key: &str, bad: impl Into<Bad>) {
-        push_new(&mut self.faults.borrow_mut(), Fault::at(place, key, bad));
+        self.faults.borrow_mut().push(Fault::at(place, key, bad));
     }
 
     /// A fault that has its place already.
     pub fn push(&self, fault: Fault) {
-        push_new(&mut self.faults.borrow_mut(), fault);
+        self.faults.borrow_mut().push(fault);
     }
 
     pub fn warn(&self, place: &Place, key: &str, message: impl Into<Bad>) {
-        push_new(&mut self.warnings.borrow_mut(), Fault::at(place, key, message));
+        self.warnings.borrow_mut().push(Fault::at(place, key, message));
     }
 
     pub fn origin(&self, key: String, value: String, place: &Place) {
@@ -208,12 +210,13 @@ impl Report {
     }
 
     pub fn count(&self) -> usize {
-        self.faults.borrow().len()
+        self.faults.borrow().list.len()
     }
 
     /// Faults in the order of the file, then those without one; warnings likewise; origins as they were read.
     pub fn into_parts(self) -> (Vec<Fault>, Vec<Fault>, Vec<Origin>) {
-        let sorted = |mut list: Vec<Fault>| {
+        let sorted = |faults: Faults| {
+            let mut list = faults.list;
             list.sort_by(|a, b| (a.file.is_none(), &a.file, a.line).cmp(&(b.file.is_none(), &b.file, b.line)));
             list
         };
@@ -221,9 +224,18 @@ impl Report {
     }
 }
 
-fn push_new(list: &mut Vec<Fault>, fault: Fault) {
-    if !list.contains(&fault) {
-        list.push(fault);
+/// Faults in the order in which they were found, each once.
+#[derive(Debug, Default)]
+struct Faults {
+    list: Vec<Fault>,
+    seen: HashSet<Fault>,
+}
+
+impl Faults {
+    fn push(&mut self, fault: Fault) {
+        if self.seen.insert(fault.clone()) {
+            self.list.push(fault);
+        }
     }
 }
 
@@ -260,5 +272,7 @@ mod tests {
     fn only_near_misses_are_suggested() {
         assert_eq!(nearest("stop_gracee", ["stop", "stop_grace"]), Some("stop_grace".into()));
         assert_eq!(nearest("banana", ["stop", "stop_grace"]), None);
+        assert_eq!(nearest("warn", ["error", "warning"]), Some("warning".into()));
+        assert_eq!(nearest("max", ["max_size", "max_age"]), None);
     }
 }

@@ -29,17 +29,17 @@ impl Source for FileLayer {
 }
 
 impl FileLayer {
-    /// Parses `text`, which stands in `path`; all syntax errors at once.
-    pub fn parse(path: &Path, text: &str) -> Result<Self, Vec<Fault>> {
+    /// Parses `text`, which stands in `path`; all syntax errors at once, and what could be made out beside them.
+    pub fn parse(path: &Path, text: &str) -> Result<Self, (Vec<Fault>, Self)> {
         let (table, errors) = DeTable::parse_recoverable(text);
         let ends: Vec<usize> = text.match_indices('\n').map(|(at, _)| at).collect();
         let place = |offset: usize| Place::line(path, 1 + ends.partition_point(|end| *end < offset));
-        if !errors.is_empty() {
-            return Err(errors.iter().map(|error| syntax_fault(path, &place, error)).collect());
-        }
         let mut layer = Self::default();
         layer.values = Reader { place: &place, lines: &mut layer.lines }.table("", table.get_ref());
-        Ok(layer)
+        if errors.is_empty() {
+            return Ok(layer);
+        }
+        Err((errors.iter().map(|error| syntax_fault(path, &place, text, error)).collect(), layer))
     }
 
     /// The names of its scripts, as far as they are text.
@@ -61,12 +61,18 @@ impl FileLayer {
     }
 }
 
-fn syntax_fault(path: &Path, place: &dyn Fn(usize) -> Place, error: &toml::de::Error) -> Fault {
+fn syntax_fault(path: &Path, place: &dyn Fn(usize) -> Place, text: &str, error: &toml::de::Error) -> Fault {
     let place = match error.span() {
         Some(span) => place(span.start),
         None => Place::File { path: path.to_owned(), line: None },
     };
-    Fault::at(&place, "", format!("not valid TOML: {}", error.message().replace('\n', ", ")))
+    let message = match error.span().and_then(|span| text.get(span)) {
+        Some(key) if error.message() == "duplicate key" => {
+            format!("not valid TOML: the key {key} stands twice in its table: keep one of the two")
+        }
+        _ => format!("not valid TOML: {}", error.message().replace('\n', ", ")),
+    };
+    Fault::at(&place, "", message)
 }
 
 /// Text that may hold a list or an inline table, from a variable or a flag; anything else stays text.
@@ -146,8 +152,11 @@ mod tests {
 
     #[test]
     fn syntax_errors_have_a_line() {
-        let faults = FileLayer::parse(Path::new("f.toml"), "a = 1\nb = = 2\n").expect_err("not TOML");
+        let (faults, _) = FileLayer::parse(Path::new("f.toml"), "a = 1\nb = = 2\n").expect_err("not TOML");
         assert_eq!(faults[0].line, Some(2), "{faults:?}");
+        let (faults, _) = FileLayer::parse(Path::new("f.toml"), "[t]\nkey = 1\nkey = 2\n").expect_err("not TOML");
+        assert_eq!(faults[0].line, Some(3), "{faults:?}");
+        assert!(faults[0].message.contains("the key key stands twice"), "{faults:?}");
     }
 
     #[test]

@@ -1,10 +1,10 @@
 //! What scripts ask of each other: names that exist, once each, and no circles; and `--only`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use super::fault::{Bad, Place, Report};
 use super::node::Node;
-use crate::domain::script::{Condition, ScriptName, ScriptSpec};
+use crate::domain::script::{Condition, ScriptSpec};
 
 /// A script and the table it was read from.
 pub(super) struct Read<'a> {
@@ -12,10 +12,12 @@ pub(super) struct Read<'a> {
     pub node: &'a Node,
     /// The value that holds its dependencies, wherever it was written.
     pub depends_on: Option<&'a Node>,
+    /// No value of it is a stand-in for a faulty one.
+    pub sound: bool,
 }
 
 impl Read<'_> {
-    fn key(&self, key: &str) -> String {
+    pub fn key(&self, key: &str) -> String {
         format!("script.{}.{key}", self.spec.name)
     }
 
@@ -24,9 +26,22 @@ impl Read<'_> {
         self.node.get(key).map_or(&self.node.place, |node| &node.place)
     }
 
-    fn dependency_place(&self) -> &Place {
+    /// The scripts that it waits for, as far as there are any of that name.
+    pub fn depends_on<'s>(&'s self, names: &'s Index<'_>) -> impl Iterator<Item = usize> + 's {
+        self.spec.depends_on.iter().filter_map(|dependency| names.get(dependency.script.as_str()).copied())
+    }
+
+    pub fn dependency_place(&self) -> &Place {
         self.depends_on.map_or(&self.node.place, |node| &node.place)
     }
+}
+
+/// Scripts by name; of two with the same name the first.
+pub(super) type Index<'a> = HashMap<&'a str, usize>;
+
+pub(super) fn index<'a>(scripts: &'a [Read<'_>]) -> Index<'a> {
+    // The first of a name is put in last.
+    scripts.iter().enumerate().rev().map(|(at, script)| (script.spec.name.as_str(), at)).collect()
 }
 
 /// Names are unique, dependencies exist and run, nothing waits for itself. `broken` names scripts that have faults of their own.
@@ -38,9 +53,10 @@ pub(super) fn check(scripts: &[Read<'_>], broken: &[String], report: &Report) {
             report.fault(script.place("name"), &script.key("name"), message);
         }
     }
+    let index = index(scripts);
     for script in scripts {
         for dependency in &script.spec.depends_on {
-            let Some(other) = scripts.iter().find(|other| other.spec.name == dependency.script) else {
+            let Some(other) = index.get(dependency.script.as_str()).map(|at| &scripts[*at]) else {
                 if broken.iter().any(|name| name == dependency.script.as_str()) {
                     continue;
                 }
@@ -59,7 +75,7 @@ pub(super) fn check(scripts: &[Read<'_>], broken: &[String], report: &Report) {
             }
         }
     }
-    for circle in circles(scripts) {
+    for circle in circles(scripts, &index) {
         let names: Vec<&str> = circle.iter().chain(circle.first()).map(|at| scripts[*at].spec.name.as_str()).collect();
         let first = &scripts[circle[0]];
         let message = format!("scripts wait for each other in a circle: {}", names.join(" -> "));
@@ -67,37 +83,45 @@ pub(super) fn check(scripts: &[Read<'_>], broken: &[String], report: &Report) {
     }
 }
 
-/// Every circle once, from its first script in the order of the configuration.
-fn circles(scripts: &[Read<'_>]) -> Vec<Vec<usize>> {
-    let index = |name: &ScriptName| scripts.iter().position(|script| script.spec.name == *name);
-    let edges: Vec<Vec<usize>> =
-        scripts.iter().map(|script| script.spec.depends_on.iter().filter_map(|d| index(&d.script)).collect()).collect();
+/// Every circle once, from its first script in the order of the configuration. Walks without recursion: a chain may have thousands.
+fn circles(scripts: &[Read<'_>], index: &Index<'_>) -> Vec<Vec<usize>> {
+    let edges: Vec<Vec<usize>> = scripts.iter().map(|script| script.depends_on(index).collect()).collect();
     let mut found: Vec<Vec<usize>> = Vec::new();
     let mut done = vec![false; scripts.len()];
+    // Where each script stands on the path that is being walked.
+    let mut depth: Vec<Option<usize>> = vec![None; scripts.len()];
     for start in 0..scripts.len() {
-        let mut path = Vec::new();
-        visit(start, &edges, &mut path, &mut done, &mut found);
+        if done[start] {
+            continue;
+        }
+        let mut path = vec![start];
+        let mut next = vec![0];
+        depth[start] = Some(0);
+        while let (Some(&at), Some(step)) = (path.last(), next.last_mut()) {
+            let Some(&to) = edges[at].get(*step) else {
+                (done[at], depth[at]) = (true, None);
+                path.pop();
+                next.pop();
+                continue;
+            };
+            *step += 1;
+            if let Some(from) = depth[to] {
+                found.push(from_smallest(&path[from..]));
+            } else if !done[to] {
+                depth[to] = Some(path.len());
+                path.push(to);
+                next.push(0);
+            }
+        }
     }
     found
 }
 
-fn visit(at: usize, edges: &[Vec<usize>], path: &mut Vec<usize>, done: &mut [bool], found: &mut Vec<Vec<usize>>) {
-    if let Some(from) = path.iter().position(|one| *one == at) {
-        let mut circle = path[from..].to_vec();
-        let smallest = circle.iter().enumerate().min_by_key(|(_, script)| **script).map_or(0, |(i, _)| i);
-        circle.rotate_left(smallest);
-        found.push(circle);
-        return;
-    }
-    if done[at] {
-        return;
-    }
-    path.push(at);
-    for next in &edges[at] {
-        visit(*next, edges, path, done, found);
-    }
-    path.pop();
-    done[at] = true;
+fn from_smallest(circle: &[usize]) -> Vec<usize> {
+    let mut circle = circle.to_vec();
+    let smallest = circle.iter().enumerate().min_by_key(|(_, script)| **script).map_or(0, |(i, _)| i);
+    circle.rotate_left(smallest);
+    circle
 }
 
 /// `--only`: all other scripts are disabled. What a chosen script waits for must be chosen too.

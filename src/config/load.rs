@@ -46,6 +46,8 @@ pub struct Examined {
     pub warnings: Vec<Fault>,
     /// The configuration; None if there are faults.
     pub loaded: Option<Loaded>,
+    /// What could be read beside the faults, with defaults in place of what could not: good for a look at the programs, not to run.
+    pub partial: Option<Loaded>,
 }
 
 /// Reads the configuration: the settings, or all its faults.
@@ -57,14 +59,14 @@ pub fn load(sources: &Sources) -> Result<Loaded, Vec<Fault>> {
 /// Reads the configuration and tells the warnings also where there are faults.
 #[must_use]
 pub fn examine(sources: &Sources) -> Examined {
-    let failed = |faults| Examined { faults, warnings: Vec::new(), loaded: None };
+    let failed = |faults| Examined { faults, warnings: Vec::new(), loaded: None, partial: None };
     let found = match sources::find(sources) {
         Ok(found) => found,
         Err(fault) => return failed(vec![fault]),
     };
     let file = match FileLayer::parse(&found.shown, &found.text) {
         Ok(file) => file,
-        Err(faults) => return failed(faults),
+        Err((faults, rest)) => return failed(faults.into_iter().chain(outside(sources, rest, &found)).collect()),
     };
     let report = Report::default();
     warn_of_replaced(sources, &found, &file, &report);
@@ -74,8 +76,21 @@ pub fn examine(sources: &Sources) -> Examined {
     };
     let settings = settings(&root, sources, &found, &report);
     let (faults, warnings, origins) = report.into_parts();
-    let loaded = faults.is_empty().then(|| Loaded { settings, warnings: warnings.clone(), origins, file: found.path });
-    Examined { faults, warnings, loaded }
+    let read = Loaded { settings, warnings: warnings.clone(), origins, file: found.path };
+    let (loaded, partial) = if faults.is_empty() { (Some(read), None) } else { (None, Some(read)) };
+    Examined { faults, warnings, loaded, partial }
+}
+
+/// The faults of variables and flags, where the file is no TOML: `rest` is what of it could be made out.
+fn outside(sources: &Sources, rest: FileLayer, found: &Found) -> Vec<Fault> {
+    let report = Report::default();
+    let Ok(root) = merge(sources, rest, &report) else {
+        return Vec::new();
+    };
+    settings(&root, sources, found, &report);
+    let (faults, ..) = report.into_parts();
+    let is_outside = |fault: &Fault| fault.key.starts_with("--set ") || sources.env.contains_key(&fault.key);
+    faults.into_iter().filter(|fault| fault.file.is_none() && is_outside(fault)).collect()
 }
 
 /// All layers as one tree. Values for a script by its name are laid over the merged list.
@@ -144,7 +159,9 @@ fn warn_of_replaced(sources: &Sources, found: &Found, file: &FileLayer, report: 
 fn settings(root: &Node, sources: &Sources, found: &Found, report: &Report) -> Settings {
     let top = Section::new("", Some(root), None, report);
     top.only(&ROOT_KEYS, &[Later { key: "alert", unset: "" }]);
+    let before = report.count();
     let base_dir = base_dir(&top, sources, found);
+    let has_base = report.count() == before;
     let orchestrator = orchestrator(&Section::new("orchestrator", root.get("orchestrator"), None, report), &base_dir);
     http(&Section::new("http", root.get("http"), None, report), report);
     let (overrides_file, shown) = found.overrides(&sources.cwd);
@@ -152,7 +169,8 @@ fn settings(root: &Node, sources: &Sources, found: &Found, report: &Report) -> S
     let mut calendars = Calendars::read(root, &dated, &base_dir, report);
     let around =
         Surroundings { base_dir: &base_dir, log_dir: &orchestrator.log_dir, search: sources.variable("PATH"), report };
-    let scripts = scripts(root, sources, found, &around, &mut calendars);
+    let mut scripts = scripts(root, sources, found, &around, &mut calendars);
+    scripts.retain(|_| has_base);
     let market = calendars.market();
     let (calendars, overrides) = calendars.into_parts();
     Settings { base_dir, orchestrator, market, calendars, overrides, overrides_file, scripts }
@@ -160,12 +178,12 @@ fn settings(root: &Node, sources: &Sources, found: &Found, report: &Report) -> S
 
 /// The embedded text stands for config/mho.toml of the start directory, and its `base_dir` for that directory.
 fn base_dir(top: &Section<'_>, sources: &Sources, found: &Found) -> PathBuf {
-    let written = top.read("base_dir", values::string).unwrap_or_else(|| ".".to_owned());
-    let embedded = found.path.is_none() && top.get("base_dir").is_some_and(|node| !node.place.is_text());
-    match embedded {
-        true => sources.cwd.clone(),
-        false => absolute(&found.dir(&sources.cwd), Path::new(&written)),
+    if found.path.is_none() && top.get("base_dir").is_some_and(|node| !node.place.is_text()) {
+        top.list("base_dir", &format!("{:?}", sources.cwd), &Place::BuiltIn);
+        return sources.cwd.clone();
     }
+    let written = top.read("base_dir", values::string).unwrap_or_else(|| ".".to_owned());
+    absolute(&found.dir(&sources.cwd), Path::new(&written))
 }
 
 fn orchestrator(section: &Section<'_>, base_dir: &Path) -> Orchestrator {
@@ -223,13 +241,17 @@ fn scripts(
         }
         return Vec::new();
     };
+    let before = report.count();
     script::check_defaults(defaults, around);
+    let defaults_are_sound = report.count() == before;
     let items = match root.get("script").map(|node| (node, &node.data)) {
         Some((_, Data::List(items))) if !items.is_empty() => items.as_slice(),
-        Some((node, Data::Table(_))) => {
-            report.fault(&node.place, &node.key, "expected a list of tables: write [[script]], with two brackets");
+        Some((node, data)) if !matches!(data, Data::List(_)) || node.place.is_text() => {
+            report.fault(&node.place, &node.key, replace::no_list(node));
             return Vec::new();
         }
+        // A question about calendars needs no script.
+        _ if sources.purpose == Purpose::Look => return Vec::new(),
         _ => {
             let place = Place::File { path: found.shown.clone(), line: None };
             report.fault(&place, "script", "no script is configured: write a [[script]] with a name and a command");
@@ -240,9 +262,11 @@ fn scripts(
     let mut broken = Vec::new();
     let nodes: Vec<Node> = items.iter().enumerate().map(|(index, item)| script::keyed(item, index)).collect();
     for node in &nodes {
+        let before = report.count();
         if let Some(spec) = script::read(node, defaults, around) {
             let depends_on = node.get("depends_on").or_else(|| defaults.get("depends_on"));
-            read.push(Read { spec, node, depends_on });
+            let sound = defaults_are_sound && report.count() == before;
+            read.push(Read { spec, node, depends_on, sound });
         } else if let Some(Ok(name)) = node.get("name").map(values::string) {
             broken.push(name);
         }
@@ -259,14 +283,25 @@ fn scripts(
             samples.check(&script.spec, calendar, &section, report);
         }
     }
+    let names = graph::index(&read);
+    for (script, other) in read.iter().flat_map(|script| script.depends_on(&names).map(move |at| (script, at))) {
+        let other = &read[other];
+        if let Some(calendar) = calendars.get(&other.spec.window.calendar)
+            && let Some(message) = samples.never_in_time(&script.spec, &other.spec, calendar)
+        {
+            report.warn(script.dependency_place(), &script.key("depends_on"), message);
+        }
+    }
     if sources.purpose == Purpose::Run && found.path.is_none() && replace::variable(sources).is_none() {
-        read.iter().for_each(|script| require_example(script, found, sources, report));
+        for script in &mut read {
+            script.sound &= has_example(script, found, sources, report);
+        }
     }
     if read.iter().all(|script| !script.spec.enabled) && !read.is_empty() {
         let place = Place::File { path: found.shown.clone(), line: None };
         report.warn(&place, "script", "every script is disabled: nothing will run");
     }
-    read.into_iter().map(|script| script.spec).collect()
+    read.into_iter().filter(|script| script.sound).map(|script| script.spec).collect()
 }
 
 /// Finds the script's calendar; false if there is none of that name.
@@ -294,14 +329,15 @@ fn assign_calendar(
 }
 
 /// Without a file the embedded example runs, if it is there; else nothing has been set up here.
-fn require_example(script: &Read<'_>, found: &Found, sources: &Sources, report: &Report) {
+fn has_example(script: &Read<'_>, found: &Found, sources: &Sources, report: &Report) -> bool {
     let launch = &script.spec.launch;
     let argv: Vec<String> = std::iter::once(launch.program.file_name().map(|name| name.to_string_lossy().into_owned()))
         .flatten()
         .chain(launch.args.iter().cloned())
         .collect();
     let file = command::script_file(&argv).map(|file| absolute(&launch.working_dir, Path::new(file)));
-    if let Some(file) = file.filter(|file| !file.exists()) {
+    let missing = file.filter(|file| !file.exists());
+    if let Some(file) = &missing {
         let message = format!(
             "no configuration file was found (neither config/mho.toml in {} nor /etc/mho/mho.toml), and the script of {}, {}, does \
              not exist: run `mho init` to write both, or name a file with --config",
@@ -311,4 +347,5 @@ fn require_example(script: &Read<'_>, found: &Found, sources: &Sources, report: 
         );
         report.fault(&Place::BuiltIn, "", message);
     }
+    missing.is_none()
 }

@@ -24,6 +24,7 @@ mod traps;
 mod values;
 
 pub(crate) use command::script_file;
+pub(crate) use fault::nearest;
 pub use fault::{Bad, Fault, Origin, Place};
 pub use load::{Examined, examine, load};
 pub use settings::{Loaded, LogFormat, LogLevel, Orchestrator, Settings};

@@ -37,7 +37,7 @@ pub(super) fn read_file(path: &std::path::Path, shown: &std::path::Path, report:
         Err(error) if is_absent(&error) => return Vec::new(),
         Err(error) => {
             let place = Place::File { path: shown.to_owned(), line: None };
-            report.fault(&place, "", format!("cannot be read: {error}"));
+            report.fault(&place, "", format!("cannot be read: {error}; mend it, or move it away"));
             return Vec::new();
         }
     };
@@ -49,7 +49,7 @@ pub(super) fn read_file(path: &std::path::Path, shown: &std::path::Path, report:
             }
             nodes.into_iter().filter(|node| node.key == "override").collect()
         }
-        Err(faults) => {
+        Err((faults, _)) => {
             faults.into_iter().for_each(|fault: Fault| report.push(fault));
             Vec::new()
         }
@@ -80,7 +80,7 @@ fn read_one(item: &Node, report: &Report) -> Option<Dated> {
     let reason = section.read_set("reason", values::string);
     let closed = section.read("closed", values::boolean).unwrap_or(false);
     let open = section.read_set("open", values::time);
-    let close = section.read_set("close", values::time);
+    let close = section.read_set("close", values::close);
     let has_time = ["open", "close"].iter().any(|key| section.get(key).is_some_and(|node| !node.is_empty()));
     if closed == has_time {
         report.fault(&item.place, &item.key, "needs either closed = true, or open or close or both");

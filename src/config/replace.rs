@@ -7,6 +7,7 @@ use ::config::{Value, ValueKind};
 
 use super::command;
 use super::fault::Place;
+use super::node::Node;
 use super::sources::Sources;
 
 const ONE: &str = "TRADING_SCRIPT";
@@ -52,6 +53,23 @@ pub(super) fn scripts(sources: &Sources) -> Option<Value> {
         scripts.push(value(ValueKind::Table(script)));
     }
     Some(value(ValueKind::Array(scripts)))
+}
+
+/// What to say of a key `script` that is no list of scripts.
+pub(super) fn no_list(node: &Node) -> String {
+    match &node.place {
+        Place::Env(name) if [MANY, ONE].contains(&name.as_str()) => {
+            format!("names no script: write for instance {name}=scripts/strategy.py, or unset it")
+        }
+        Place::Env(_) => {
+            "scripts are not set as a whole: one key of one script is MHO__SCRIPT__NAME__KEY, and TRADING_SCRIPTS=a.py,b.py \
+             replaces the scripts of the file"
+                .to_owned()
+        }
+        Place::Flag(_) => "scripts are not set as a whole: one key of one script is --set script.NAME.KEY=VALUE".to_owned(),
+        _ if node.table().is_some() => "expected a list of tables: write [[script]], with two brackets".to_owned(),
+        _ => format!("expected tables, found {}: write [[script]] with a name and a command below it", node.what()),
+    }
 }
 
 /// The stem of the script's file, in the letters that a name may have.

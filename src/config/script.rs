@@ -284,7 +284,9 @@ fn dependencies(node: &Node) -> Parsed<Vec<Dependency>> {
     table
         .iter()
         .map(|(name, condition)| match values::string(condition)?.as_str() {
-            "ready" => Err(Bad::from(format!("{name} = \"ready\": the condition `ready` is not supported yet"))),
+            "ready" => Err(Bad::from(format!(
+                "{name} = \"ready\": the condition `ready` is not supported yet: use \"succeeded\""
+            ))),
             _ => dependency(name, values::choice(condition, &CONDITIONS)?),
         })
         .collect()

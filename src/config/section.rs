@@ -94,10 +94,15 @@ impl<'a> Section<'a> {
             }
             match later.iter().find(|later| later.key == name) {
                 Some(later) if node.is_empty() || node.data.to_string() == format!("{:?}", later.unset) => {}
-                Some(_) => self.report.fault(&node.place, &node.key, "not supported yet"),
+                Some(_) => self.report.fault(&node.place, &node.key, "not supported yet: remove it"),
                 None => {
                     let all = known.iter().copied().chain(later.iter().map(|later| later.key));
-                    self.report.fault(&node.place, &node.key, Bad::near("unknown key", name, all));
+                    let bad = Bad::near("unknown key", name, all);
+                    let message = match bad.suggestion {
+                        Some(_) => bad.message,
+                        None => format!("unknown key; known here: {}", known.join(", ")),
+                    };
+                    self.report.fault(&node.place, &node.key, Bad { message, ..bad });
                 }
             }
         }

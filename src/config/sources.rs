@@ -105,7 +105,7 @@ pub(super) fn find(sources: &Sources) -> Result<Found, Fault> {
     };
     if let Some((shown, place)) = named {
         return read(sources, &shown).map_err(|error| {
-            Fault::at(&place, "", format!("cannot read the configuration file {}: {error}", shown.display()))
+            Fault::at(&place, "", format!("cannot read the configuration file {}: {}", shown.display(), advice(&error)))
         });
     }
     for usual in ["config/mho.toml", "/etc/mho/mho.toml"] {
@@ -116,11 +116,25 @@ pub(super) fn find(sources: &Sources) -> Result<Found, Fault> {
             Err(error) if is_absent(&error) => {}
             Err(error) => {
                 let place = Place::File { path: shown.to_owned(), line: None };
-                return Err(Fault::at(&place, "", format!("cannot read the configuration file: {error}")));
+                return Err(Fault::at(&place, "", format!("cannot read the configuration file: {}", advice(&error))));
             }
         }
     }
     Ok(Found { shown: EMBEDDED.into(), path: None, text: SHIPPED.to_owned() })
+}
+
+/// What is in the way, and what to do.
+fn advice(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::IsADirectory => "it is a directory: name a file with --config".to_owned(),
+        io::ErrorKind::InvalidData => {
+            "it is not UTF-8 text: save it as UTF-8, or name another with --config".to_owned()
+        }
+        io::ErrorKind::PermissionDenied => {
+            format!("{error}: give this user the right to read it, or name another with --config")
+        }
+        _ => format!("{error}: name another with --config, or write one with mho init"),
+    }
 }
 
 fn read(sources: &Sources, shown: &Path) -> io::Result<Found> {

@@ -37,11 +37,31 @@ pub(super) struct Samples(HashMap<WindowSpec, Sample>);
 impl Samples {
     /// Looks at one script; `section` gives the places of its values.
     pub fn check(&mut self, spec: &ScriptSpec, calendar: &Calendar, section: &Section<'_>, report: &Report) {
-        // Days that the operator leaves out by date say nothing about the window.
-        let window = WindowSpec { skip_dates: Vec::new(), ..spec.window.clone() };
-        let sample = self.0.entry(window).or_insert_with_key(|window| sample(window, calendar));
+        let sample = self.0.entry(plain(&spec.window)).or_insert_with_key(|window| sample(window, calendar));
         check(spec, sample, calendar, section, report);
     }
+
+    /// Says so if what a script waits for begins only when its own window, which has been checked, is over.
+    pub fn never_in_time(&self, spec: &ScriptSpec, other: &ScriptSpec, calendar: &Calendar) -> Option<String> {
+        let sample = self.0.get(&plain(&spec.window)).filter(|_| spec.enabled && other.enabled)?;
+        let own = sample.regular.as_ref().or(sample.half.as_ref())?;
+        let Ok(DayPlan::Window(theirs)) = plan(&plain(&other.window), calendar, own.trading_date) else {
+            return None;
+        };
+        let [start, stop] = [theirs.start, own.stop].map(|at| clock(at, own.zone));
+        (theirs.start >= own.stop).then(|| {
+            format!(
+                "{} starts at {start} and this script stops at {stop}, so it would never start: let it stop later, or {} start \
+                 earlier",
+                other.name, other.name
+            )
+        })
+    }
+}
+
+/// Days that the operator leaves out by date say nothing about the window.
+fn plain(window: &WindowSpec) -> WindowSpec {
+    WindowSpec { skip_dates: Vec::new(), ..window.clone() }
 }
 
 fn check(spec: &ScriptSpec, sample: &Sample, calendar: &Calendar, section: &Section<'_>, report: &Report) {

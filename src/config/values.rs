@@ -3,7 +3,7 @@
 use std::str::FromStr;
 use std::time::Duration;
 
-use chrono::{NaiveDate, NaiveTime, TimeDelta};
+use chrono::{NaiveDate, NaiveTime, TimeDelta, Timelike};
 use chrono_tz::Tz;
 
 use super::fault::Bad;
@@ -15,6 +15,9 @@ pub(super) type Parsed<T> = Result<T, Bad>;
 
 /// No duration in a configuration is longer: sums with instants stay in range.
 const LONGEST: Duration = Duration::from_secs(100 * 366 * 86_400);
+
+/// No window begins or ends farther from its session.
+const FARTHEST: TimeDelta = TimeDelta::days(7);
 
 fn expected<T>(what: &str, node: &Node) -> Parsed<T> {
     Err(format!("expected {what}, found {}", node.what()).into())
@@ -60,15 +63,15 @@ pub(super) fn count(node: &Node) -> Parsed<u32> {
 
 /// "90s", "7h", "1h30m"; a plain number is seconds.
 pub(super) fn duration(node: &Node) -> Parsed<Duration> {
-    let seconds = |value: f64| Duration::try_from_secs_f64(value).ok();
     let parsed = match &node.data {
         Data::Int(value) => u64::try_from(*value).ok().map(Duration::from_secs),
         Data::Float(value) => seconds(*value),
         Data::Text(text) => duration_text(text),
         Data::Bool(_) | Data::List(_) | Data::Table(_) => None,
     };
-    match parsed.filter(|duration| *duration <= LONGEST) {
-        Some(duration) => Ok(duration),
+    match parsed {
+        Some(duration) if duration <= LONGEST => Ok(duration),
+        Some(_) => Err("is too long: at most 100 years".into()),
         None => expected("a duration such as \"90s\", \"7h\" or \"1h30m\" (a plain number is seconds)", node),
     }
 }
@@ -76,9 +79,17 @@ pub(super) fn duration(node: &Node) -> Parsed<Duration> {
 fn duration_text(text: &str) -> Option<Duration> {
     let text = text.trim();
     match text.parse::<f64>() {
-        Ok(seconds) => Duration::try_from_secs_f64(seconds).ok(),
-        Err(_) => humantime::parse_duration(text).ok(),
+        Ok(value) => seconds(value),
+        Err(_) => match humantime::parse_duration(text) {
+            Err(humantime::DurationError::NumberOverflow) => Some(Duration::MAX),
+            parsed => parsed.ok(),
+        },
     }
+}
+
+/// What is too large for a duration is too long all the same.
+fn seconds(value: f64) -> Option<Duration> {
+    if value > LONGEST.as_secs_f64() { Some(Duration::MAX) } else { Duration::try_from_secs_f64(value).ok() }
 }
 
 /// A duration longer than zero.
@@ -115,13 +126,23 @@ pub(super) fn size(node: &Node) -> Parsed<u64> {
 /// "HH:MM" or "HH:MM:SS".
 pub(super) fn time_of_day(text: &str) -> Option<NaiveTime> {
     let text = text.trim();
-    NaiveTime::parse_from_str(text, "%H:%M:%S").or_else(|_| NaiveTime::parse_from_str(text, "%H:%M")).ok()
+    let time = NaiveTime::parse_from_str(text, "%H:%M:%S").or_else(|_| NaiveTime::parse_from_str(text, "%H:%M")).ok();
+    // "08:30:60" would be a leap second, which no clock that we wait for ever shows.
+    time.filter(|time| time.nanosecond() == 0)
 }
 
 pub(super) fn time(node: &Node) -> Parsed<NaiveTime> {
     match &node.data {
         Data::Text(text) => time_of_day(text).map_or_else(|| expected("a time such as \"09:30\"", node), Ok),
         _ => expected("a time such as \"09:30\"", node),
+    }
+}
+
+/// A close, which may be "24:00", the end of the day: calendars read a close of 00:00 as that.
+pub(super) fn close(node: &Node) -> Parsed<NaiveTime> {
+    match &node.data {
+        Data::Text(text) if matches!(text.trim(), "24:00" | "24:00:00") => Ok(NaiveTime::MIN),
+        _ => time(node),
     }
 }
 
@@ -150,7 +171,8 @@ pub(super) fn time_point(node: &Node) -> Parsed<TimePoint> {
         return Err(Bad { suggestion, ..bad });
     };
     match offset(rest.trim()) {
-        Some(offset) => Ok(TimePoint::Anchor(*anchor, offset)),
+        Some(offset) if offset.abs() <= FARTHEST => Ok(TimePoint::Anchor(*anchor, offset)),
+        Some(_) => Err(format!("{text:?} is too far from the session: at most 7 days").into()),
         None => expected(what, node),
     }
 }
@@ -164,8 +186,8 @@ fn offset(text: &str) -> Option<TimeDelta> {
         ("-", amount) => (-1, amount),
         _ => return None,
     };
-    let amount = duration_text(amount).filter(|amount| *amount <= Duration::from_secs(7 * 86_400))?;
-    Some(TimeDelta::from_std(amount).ok()? * sign)
+    let amount = duration_text(amount)?;
+    Some(TimeDelta::from_std(amount.min(LONGEST)).ok()? * sign)
 }
 
 /// A point of the trading day as people write it.
@@ -195,7 +217,19 @@ pub(super) fn date(node: &Node) -> Parsed<NaiveDate> {
 pub(super) fn signal(node: &Node) -> Parsed<Signal> {
     const USUAL: [&str; 9] = ["TERM", "INT", "HUP", "QUIT", "KILL", "USR1", "USR2", "ALRM", "WINCH"];
     let text = string(node)?;
-    text.trim().parse().map_err(|message: String| Bad::near(message, text.trim().trim_start_matches("SIG"), USUAL))
+    let signal = text.trim().parse::<Signal>();
+    let signal =
+        signal.map_err(|message| Bad::near(message, text.trim().trim_start_matches("SIG"), USUAL.iter().copied()))?;
+    // WINCH is not among them: servers such as httpd end at it.
+    const IDLE: [&str; 7] = ["SIGSTOP", "SIGCONT", "SIGTSTP", "SIGTTIN", "SIGTTOU", "SIGCHLD", "SIGURG"];
+    let name = signal.to_string();
+    match IDLE.contains(&name.as_str()) {
+        true => {
+            Err(format!("{name} does not end a process: use \"TERM\", \"INT\" or another that the script ends at")
+                .into())
+        }
+        false => Ok(signal),
+    }
 }
 
 pub(super) fn zone(node: &Node) -> Parsed<Tz> {

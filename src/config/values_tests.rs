@@ -25,6 +25,10 @@ fn durations_are_words_or_plain_seconds() {
     for bad in ["", "7 hours ago", "-5s", "-5", "inf", "NaN", "99999999999999", "999999999y"] {
         assert!(duration(&text(bad)).is_err(), "{bad}");
     }
+    for long in ["101y", "inf", "99999999999999", "999999999999999999999y", "1e300"] {
+        assert!(duration(&text(long)).expect_err(long).message.contains("at most 100 years"), "{long}");
+    }
+    assert!(duration(&node(Data::Int(i64::MAX))).expect_err("too long").message.contains("at most 100 years"));
     assert!(duration(&node(Data::Int(-1))).is_err());
     assert!(duration(&node(Data::Float(f64::NAN))).is_err());
     assert!(duration(&node(Data::Table(BTreeMap::new()))).is_err());
@@ -68,6 +72,10 @@ fn points_of_the_day_read_as_they_are_written() {
     for bad in ["", "opne - 1h", "open 1h", "open -", "open - x", "25:00", "close + 30d", "now"] {
         assert!(time_point(&text(bad)).is_err(), "{bad}");
     }
+    for far in ["close + 8d", "open - 169h", "open - 1000y"] {
+        assert!(time_point(&text(far)).expect_err(far).message.contains("at most 7 days"), "{far}");
+    }
+    assert!(time_point(&text("close + 7d")).is_ok() && time_of_day("08:30:60").is_none());
     let near = time_point(&text("opne - 1h")).expect_err("a slip");
     assert_eq!(near.suggestion.as_deref(), Some("open - 1h"));
 }
@@ -87,4 +95,15 @@ fn near_misses_are_suggested() {
     assert_eq!(signal(&text("TREM")).expect_err("no signal").suggestion.as_deref(), Some("TERM"));
     let half = choice(&text("skpi"), &[("run", 1), ("skip", 2)]).expect_err("no choice");
     assert_eq!(half.suggestion.as_deref(), Some("skip"));
+}
+
+#[test]
+fn a_stop_signal_is_one_that_ends_a_process() {
+    for good in ["TERM", "sigint", "KILL", "USR1", "WINCH", "QUIT"] {
+        assert!(signal(&text(good)).is_ok(), "{good}");
+    }
+    for idle in ["STOP", "SIGCONT", "tstp", "CHLD", "URG", "TTIN", "TTOU"] {
+        let message = signal(&text(idle)).expect_err(idle).message;
+        assert!(message.contains("does not end a process"), "{idle}: {message}");
+    }
 }

@@ -2,20 +2,21 @@
 //! programs and rights, where values come from, and when each script runs next.
 
 mod programs;
+mod shutdown;
 mod text;
 
-use std::collections::BTreeMap;
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::io::{self, Write};
 use std::path::PathBuf;
-use std::time::Duration;
 
 use chrono::{DateTime, Days, NaiveDate, Utc};
-use chrono_tz::Tz;
 use serde::Serialize;
 
-use crate::config::{Fault, Loaded, Settings, Sources, examine};
+use crate::app::clock_is_synchronised;
+use crate::config::{Fault, Loaded, Place, Settings, Sources, examine};
 use crate::domain::notice::rfc3339;
-use crate::domain::script::{ScriptName, ScriptSpec};
+use crate::domain::script::{ScriptSpec, WindowSpec};
 use crate::domain::timeline::{DayPlan, Window, deadline, plan};
 
 /// Arguments of `mho check`.
@@ -28,9 +29,6 @@ pub struct CheckArgs {
 
 /// So many days ahead the next window is looked for: longer than any exchange pauses.
 const LOOK_AHEAD: u32 = 400;
-
-/// What the daemon itself takes to end, beyond the graces of its scripts.
-const OWN_GRACE: Duration = Duration::from_secs(5);
 
 /// What `check` found, in the shape of `--json`.
 #[derive(Debug, Serialize)]
@@ -63,32 +61,41 @@ pub fn run(args: &CheckArgs, sources: &Sources, now: DateTime<Utc>, out: &mut dy
     let mut errors = examined.faults;
     let mut warnings = examined.warnings;
     let loaded = examined.loaded;
+    let windows = loaded.as_ref().map(|loaded| NextWindows::of(&loaded.settings, now));
     let mut scripts = Vec::new();
-    if let Some(loaded) = &loaded {
-        for spec in loaded.settings.scripts.iter().filter(|spec| spec.enabled) {
-            errors.extend(programs::check(spec, loaded));
+    if let Some(read) = loaded.as_ref().or(examined.partial.as_ref()) {
+        let places = Places::of(read);
+        for spec in read.settings.scripts.iter().filter(|spec| spec.enabled) {
+            errors.extend(programs::check(spec, &places));
         }
-        warnings.extend(warnings_of(loaded, now));
-        scripts.extend(loaded.settings.scripts.iter().map(|spec| finding(spec, &loaded.settings, now)));
+        scripts.extend(read.settings.scripts.iter().map(|spec| finding(spec, windows.as_ref())));
+    }
+    if let (Some(loaded), Some(windows)) = (&loaded, &windows) {
+        warnings.extend(warnings_of(loaded, windows, clock_is_synchronised()));
     }
     let findings = Findings { ok: errors.is_empty(), errors, warnings, scripts };
     if args.json {
         writeln!(out, "{}", serde_json::to_string_pretty(&findings)?)?;
     } else {
-        text::print(&findings, loaded.as_ref(), now, out)?;
+        text::print(&findings, loaded.as_ref().zip(windows.as_ref()), out)?;
     }
     Ok(if findings.ok { 0 } else { 2 })
 }
 
 /// Warnings that only `check` gives.
-fn warnings_of(loaded: &Loaded, now: DateTime<Utc>) -> Vec<Fault> {
+fn warnings_of<'a>(loaded: &'a Loaded, windows: &NextWindows<'a>, synchronised: Option<bool>) -> Vec<Fault> {
     let warning =
         |key: &str, message: String| Fault { file: None, line: None, key: key.to_owned(), message, suggestion: None };
     let settings = &loaded.settings;
-    let mut warnings = programs::check_dirs(loaded);
+    let mut warnings = programs::check_dirs(loaded, &Places::of(loaded));
+    if synchronised == Some(false) {
+        let message = "this machine's clock is not synchronised, and boundaries are as exact as it is: turn time synchronisation on, \
+                       for instance with timedatectl set-ntp true";
+        warnings.push(warning("clock", message.to_owned()));
+    }
     warnings.push(warning("alert", "no [[alert]]: nobody will be told".to_owned()));
     for (key, calendar) in &settings.calendars {
-        let today = now.with_timezone(&calendar.zone()).date_naive();
+        let today = windows.now.with_timezone(&calendar.zone()).date_naive();
         let soon = today.checked_add_days(Days::new(90)).unwrap_or(today);
         if calendar.published_to() < soon {
             let message = format!(
@@ -99,7 +106,7 @@ fn warnings_of(loaded: &Loaded, now: DateTime<Utc>) -> Vec<Fault> {
         }
     }
     for spec in settings.scripts.iter().filter(|spec| spec.enabled) {
-        if next_window(spec, settings, now).is_none() {
+        if windows.of_script(spec).is_none() {
             let message = format!("no window in the next {LOOK_AHEAD} days: this script will not run");
             warnings.push(warning(&format!("script.{}", spec.name), message));
         }
@@ -107,10 +114,11 @@ fn warnings_of(loaded: &Loaded, now: DateTime<Utc>) -> Vec<Fault> {
     warnings
 }
 
-fn finding(spec: &ScriptSpec, settings: &Settings, now: DateTime<Utc>) -> ScriptFinding {
+/// What is known of a script; without `windows` nothing would be started, so there is no next one.
+fn finding<'a>(spec: &'a ScriptSpec, windows: Option<&NextWindows<'a>>) -> ScriptFinding {
     let program = spec.launch.program.display().to_string();
-    let zone = zone_of(spec, settings);
-    let next = next_window(spec, settings, now).filter(|_| spec.enabled).map(|window| Next {
+    let window = windows.filter(|_| spec.enabled).and_then(|windows| windows.of_script(spec));
+    let next = window.map(|window| (window.zone, window)).map(|(zone, window)| Next {
         trading_date: window.trading_date,
         start: rfc3339(window.start, zone),
         stop: rfc3339(window.stop, zone),
@@ -124,34 +132,47 @@ fn finding(spec: &ScriptSpec, settings: &Settings, now: DateTime<Utc>) -> Script
     }
 }
 
-fn zone_of(spec: &ScriptSpec, settings: &Settings) -> Tz {
-    settings.calendars.get(&spec.window.calendar).map_or(Tz::UTC, |calendar| calendar.zone())
-}
+/// Where effective values were written, by key.
+struct Places<'a>(HashMap<&'a str, &'a Place>);
 
-/// The window that is open, or the next one.
-fn next_window(spec: &ScriptSpec, settings: &Settings, now: DateTime<Utc>) -> Option<Window> {
-    let calendar = settings.calendars.get(&spec.window.calendar)?;
-    let today = now.with_timezone(&calendar.zone()).date_naive();
-    // The window of yesterday's session may reach into today.
-    let first = today.checked_sub_days(Days::new(1))?;
-    let last = today.checked_add_days(Days::new(LOOK_AHEAD.into()))?;
-    first.iter_days().take_while(|date| *date <= last).find_map(|date| match plan(&spec.window, calendar, date) {
-        Ok(DayPlan::Window(window)) if window.stop > now => Some(window),
-        _ => None,
-    })
-}
-
-/// What an orderly shutdown may take: scripts stop before those they depend on, each with its own grace.
-fn longest_stop(scripts: &[ScriptSpec]) -> Duration {
-    let mut paths: BTreeMap<&ScriptName, Duration> = BTreeMap::new();
-    // One round settles at least one more layer; there are no circles in a loaded configuration.
-    for _ in scripts {
-        for spec in scripts {
-            let below = spec.depends_on.iter().filter_map(|dependency| paths.get(&dependency.script)).max().copied();
-            paths.insert(&spec.name, spec.stop.grace.saturating_add(below.unwrap_or_default()));
-        }
+impl<'a> Places<'a> {
+    fn of(loaded: &'a Loaded) -> Self {
+        // The first of a key is put in last.
+        Self(loaded.origins.iter().rev().map(|origin| (origin.key.as_str(), &origin.place)).collect())
     }
-    paths.into_values().max().unwrap_or_default().saturating_add(OWN_GRACE)
+
+    fn get(&self, key: &str) -> Place {
+        self.0.get(key).map_or(Place::BuiltIn, |place| (*place).clone())
+    }
+}
+
+/// The windows that are open or next; each is looked for once, since most scripts share theirs.
+struct NextWindows<'a> {
+    settings: &'a Settings,
+    now: DateTime<Utc>,
+    known: RefCell<HashMap<&'a WindowSpec, Option<Window>>>,
+}
+
+impl<'a> NextWindows<'a> {
+    fn of(settings: &'a Settings, now: DateTime<Utc>) -> Self {
+        Self { settings, now, known: RefCell::default() }
+    }
+
+    fn of_script(&self, spec: &'a ScriptSpec) -> Option<Window> {
+        self.known.borrow_mut().entry(&spec.window).or_insert_with(|| self.find(&spec.window)).clone()
+    }
+
+    fn find(&self, spec: &WindowSpec) -> Option<Window> {
+        let calendar = self.settings.calendars.get(&spec.calendar)?;
+        let today = self.now.with_timezone(&calendar.zone()).date_naive();
+        // The window of yesterday's session may reach into today.
+        let first = today.checked_sub_days(Days::new(1))?;
+        let last = today.checked_add_days(Days::new(LOOK_AHEAD.into()))?;
+        first.iter_days().take_while(|date| *date <= last).find_map(|date| match plan(spec, calendar, date) {
+            Ok(DayPlan::Window(window)) if window.stop > self.now => Some(window),
+            _ => None,
+        })
+    }
 }
 
 #[cfg(test)]

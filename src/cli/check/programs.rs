@@ -7,16 +7,18 @@ use std::path::{Path, PathBuf};
 
 use nix::unistd::{AccessFlags, access};
 
-use crate::config::{Fault, Loaded, Place, script_file};
+use super::Places;
+use crate::app::read_env_file;
+use crate::config::{Fault, Loaded, script_file};
 use crate::domain::script::{Launch, ScriptSpec};
 
 /// What would keep the script from starting.
-pub(super) fn check(spec: &ScriptSpec, loaded: &Loaded) -> Vec<Fault> {
+pub(super) fn check(spec: &ScriptSpec, places: &Places<'_>) -> Vec<Fault> {
     let launch = &spec.launch;
     let mut faults = Vec::new();
     let mut fault = |key: &str, message: String| {
         let key = format!("script.{}.{key}", spec.name);
-        faults.push(Fault::at(&place_of(&key, loaded), &key, message));
+        faults.push(Fault::at(&places.get(&key), &key, message));
     };
     match std::fs::metadata(&launch.working_dir) {
         Ok(meta) if meta.is_dir() => {}
@@ -32,16 +34,15 @@ pub(super) fn check(spec: &ScriptSpec, loaded: &Loaded) -> Vec<Fault> {
         fault("command", message);
     }
     if let Some(env_file) = &launch.env_file
-        && (!env_file.optional || env_file.path.exists())
-        && let Err(message) = readable(&env_file.path)
+        && let Err(error) = read_env_file(env_file)
     {
-        fault("env_file", message);
+        fault("env_file", error.to_string());
     }
     faults
 }
 
 /// Directories that the daemon makes or writes to; only a warning, since the daemon may run as somebody else.
-pub(super) fn check_dirs(loaded: &Loaded) -> Vec<Fault> {
+pub(super) fn check_dirs(loaded: &Loaded, places: &Places<'_>) -> Vec<Fault> {
     let orchestrator = &loaded.settings.orchestrator;
     let dirs = [("orchestrator.state_dir", &orchestrator.state_dir), ("orchestrator.log_dir", &orchestrator.log_dir)];
     let unwritable = |dir: &PathBuf| {
@@ -50,13 +51,8 @@ pub(super) fn check_dirs(loaded: &Loaded) -> Vec<Fault> {
         (!usable)
             .then(|| format!("{} cannot be written by this user: {} is in the way", dir.display(), there.display()))
     };
-    let fault =
-        |(key, dir): (&str, &PathBuf)| unwritable(dir).map(|message| Fault::at(&place_of(key, loaded), key, message));
+    let fault = |(key, dir): (&str, &PathBuf)| unwritable(dir).map(|message| Fault::at(&places.get(key), key, message));
     dirs.into_iter().filter_map(fault).collect()
-}
-
-fn place_of(key: &str, loaded: &Loaded) -> Place {
-    loaded.origins.iter().find(|origin| origin.key == key).map_or(Place::BuiltIn, |origin| origin.place.clone())
 }
 
 fn program(launch: &Launch) -> Result<(), String> {
@@ -71,10 +67,42 @@ fn program(launch: &Launch) -> Result<(), String> {
     if access(program, AccessFlags::X_OK).is_err() {
         return Err(format!("program {0} is not executable; chmod +x {0}", program.display()));
     }
-    match shebang(program) {
+    match head_of(program) {
+        Some(head) => interpreted(program, &head),
+        None => Ok(()),
+    }
+}
+
+/// The beginning of a file; None if it cannot be read, which need not keep it from being executed.
+fn head_of(program: &Path) -> Option<Vec<u8>> {
+    let mut head = Vec::new();
+    std::fs::File::open(program).ok()?.take(256).read_to_end(&mut head).ok()?;
+    Some(head)
+}
+
+/// What the kernel asks of a file that is no program itself: a `#!` line that names an interpreter.
+fn interpreted(program: &Path, head: &[u8]) -> Result<(), String> {
+    let shown = program.display();
+    let Some(line) = head.strip_prefix(b"#!").and_then(|rest| rest.split(|byte| *byte == b'\n').next()) else {
+        // Text is no program in any format.
+        return match head.contains(&0) {
+            true => Ok(()),
+            false => Err(format!(
+                "{shown} is text without a first line such as #!/bin/sh, which the system cannot execute: add that line, or put the \
+                 interpreter first in `command`"
+            )),
+        };
+    };
+    if line.ends_with(b"\r") {
+        return Err(format!(
+            "the first line of {shown} ends with a carriage return, which the system takes for a part of the interpreter's name: give \
+             the file Unix line ends, for instance with sed -i 's/\\r$//' {shown}"
+        ));
+    }
+    let words = String::from_utf8_lossy(line);
+    match words.split_whitespace().next().map(Path::new).filter(|interpreter| interpreter.is_absolute()) {
         Some(interpreter) if !interpreter.exists() => Err(format!(
-            "the first line of {} names the interpreter {}, which does not exist",
-            program.display(),
+            "the first line of {shown} names the interpreter {}, which does not exist: install it, or correct that line",
             interpreter.display()
         )),
         _ => Ok(()),
@@ -100,13 +128,4 @@ fn script_of(launch: &Launch) -> Option<PathBuf> {
     let file = script_file(&argv)?;
     // The program itself has been looked at already.
     (argv.first().map(String::as_str) != Some(file)).then(|| launch.working_dir.join(file))
-}
-
-/// The interpreter that the kernel would start: the first word of a `#!` line.
-fn shebang(program: &Path) -> Option<PathBuf> {
-    let mut head = [0_u8; 256];
-    let read = std::fs::File::open(program).ok()?.read(&mut head).ok()?;
-    let line = head[..read].strip_prefix(b"#!")?.split(|byte| *byte == b'\n').next()?;
-    let interpreter = String::from_utf8_lossy(line).split_whitespace().next().map(PathBuf::from)?;
-    interpreter.is_absolute().then_some(interpreter)
 }

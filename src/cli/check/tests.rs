@@ -106,7 +106,76 @@ fn faults_of_the_configuration_come_as_json_with_exit_2() {
     assert_eq!(error["line"], 3);
     assert_eq!(error["key"], "orchestrator.log_levle");
     assert_eq!(error["suggestion"], "log_level");
-    assert_eq!(found["scripts"], serde_json::json!([]));
+}
+
+#[test]
+fn programs_are_looked_at_beside_the_faults_of_other_keys() {
+    let (_dir, sources) = world(
+        "[[script]]\nname = \"a\"\ncommand = \"no-such-program\"\n\
+         [[script]]\nname = \"b\"\ncommand = \"s.sh\"\nstop_grace = \"soon\"\nworking_dir = 5\n\
+         [[script]]\nname = \"c\"\ncommand = \"s.sh\"\n[http]\nport = 1\n",
+    );
+    let (code, found) = json(&sources, monday());
+    assert_eq!(code, 2);
+    let keys: Vec<_> = found["errors"].as_array().into_iter().flatten().map(|error| &error["key"]).collect();
+    assert_eq!(keys, ["script.b.stop_grace", "script.b.working_dir", "http.port", "script.a.command"], "{found}");
+    let scripts: Vec<_> = found["scripts"].as_array().into_iter().flatten().collect();
+    assert_eq!(scripts.iter().map(|script| &script["name"]).collect::<Vec<_>>(), ["a", "c"], "{found}");
+    assert!(scripts.iter().all(|script| script["next"] == Value::Null), "nothing would be started: {found}");
+}
+
+#[test]
+fn files_that_the_system_would_refuse_to_execute_are_errors() {
+    let (_dir, sources) = world(
+        "[[script]]\nname = \"a\"\ncommand = \"./dos\"\n[[script]]\nname = \"b\"\ncommand = \"./plain\"\n\
+         [[script]]\nname = \"c\"\ncommand = \"sleep 1\"\nenv_file = \"bad.env\"\n\
+         [[script]]\nname = \"d\"\ncommand = \"./good\"\n[[script]]\nname = \"e\"\ncommand = \"sh ./plain\"\n",
+    );
+    for (name, content) in [("dos", "#!/bin/sh\r\nexit\r\n"), ("plain", "exit 0\n"), ("good", "#!/bin/sh\nexit\n")] {
+        std::fs::write(sources.cwd.join(name), content).expect("written");
+        std::fs::set_permissions(sources.cwd.join(name), PermissionsExt::from_mode(0o755)).expect("set");
+    }
+    std::fs::write(sources.cwd.join("bad.env"), "A=1\nB=two words\n").expect("written");
+    let (code, found) = json(&sources, monday());
+    assert_eq!(code, 2);
+    let errors = found["errors"].as_array().expect("a list");
+    let want = [
+        ("script.a.command", "carriage return"),
+        ("script.b.command", "#!/bin/sh"),
+        ("script.c.env_file", "bad.env line 2"),
+    ];
+    assert_eq!(errors.len(), want.len(), "{found}");
+    for (error, (key, words)) in errors.iter().zip(want) {
+        assert_eq!(error["key"], key);
+        assert!(error["message"].as_str().is_some_and(|message| message.contains(words)), "{error}");
+    }
+}
+
+#[test]
+fn a_clock_that_nobody_keeps_right_is_a_warning() {
+    let (_dir, sources) = world("[[script]]\nname = \"s\"\ncommand = \"s.sh\"\n");
+    let loaded = crate::config::load(&sources).expect("sound");
+    let windows = NextWindows::of(&loaded.settings, monday());
+    let warned = |synchronised| {
+        let warnings = warnings_of(&loaded, &windows, synchronised);
+        warnings.iter().any(|warning| warning.key == "clock" && warning.message.contains("set-ntp true"))
+    };
+    assert_eq!([Some(false), Some(true), None].map(warned), [true, false, false]);
+}
+
+#[test]
+fn ten_thousand_scripts_in_a_chain_are_checked_in_seconds() {
+    let script = |n: u32| {
+        let on = n.checked_sub(1).map(|before| format!("depends_on = [\"s{before}\"]\n")).unwrap_or_default();
+        format!("[[script]]\nname = \"s{n}\"\ncommand = \"no-such-program\"\ncalendar = \"nyse\"\n{on}")
+    };
+    let (_dir, sources) = world(&(0..10_000).map(script).collect::<String>());
+    let start = std::time::Instant::now();
+    let (code, shown) = text(&sources, monday());
+    assert!(code == 2 && shown.contains("TimeoutStopSec=100005"), "{code}");
+    // Far more than it needs unoptimized on a busy machine; a quadratic walk would not make it.
+    assert!(start.elapsed() < std::time::Duration::from_secs(60), "{:?}", start.elapsed());
+    println!("{:?}", start.elapsed());
 }
 
 #[test]
@@ -126,11 +195,20 @@ fn text_shows_paths_places_grace_and_that_nobody_will_be_told() {
         "built-in default",
         "2026-11-23 08:30:00 EST to 2026-11-23 16:00:00 EST",
         "published to",
+        "zone data     IANA 20",
         state.to_str().expect("text"),
     ] {
         assert!(shown.contains(words), "{words} is missing in\n{shown}");
     }
     assert!(!shown.contains("hunter2"), "values of env are never shown");
+}
+
+#[test]
+fn where_nothing_has_been_set_up_there_is_one_error() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let sources = Sources { cwd: dir.path().canonicalize().expect("exists"), ..Sources::default() };
+    let (code, found) = json(&sources, monday());
+    assert_eq!((code, found["errors"].as_array().map(Vec::len)), (2, Some(1)), "{found}");
 }
 
 #[test]

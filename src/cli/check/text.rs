@@ -4,15 +4,15 @@ use std::io::{self, Write};
 
 use chrono::{DateTime, Utc};
 
-use super::{Findings, longest_stop, next_window, zone_of};
+use super::shutdown::longest_stop;
+use super::{Findings, NextWindows};
 use crate::config::Loaded;
 use crate::domain::notice::compact;
 use crate::domain::timeline::deadline;
 
 pub(super) fn print(
     findings: &Findings,
-    loaded: Option<&Loaded>,
-    now: DateTime<Utc>,
+    loaded: Option<(&Loaded, &NextWindows<'_>)>,
     out: &mut dyn Write,
 ) -> io::Result<()> {
     for fault in &findings.errors {
@@ -21,9 +21,9 @@ pub(super) fn print(
     for warning in &findings.warnings {
         writeln!(out, "WARNING: {warning}")?;
     }
-    if let Some(loaded) = loaded {
+    if let Some((loaded, windows)) = loaded {
         settings(loaded, out)?;
-        scripts(loaded, now, out)?;
+        scripts(windows, out)?;
         values(loaded, out)?;
         writeln!(out)?;
     }
@@ -67,6 +67,7 @@ fn settings(loaded: &Loaded, out: &mut dyn Write) -> io::Result<()> {
             range.end()
         )?;
     }
+    writeln!(out, "zone data     IANA {}", chrono_tz::IANA_TZDB_VERSION)?;
     let grace = longest_stop(&settings.scripts).as_secs_f64().ceil();
     writeln!(
         out,
@@ -74,20 +75,19 @@ fn settings(loaded: &Loaded, out: &mut dyn Write) -> io::Result<()> {
     )
 }
 
-fn scripts(loaded: &Loaded, now: DateTime<Utc>, out: &mut dyn Write) -> io::Result<()> {
-    for spec in &loaded.settings.scripts {
+fn scripts(windows: &NextWindows<'_>, out: &mut dyn Write) -> io::Result<()> {
+    for spec in &windows.settings.scripts {
         let launch = &spec.launch;
-        let zone = zone_of(spec, &loaded.settings);
         writeln!(out, "\nscript {}", spec.name)?;
         writeln!(out, "  command     {}", launch.display)?;
         writeln!(out, "  program     {}", launch.program.display())?;
         writeln!(out, "  working_dir {}", launch.working_dir.display())?;
         writeln!(out, "  output      {}", spec.output.dir.display())?;
-        let at = |at: DateTime<Utc>| at.with_timezone(&zone).format("%Y-%m-%d %H:%M:%S %Z").to_string();
-        match next_window(spec, &loaded.settings, now) {
+        match windows.of_script(spec) {
             _ if !spec.enabled => writeln!(out, "  next        never: disabled")?,
             None => writeln!(out, "  next        none")?,
             Some(window) => {
+                let at = |at: DateTime<Utc>| at.with_timezone(&window.zone).format("%Y-%m-%d %H:%M:%S %Z").to_string();
                 let early = if window.early_close { " (early close)" } else { "" };
                 writeln!(out, "  next        {} to {}{early}", at(window.start), at(window.stop))?;
                 if let Some(end) = deadline(window.start, spec.max_duration, window.stop) {

@@ -8,7 +8,7 @@ use chrono_tz::Tz;
 
 use super::local_clock::{LocalClock, resolve};
 use super::rules::Change;
-use super::table::{Force, Marks, Table};
+use super::table::{Extended, Force, Marks, Table};
 use super::{Basis, Calendar, Fault, Override, OwnHours, TimeOfDay};
 
 impl Calendar {
@@ -54,16 +54,18 @@ impl Calendar {
 
     /// The same calendar under another id, with hours of your own. Its dates stay; an early close still applies where it is
     /// earlier than yours, a late open where it is later. The sessions before and after the regular one keep their instants,
-    /// but never begin after your open nor end before your close.
+    /// but never begin after your open nor end before your close. Whole days are whole in every zone: the dates are then
+    /// its civil dates.
     ///
     /// # Errors
     /// A zone with another offset without open and close, an open at or after the close, no weekday left.
     pub fn with_hours(&self, id: &str, hours: OwnHours) -> Result<Self, Fault> {
         let fault = |key: &str, message: String| Fault { line: None, key: key.into(), message };
         let mut table = Table::clone(&self.table);
+        let whole_days = table.is_whole_days();
         if let Some(zone) = hours.timezone {
             let both = hours.open.is_some() && hours.close.is_some();
-            if !both && !same_instants(&self.table, zone) {
+            if !both && !whole_days && !same_instants(&self.table, zone) {
                 let was = table.clock.zone();
                 let message = format!("{zone} and {was} have different offsets: give `open` and `close` in {zone} too");
                 return Err(fault("timezone", message));
@@ -75,6 +77,10 @@ impl Calendar {
         if table.open >= table.close {
             let key = if hours.open.is_some() { "open" } else { "close" };
             return Err(fault(key, format!("the open, {}, is not before the close, {}", table.open, table.close)));
+        }
+        if whole_days {
+            // Before and after a whole day there is nothing that could keep its instants.
+            table.extended = Extended::none(&table.clock, table.open, table.close);
         }
         let wanted = hours.weekdays.unwrap_or([true; 7]);
         for (day, wanted) in table.weekdays.iter_mut().zip(wanted) {

@@ -88,7 +88,7 @@ pub struct Day {
 /// A date that the calendar's data does not cover.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "calendar {id} has no data for {date}: it covers {from} to {to}; update mho, or add a calendar file or an [[override]]"
+    "calendar {id} has no data for {date}: it covers {from} to {to}; update mho, or put a calendar file that goes further into calendar_dir"
 )]
 pub struct OutOfRange {
     /// The calendar.
@@ -134,7 +134,7 @@ pub struct Override {
 /// Regular hours of your own, laid over a calendar's dates. A `close` of 00:00 is the midnight that ends the day.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct OwnHours {
-    /// Another zone; one with another offset needs open and close too.
+    /// Another zone; one with another offset needs open and close too, unless the calendar's days are whole.
     pub timezone: Option<Tz>,
     /// Another regular open.
     pub open: Option<NaiveTime>,

@@ -45,6 +45,13 @@ pub(super) struct Extended {
     pub(super) early_postmarket: TimeOfDay,
 }
 
+impl Extended {
+    /// There is nothing before and after the regular session.
+    pub(super) fn none(clock: &Arc<LocalClock>, open: TimeOfDay, close: TimeOfDay) -> Self {
+        Self { clock: Arc::clone(clock), premarket: open, postmarket: close, early_postmarket: close }
+    }
+}
+
 /// A date that differs from its week.
 #[derive(Clone, Debug)]
 pub(super) struct Row {
@@ -101,17 +108,22 @@ impl Table {
         Self {
             name: String::new(),
             aliases: Vec::new(),
-            clock: clock.clone(),
             published_to: *range.end(),
             range,
             weekdays,
             open,
             close,
-            extended: Extended { clock, premarket: open, postmarket: close, early_postmarket: close },
+            extended: Extended::none(&clock, open, close),
+            clock,
             marked: vec![0; words],
             dates: Vec::new(),
             rows: Vec::new(),
         }
+    }
+
+    /// Whether the regular session is the whole civil day.
+    pub(super) fn is_whole_days(&self) -> bool {
+        self.open.seconds() == 0 && self.close == TimeOfDay::MIDNIGHT
     }
 
     /// Looks a date up, which must be in the range.

@@ -77,7 +77,8 @@ pub fn plan(spec: &WindowSpec, calendar: &Calendar, date: NaiveDate) -> Result<D
         HalfDays::Run | HalfDays::Skip | HalfDays::Only => {}
     }
     if start >= stop {
-        return skipped(format!("its window is empty on this date ({})", day.reason));
+        let why = if day.reason.is_empty() { String::new() } else { format!(" ({})", day.reason) };
+        return skipped(format!("its window is empty on this date{why}"));
     }
     Ok(DayPlan::Window(Window {
         trading_date: date,
