@@ -132,7 +132,8 @@ impl Guard {
         self.read_grace();
         let code = end.exit_status().and_then(|code| u8::try_from(code).ok()).unwrap_or(1);
         if let Some(signal) = end.terminating_signal() {
-            say(&format!("the daemon was killed by signal {signal}; stopping everything it started"));
+            let name = Signal::try_from(signal).map_or_else(|_| String::new(), |signal| format!(" ({signal})"));
+            say(&format!("the daemon was killed by signal {signal}{name}; stopping everything it started"));
         }
         self.stop_descendants();
         code
