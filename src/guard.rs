@@ -23,9 +23,6 @@ use crate::adapters::sys;
 const FORWARDED: [Signal; 6] =
     [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGQUIT, Signal::SIGUSR1, Signal::SIGUSR2];
 
-/// From the terminal, and not acted on: Ctrl-Z never suspends supervision.
-const IGNORED: [Signal; 3] = [Signal::SIGTSTP, Signal::SIGTTIN, Signal::SIGTTOU];
-
 /// The grace until the daemon tells another.
 const DEFAULT_GRACE: Duration = Duration::from_secs(10);
 
@@ -95,7 +92,8 @@ fn split() -> io::Result<Side> {
         }
         ForkResult::Parent { child } => {
             drop(writer);
-            IGNORED.into_iter().for_each(sys::ignore_signal);
+            // Ctrl-Z never suspends supervision, and no alarm that somebody left running or sends ends it.
+            sys::ignore_all_signals_but(&watched);
             let signals = SignalFd::with_flags(&watched, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
             Ok(Side::Guard(Guard { daemon: child, signals, grace_pipe: Some(reader), grace: DEFAULT_GRACE }))
         }
