@@ -23,9 +23,6 @@ use crate::adapters::sys;
 const FORWARDED: [Signal; 6] =
     [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGQUIT, Signal::SIGUSR1, Signal::SIGUSR2];
 
-/// From the terminal, and not acted on: Ctrl-Z never suspends supervision.
-const IGNORED: [Signal; 3] = [Signal::SIGTSTP, Signal::SIGTTIN, Signal::SIGTTOU];
-
 /// The grace until the daemon tells another.
 const DEFAULT_GRACE: Duration = Duration::from_secs(10);
 
@@ -95,7 +92,8 @@ fn split() -> io::Result<Side> {
         }
         ForkResult::Parent { child } => {
             drop(writer);
-            IGNORED.into_iter().for_each(sys::ignore_signal);
+            // Ctrl-Z never suspends supervision, and no alarm that somebody left running or sends ends it.
+            sys::ignore_all_signals_but(&watched);
             let signals = SignalFd::with_flags(&watched, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
             Ok(Side::Guard(Guard { daemon: child, signals, grace_pipe: Some(reader), grace: DEFAULT_GRACE }))
         }
@@ -132,7 +130,8 @@ impl Guard {
         self.read_grace();
         let code = end.exit_status().and_then(|code| u8::try_from(code).ok()).unwrap_or(1);
         if let Some(signal) = end.terminating_signal() {
-            say(&format!("the daemon was killed by signal {signal}; stopping everything it started"));
+            let name = Signal::try_from(signal).map_or_else(|_| String::new(), |signal| format!(" ({signal})"));
+            say(&format!("the daemon was killed by signal {signal}{name}; stopping everything it started"));
         }
         self.stop_descendants();
         code

@@ -2,7 +2,6 @@
 
 mod common;
 
-use std::io::{BufRead, BufReader};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
@@ -407,56 +406,6 @@ fn exec_gives_the_environment_and_the_exit_code() {
 fn exec_of_a_missing_program_is_code_1_and_names_it() {
     let done = World::new(DEMO).cli(&["exec", "--config", "mho.toml", "demo"]);
     assert!(done.code == 1 && done.err.contains("nosuch"), "{done:?}");
-}
-
-fn with_logs() -> World {
-    let world = World::new(DEMO);
-    let lines = |from, to| (from..=to).map(|n| format!("line {n}\n")).collect::<String>();
-    world.write("logs/demo/2026-11-25.log", "older\n");
-    world.write("logs/demo/2026-11-27.log.2", &lines(1, 3));
-    world.write("logs/demo/2026-11-27.log.1", &lines(4, 6));
-    world.write("logs/demo/2026-11-27.log", &lines(7, 9));
-    world
-}
-
-#[test]
-fn logs_shows_the_last_lines_across_rotated_parts_of_the_latest_or_a_given_date() {
-    let world = with_logs();
-    let logs = |args: &[&str]| world.cli(&[&["logs", "--config", "mho.toml", "demo"], args].concat());
-    assert_eq!(logs(&["-n", "4"]).out, "line 6\nline 7\nline 8\nline 9\n");
-    assert_eq!(logs(&[]).out.lines().count(), 9);
-    assert_eq!(logs(&["-n", "0"]).out, "");
-    assert_eq!(logs(&["--date", "2026-11-25"]).out, "older\n");
-    let none = logs(&["--date", "2026-11-26"]);
-    assert!(none.code == 1 && none.out.is_empty() && none.err.contains("2026-11-26"), "{none:?}");
-}
-
-#[test]
-fn logs_follows_across_rotation_and_into_the_next_date() {
-    let world = with_logs();
-    let mut command = world.mho(&["logs", "--config", "mho.toml", "demo", "-f", "-n", "1"]);
-    let mut child = command.stdout(Stdio::piped()).spawn().expect("it runs");
-    let reader = BufReader::new(child.stdout.take().expect("piped"));
-    let (send, lines) = std::sync::mpsc::channel();
-    std::thread::spawn(move || reader.lines().map_while(Result::ok).try_for_each(|line| send.send(line)));
-    let next = || lines.recv_timeout(common::DEADLINE).expect("a line in time");
-    assert_eq!(next(), "line 9");
-    let live = world.path("logs/demo/2026-11-27.log");
-    let append = |path: &std::path::Path, text: &str| {
-        use std::io::Write;
-        let mut file = std::fs::OpenOptions::new().append(true).create(true).open(path).expect("opened");
-        file.write_all(text.as_bytes()).expect("written");
-    };
-    append(&live, "line 10\n");
-    assert_eq!(next(), "line 10");
-    append(&live, "line 11\n");
-    std::fs::rename(&live, world.path("logs/demo/2026-11-27.log.1")).expect("renamed");
-    append(&live, "line 12\n");
-    assert_eq!((next().as_str(), next().as_str()), ("line 11", "line 12"));
-    append(&world.path("logs/demo/2026-11-30.log"), "next day\n");
-    assert_eq!(next(), "next day");
-    child.kill().expect("killed");
-    child.wait().expect("ended");
 }
 
 #[test]

@@ -57,6 +57,7 @@ const TESTS: &[(&str, Test)] = tests! {
     the_daemons_own_code_is_the_guards_and_what_it_left_is_stopped
     hangup_is_handed_on_and_nothing_ends
     abort_kills_a_daemon_that_hangs_and_stops_everything
+    what_the_guard_has_no_use_for_ends_nobody
     an_ignored_hangup_is_not_inherited_by_daemon_or_script
 };
 
@@ -212,6 +213,29 @@ async fn abort_kills_a_daemon_that_hangs_and_stops_everything() {
     let status = run.end().await;
     assert_eq!((status.code(), status.signal()), (Some(1), None));
     assert!(!alive(daemon) && !alive(leader));
+}
+
+async fn what_the_guard_has_no_use_for_ends_nobody() {
+    let mut run = Run::start("echo $$ >leader; exec sleep 300").await;
+    let leader = run.number("leader").await;
+    // All but those that end it (1, 2, 3, 6, 15), cannot be ignored (9, 19), tell of a fault of its own, or are libc's.
+    let fatal = [1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 15, 19, 31, 32, 33];
+    for signal in (1..=64).filter(|signal| !fatal.contains(signal)) {
+        // SAFETY: sends a signal, nothing else.
+        assert_eq!(unsafe { nix::libc::kill(run.guard().cast_signed(), signal) }, 0, "{signal}");
+    }
+    send(run.guard(), Signal::SIGHUP);
+    eventually("the daemon hears the hangup", || run.has("Hangup")).await;
+    assert!(alive(leader) && alive(run.guard()));
+    for pid in [run.number("daemon").await, leader] {
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("alive");
+        let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:")).expect("the field");
+        // PIPE in the daemon, as in every Rust program; 32 and 33 are libc's.
+        let ignored = u64::from_str_radix(ignored.trim(), 16).expect("a number") & !(1 << 12 | 0b11 << 31);
+        assert_eq!(ignored, 0, "{status}");
+    }
+    send(run.guard(), Signal::SIGTERM);
+    assert_eq!(run.end().await.code(), Some(7));
 }
 
 async fn an_ignored_hangup_is_not_inherited_by_daemon_or_script() {

@@ -3,10 +3,12 @@
 
 pub mod clock;
 pub mod identity;
+pub mod lines;
 pub mod output;
 pub mod pretend;
 pub mod process;
 pub mod procfs;
+pub mod rotating;
 pub mod signals;
 pub mod sys;
 pub mod telemetry;

@@ -4,6 +4,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 
 use nix::libc;
+use nix::sys::signal::{SigSet, Signal};
 use nix::unistd::ForkResult;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
@@ -45,10 +46,16 @@ pub fn reset_ignored_signals() {
     }
 }
 
-/// Ignores `signal` in this process. Whoever is forked from here has to undo it.
-pub fn ignore_signal(signal: nix::sys::signal::Signal) {
-    // SAFETY: ignoring runs no code of ours.
-    let _ = unsafe { nix::sys::signal::signal(signal, nix::sys::signal::SigHandler::SigIgn) };
+/// Ignores every signal in this process, real-time ones too, but those of `kept` and those that tell of a fault of its own. Whoever is
+/// forked from here has to undo it.
+pub fn ignore_all_signals_but(kept: &SigSet) {
+    const FAULTS: [i32; 7] =
+        [libc::SIGILL, libc::SIGTRAP, libc::SIGBUS, libc::SIGFPE, libc::SIGSEGV, libc::SIGSYS, libc::SIGABRT];
+    let is_kept = |number: i32| Signal::try_from(number).is_ok_and(|signal| kept.contains(signal));
+    for signal in (1..=64).filter(|&signal| !FAULTS.contains(&signal) && !is_kept(signal)) {
+        // SAFETY: ignoring runs no code of ours. KILL, STOP and libc's own two signals refuse, which is harmless.
+        unsafe { libc::signal(signal, libc::SIG_IGN) };
+    }
 }
 
 /// Marks everything that this process has open, but 0, 1 and 2, to be closed in programs that it executes. What is opened here is marked

@@ -4,26 +4,24 @@
 //! a rehearsal reads like the day it rehearses. Both writers are non-blocking (a full disk or a stuck terminal holds up nobody); lines
 //! that had to be dropped are counted and told at the end.
 
-use std::borrow::Cow;
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::io::{self, Write};
 use std::sync::Arc;
+use std::time::Instant;
 
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use serde_json::{Map, Value, json};
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Metadata, Subscriber};
-use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::filter::{FilterExt, LevelFilter, filter_fn};
 use tracing_subscriber::layer::{Context, SubscriberExt};
 use tracing_subscriber::{Layer, Registry};
 
+use super::lines::{LineWriter, Lines};
+use super::rotating::RotatingFile;
 use crate::domain::notice::{self, Notice, rfc3339};
 use crate::ports::{Clock, Notifier};
-
-/// Lines waiting to be written, per writer; the crate's own default would cost 4 MB.
-const BUFFERED_LINES: usize = 1024;
 
 /// Lines of scripts, for the console only: they stand in the scripts' own files.
 pub const ECHO: &str = "mho::echo";
@@ -38,41 +36,41 @@ pub enum Style {
 }
 
 /// Keeps the writers alive; what is buffered is written when it is dropped.
+#[derive(Debug)]
 pub struct Telemetry {
-    _guards: Vec<WorkerGuard>,
-    dropped: Vec<ErrorCounter>,
+    writers: Vec<LineWriter>,
 }
 
 impl Telemetry {
     /// Lines that could not be written because nobody took them in time.
     #[must_use]
     pub fn dropped_lines(&self) -> usize {
-        self.dropped.iter().map(ErrorCounter::dropped_lines).sum()
+        self.writers.iter().map(|writer| writer.lines().dropped()).sum()
     }
 }
 
-/// Starts the log. From now on tracing events of this process go to stderr and, if given, to `file`.
+/// Starts the log. From now on tracing events of this process go to stderr and to `file`. Trouble with the file is an event, too, told once:
+/// the console has it at once, the file when it can be written again.
+///
+/// # Errors
+/// If there can be no further thread.
 pub fn start(
     style: Style,
     level: LevelFilter,
     zone: Tz,
     clock: &Arc<dyn Clock>,
-    file: Option<Box<dyn Write + Send>>,
-) -> Telemetry {
-    let mut telemetry = Telemetry { _guards: Vec::new(), dropped: Vec::new() };
-    let mut writer = |out: Box<dyn Write + Send>, name: &str| {
-        let (writer, guard) =
-            NonBlockingBuilder::default().buffered_lines_limit(BUFFERED_LINES).thread_name(name).finish(Output(out));
-        telemetry.dropped.push(writer.error_counter());
-        telemetry._guards.push(guard);
-        Lines { writer, style, zone, clock: Arc::clone(clock) }
-    };
-    let console = writer(Box::new(io::stderr()), "mho-console");
-    let main = file.map(|file| writer(file, "mho-main-log").with_filter(level.and(filter_fn(is_not_echo))));
-    let subscriber = Registry::default().with(console.with_filter(level.and(filter_fn(is_ours)))).with(main);
+    mut file: RotatingFile,
+) -> io::Result<Telemetry> {
+    // A vanished terminal is nobody's reason to end: what cannot be written is lost, and the next line is tried again.
+    let console = LineWriter::start("mho-console", |line| drop(io::stderr().write_all(line.as_bytes())))?;
+    let main = LineWriter::start("mho-main-log", move |line| file.write(line.as_bytes(), Instant::now()))?;
+    let layer = |writer: &LineWriter| Output { lines: writer.lines(), style, zone, clock: Arc::clone(clock) };
+    let subscriber = Registry::default()
+        .with(layer(&console).with_filter(level.and(filter_fn(is_ours))))
+        .with(layer(&main).with_filter(level.and(filter_fn(is_not_echo))));
     // A second start in one process (tests) keeps the first log.
     let _ = tracing::subscriber::set_global_default(subscriber);
-    telemetry
+    Ok(Telemetry { writers: vec![console, main] })
 }
 
 /// Libraries speak only to those who asked for details.
@@ -84,41 +82,24 @@ fn is_not_echo(metadata: &Metadata<'_>) -> bool {
     is_ours(metadata) && metadata.target() != ECHO
 }
 
-/// The non-blocking writer wants a sized one.
-struct Output(Box<dyn Write + Send>);
-
-impl Write for Output {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        // A vanished terminal or a full disk is nobody's reason to end: what cannot be written is lost, and the next line is tried again.
-        let _ = self.0.write_all(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        let _ = self.0.flush();
-        Ok(())
-    }
-}
-
-/// Writes each event as a line.
-struct Lines {
-    writer: NonBlocking,
+/// Makes each event a line.
+struct Output {
+    lines: Lines,
     style: Style,
     zone: Tz,
     clock: Arc<dyn Clock>,
 }
 
-impl<S: Subscriber> Layer<S> for Lines {
+impl<S: Subscriber> Layer<S> for Output {
     fn on_event(&self, event: &Event<'_>, _context: Context<'_, S>) {
         let mut fields = Fields::default();
         event.record(&mut fields);
         let level = *event.metadata().level();
         let now = self.clock.now().wall;
-        let line = match self.style {
+        self.lines.put(match self.style {
             Style::Text => text(now, self.zone, level, &fields),
             Style::Json => object(now, self.zone, level, fields),
-        };
-        let _ = self.writer.clone().write_all(line.as_bytes());
+        });
     }
 }
 
@@ -133,10 +114,16 @@ fn name(level: Level) -> &'static str {
 }
 
 fn text(now: DateTime<Utc>, zone: Tz, level: Level, fields: &Fields) -> String {
-    let time = now.with_timezone(&zone).format("%Y-%m-%d %H:%M:%S");
-    let mut line = format!("{time} {}: {}", name(level), on_one_line(&fields.message));
+    let mut line = format!("{} {}: ", now.with_timezone(&zone).format("%Y-%m-%d %H:%M:%S"), name(level));
+    push_escaped(&mut line, &fields.message);
     for (key, value) in &fields.others {
-        line.push_str(&format!(" {key}={}", quoted(value)));
+        line.push(' ');
+        line.push_str(key);
+        line.push('=');
+        match value {
+            Value::String(value) => push_quoted(&mut line, value),
+            value => line.push_str(&value.to_string()),
+        }
     }
     line.push('\n');
     line
@@ -147,31 +134,45 @@ fn object(now: DateTime<Utc>, zone: Tz, level: Level, fields: Fields) -> String 
     line.insert("time".to_owned(), json!(rfc3339(now, zone)));
     line.insert("level".to_owned(), json!(name(level)));
     line.insert("message".to_owned(), json!(fields.message));
-    line.extend(fields.others.into_iter().map(|(key, value)| (key.to_owned(), Value::String(value))));
+    line.extend(fields.others.into_iter().map(|(key, value)| (key.to_owned(), value)));
     format!("{}\n", Value::Object(line))
 }
 
-/// A command of several lines stays one line of the log.
-fn on_one_line(message: &str) -> Cow<'_, str> {
-    if message.contains(['\n', '\r']) {
-        Cow::Owned(message.replace('\n', "\\n").replace('\r', "\\r"))
-    } else {
-        Cow::Borrowed(message)
+/// One event is one line, and a terminal is told to do nothing: control characters are written as escapes.
+fn push_escaped(line: &mut String, text: &str) {
+    let mut rest = text;
+    while let Some(control) = rest.find(char::is_control) {
+        let (plain, after) = rest.split_at(control);
+        line.push_str(plain);
+        let mut after = after.chars();
+        // Writing to a string cannot fail.
+        let _ = match after.next() {
+            Some('\n') => line.write_str("\\n"),
+            Some('\r') => line.write_str("\\r"),
+            Some('\t') => line.write_str("\\t"),
+            Some(other) if other.is_ascii() => write!(line, "\\x{:02x}", u32::from(other)),
+            Some(other) => write!(line, "\\u{{{:x}}}", u32::from(other)),
+            None => Ok(()),
+        };
+        rest = after.as_str();
     }
+    line.push_str(rest);
 }
 
-fn quoted(value: &str) -> String {
-    if value.is_empty() || value.contains(|c: char| c.is_whitespace() || c == '"' || c == '=') {
-        format!("{value:?}")
+fn push_quoted(line: &mut String, value: &str) {
+    if value.is_empty() || value.contains(|c: char| c.is_whitespace() || c.is_control() || c == '"' || c == '=') {
+        line.push('"');
+        push_escaped(line, &value.replace('\\', "\\\\").replace('"', "\\\""));
+        line.push('"');
     } else {
-        value.to_owned()
+        line.push_str(value);
     }
 }
 
 #[derive(Default)]
 struct Fields {
     message: String,
-    others: Vec<(&'static str, String)>,
+    others: Vec<(&'static str, Value)>,
 }
 
 impl Visit for Fields {
@@ -179,8 +180,16 @@ impl Visit for Fields {
         if field.name() == "message" {
             value.clone_into(&mut self.message);
         } else {
-            self.others.push((field.name(), value.to_owned()));
+            self.others.push((field.name(), json!(value)));
         }
+    }
+
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.others.push((field.name(), json!(value)));
+    }
+
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.others.push((field.name(), json!(value)));
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
@@ -214,21 +223,22 @@ fn emit(notice: &Notice, line: &notice::Line) {
     let about = notice.about.as_ref();
     let script = about.map(|a| a.script.as_str());
     let date = about.map(|a| a.trading_date.to_string());
-    let attempt = about.map(|a| a.attempt.to_string()).filter(|n| n != "0");
+    let attempt = about.map(|a| a.attempt).filter(|n| *n != 0);
     let field = |key: &str| line.fields.iter().find(|(k, _)| *k == key).map(|(_, value)| value.as_str());
+    let number = |key: &str| field(key).and_then(|value| value.parse::<u64>().ok());
     macro_rules! emit {
         ($level:ident) => {
             tracing::$level!(
                 target: "mho",
                 script,
                 trading_date = date.as_deref(),
-                attempt = attempt.as_deref(),
+                attempt,
                 result = field("result"),
                 cause = field("cause"),
                 pids = field("pids"),
                 next_try = field("next_try"),
-                running = field("running"),
-                scripts = field("scripts"),
+                running = number("running"),
+                scripts = number("scripts"),
                 "{}",
                 line.text
             )
@@ -238,5 +248,34 @@ fn emit(notice: &Notice, line: &notice::Line) {
         notice::Level::Error => emit!(error),
         notice::Level::Warning => emit!(warn),
         notice::Level::Info => emit!(info),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fields() -> Fields {
+        let others = vec![("script", json!("demo")), ("cause", json!("a\tb\u{1b}[2J \"c\" \\")), ("attempt", json!(2))];
+        Fields { message: "one\r\ntwo \u{1b}[31m \0 \u{9b} ü".to_owned(), others }
+    }
+
+    fn at() -> DateTime<Utc> {
+        DateTime::from_timestamp(1_795_000_000, 0).expect("in range")
+    }
+
+    #[test]
+    fn an_event_is_one_line_without_control_characters() {
+        let line = text(at(), Tz::UTC, Level::WARN, &fields());
+        let expected = r#"2026-11-18 11:06:40 WARNING: one\r\ntwo \x1b[31m \x00 \u{9b} ü script=demo cause="a\tb\x1b[2J \"c\" \\" attempt=2"#;
+        assert_eq!(line, format!("{expected}\n"));
+    }
+
+    #[test]
+    fn numbers_are_numbers_in_json() {
+        let line = object(at(), Tz::UTC, Level::INFO, fields());
+        let object: Value = serde_json::from_str(&line).expect("JSON");
+        assert_eq!((&object["attempt"], &object["script"]), (&json!(2), &json!("demo")));
+        assert_eq!(object["message"], "one\r\ntwo \u{1b}[31m \0 \u{9b} ü");
     }
 }

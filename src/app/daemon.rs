@@ -1,15 +1,12 @@
 //! The daemon: puts the tree on the real world and runs it until a signal, or a critical script, ends it.
 
 use std::fs;
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use file_rotate::compression::Compression;
-use file_rotate::suffix::AppendCount;
-use file_rotate::{ContentLimit, FileRotate};
 use ractor::{Actor, ActorRef};
 use tokio::sync::oneshot;
 use tracing::{error, info, warn};
@@ -21,6 +18,7 @@ use crate::actors::{Plan, Ports};
 use crate::adapters::clock::{RealClock, RehearsalClock};
 use crate::adapters::identity;
 use crate::adapters::process::{Identity, RealLauncher};
+use crate::adapters::rotating::RotatingFile;
 use crate::adapters::signals::{DaemonSignal, Signals};
 use crate::adapters::telemetry::{self, LogNotifier, Style, Telemetry};
 use crate::config::{Loaded, LogFormat, LogLevel, Settings};
@@ -54,7 +52,7 @@ pub enum StartError {
 }
 
 /// Older parts of `orchestrator_main.log` that are kept.
-const MAIN_LOG_PARTS: usize = 5;
+const MAIN_LOG_PARTS: u32 = 5;
 
 /// After a second request to end, the daemon waits this long for the kernel to end what was killed. What is left then is named by the guard.
 const KILL_PATIENCE: Duration = Duration::from_secs(6);
@@ -74,7 +72,7 @@ pub fn run(
             None => Arc::new(RealClock::new(settings.orchestrator.clock_recheck)),
             Some(Rehearsal { at, speed }) => Arc::new(RehearsalClock::new(at, speed)),
         };
-        let telemetry = start_log(settings, &clock);
+        let telemetry = start_log(settings, &clock)?;
         announce(loaded, rehearsal);
         let identity = Identity { daemon_id, rehearsal: rehearsal.is_some() };
         let outcome = supervise(settings, clock, identity).await?;
@@ -89,7 +87,7 @@ fn prepare_state(path: &Path) -> Result<String, StartError> {
     identity::of_state_dir(path).map_err(failed)
 }
 
-fn start_log(settings: &Settings, clock: &Arc<dyn Clock>) -> Telemetry {
+fn start_log(settings: &Settings, clock: &Arc<dyn Clock>) -> io::Result<Telemetry> {
     let own = &settings.orchestrator;
     let style = match own.log_format {
         LogFormat::Text => Style::Text,
@@ -103,25 +101,9 @@ fn start_log(settings: &Settings, clock: &Arc<dyn Clock>) -> Telemetry {
         LogLevel::Trace => LevelFilter::TRACE,
     };
     let zone = settings.default_calendar().zone();
-    let (file, trouble) = match main_log(&own.log_dir, own.main_log_max_size) {
-        Ok(file) => (Some(file), None),
-        Err(error) => (None, Some(error)),
-    };
-    let telemetry = telemetry::start(style, level, zone, clock, file);
-    if let Some(error) = trouble {
-        // The console still has every line, and scripts are more important than the log.
-        warn!(target: "mho", "Cannot write the log directory {}: {error}. Make it writable and restart.", own.log_dir.display());
-    }
-    telemetry
-}
-
-fn main_log(dir: &Path, max_size: u64) -> io::Result<Box<dyn Write + Send>> {
-    fs::create_dir_all(dir)?;
-    let path = dir.join("orchestrator_main.log");
-    // The rotating writer panics where it cannot open its file, so that is tried before.
-    fs::OpenOptions::new().create(true).append(true).open(&path)?;
-    let limit = ContentLimit::BytesSurpassed(usize::try_from(max_size).unwrap_or(usize::MAX));
-    Ok(Box::new(FileRotate::new(path, AppendCount::new(MAIN_LOG_PARTS), limit, Compression::None, None)))
+    let path = own.log_dir.join("orchestrator_main.log");
+    let file = RotatingFile::new(path, own.main_log_max_size, MAIN_LOG_PARTS);
+    telemetry::start(style, level, zone, clock, file)
 }
 
 fn announce(loaded: &Loaded, rehearsal: Option<Rehearsal>) {
@@ -130,7 +112,7 @@ fn announce(loaded: &Loaded, rehearsal: Option<Rehearsal>) {
     info!(
         target: "mho",
         config = source,
-        scripts = settings.scripts.len(),
+        scripts = settings.scripts.len() as u64,
         state_dir = %settings.orchestrator.state_dir.display(),
         log_dir = %settings.orchestrator.log_dir.display(),
         "mho {} started with PID {}",

@@ -12,7 +12,7 @@ mod simulate;
 use std::io::{self, Write};
 use std::path::PathBuf;
 
-use chrono::{NaiveDateTime, Utc};
+use chrono::{Datelike, NaiveDateTime, Utc};
 use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::config::{self, Fault, Flags, Loaded, Purpose, Settings, Sources};
@@ -106,9 +106,12 @@ fn print(global: &Global, verb: Verb, out: &mut dyn Write) -> Result<u8, Failure
         Verb::Simulate(args) => simulate::run(global, &args, out),
         Verb::Exec(args) => exec::run(global, &args),
         Verb::Logs(args) => logs::run(global, &args, out),
-        Verb::Init(args) => Ok(init::run(&args, &std::env::current_dir()?, out)?),
+        Verb::Init(args) => Ok(init::run(&args, &std::env::current_dir().map_err(|error| lost(&error))?, out)?),
         Verb::Completions { shell } => {
-            clap_complete::generate(shell, &mut Cli::command(), "mho", &mut &mut *out);
+            // To memory first: the generator panics where it cannot write.
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "mho", &mut script);
+            out.write_all(&script)?;
             Ok(OK)
         }
     }
@@ -127,10 +130,16 @@ impl Failure {
     }
 }
 
+/// What a verb prints is all that it does with a plain error; whatever else fails names what it was.
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {
-        Self::new(FAILED, error)
+        Self::new(FAILED, format!("cannot write to stdout: {error}"))
     }
+}
+
+/// The directory that we were started in is gone, or may not be read.
+fn lost(error: &io::Error) -> Failure {
+    Failure::new(FAILED, format!("cannot tell the current directory: {error}; it may have been removed: cd to another"))
 }
 
 fn finish(done: Result<u8, Failure>) -> u8 {
@@ -149,7 +158,7 @@ fn finish(done: Result<u8, Failure>) -> u8 {
 impl Global {
     fn sources(&self, flags: Flags) -> Result<Sources, Failure> {
         let flags = Flags { state_dir: self.state_dir.clone().or(flags.state_dir), ..flags };
-        Ok(Sources::of_process(self.config.clone(), flags)?)
+        Sources::of_process(self.config.clone(), flags).map_err(|error| lost(&error))
     }
 
     /// The configuration for a verb that runs nothing, without warnings: those are for `check` and `run`.
@@ -178,10 +187,15 @@ fn no_such_script(settings: &Settings, name: &str) -> Failure {
 /// A local time without zone, as `--at` takes it: with a `T` or a blank between date and time, seconds optional.
 fn parse_local(text: &str) -> Result<NaiveDateTime, String> {
     let text = text.replacen(' ', "T", 1);
-    ["%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M"]
+    let at = ["%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M"]
         .iter()
         .find_map(|format| NaiveDateTime::parse_from_str(&text, format).ok())
-        .ok_or_else(|| "use YYYY-MM-DDTHH:MM:SS, in the calendar's zone".to_owned())
+        .ok_or("use YYYY-MM-DDTHH:MM:SS, in the calendar's zone")?;
+    match at.year() {
+        // Which of these years a calendar has data for is known when it is loaded.
+        1..=9999 => Ok(at),
+        year => Err(format!("no calendar has data for the year {year}; see mho calendar")),
+    }
 }
 
 fn show_calendar(global: &Global, args: &calendar::CalendarArgs, out: &mut dyn Write) -> Result<u8, Failure> {

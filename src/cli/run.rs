@@ -1,10 +1,12 @@
 //! `mho run`: the daemon, for real or as a rehearsal.
 
-use std::path::PathBuf;
+use std::io::{self, Write};
 
 use chrono::{NaiveDateTime, Utc};
 
-use super::{CRITICAL, FAILED, Failure, Global, OK, finish, load, parse_local};
+use tempfile::TempDir;
+
+use super::{CRITICAL, FAILED, Failure, Global, OK, USAGE, finish, load, parse_local};
 use crate::app::{self, Rehearsal};
 use crate::config::{Flags, Loaded};
 use crate::domain::time::resolve_local;
@@ -60,32 +62,52 @@ fn serve(global: &Global, args: RunArgs, daemon: &guard::DaemonSide) -> Result<u
         only: args.only,
         set: args.set,
     };
-    if rehearses {
-        throw_away(&mut global, &mut flags)?;
-    }
+    // Removed again if nothing is started: there is nothing in it that anybody would want to read.
+    let dir = if rehearses { throw_away(&mut global, &mut flags)? } else { None };
     // Where each value came from is for `check`; a daemon that runs for months need not keep it.
     let loaded = Loaded { origins: Vec::new(), ..load(&global.sources(flags)?)? };
-    let rehearsal = rehearses.then(|| {
-        let zone = loaded.settings.default_calendar().zone();
-        Rehearsal { at: args.at.map_or_else(Utc::now, |at| resolve_local(zone, at)), speed: args.speed.unwrap_or(1.0) }
-    });
+    let rehearsal = rehearses.then(|| rehearsal(&loaded, args.at, args.speed)).transpose()?;
+    let dir = dir.map(TempDir::keep);
+    if let Some(dir) = &dir {
+        // To stderr, if there still is one.
+        let _ = writeln!(io::stderr(), "mho: state and logs of this rehearsal are in {}", dir.display());
+    }
     match app::run(&loaded, rehearsal, |grace| daemon.set_longest_grace(grace)) {
         Ok(Outcome::Stopped) => Ok(OK),
         Ok(Outcome::Critical(_)) => Ok(CRITICAL),
         Ok(Outcome::Killed | Outcome::Failed(_)) => Ok(FAILED),
-        Err(error) => Err(Failure::new(FAILED, error)),
+        Err(error) => {
+            let _ = dir.map(std::fs::remove_dir_all);
+            Err(Failure::new(FAILED, error))
+        }
     }
 }
 
-/// A rehearsal leaves the real state and the real logs alone, unless it is told where to put its own.
-fn throw_away(global: &mut Global, flags: &mut Flags) -> Result<(), Failure> {
-    if global.state_dir.is_some() && flags.log_dir.is_some() {
-        return Ok(());
+fn rehearsal(loaded: &Loaded, at: Option<NaiveDateTime>, speed: Option<f64>) -> Result<Rehearsal, Failure> {
+    let calendar = loaded.settings.default_calendar();
+    if let Some(at) = at {
+        calendar.day(at.date()).map_err(|error| Failure::new(USAGE, format!("--at: {error}")))?;
     }
-    let dir: PathBuf = tempfile::Builder::new().prefix("mho-rehearsal-").tempdir()?.keep();
-    eprintln!("mho: state and logs of this rehearsal are in {}", dir.display());
-    let below = |name: &str| dir.join(name).to_string_lossy().into_owned();
+    let at = at.map_or_else(Utc::now, |at| resolve_local(calendar.zone(), at));
+    Ok(Rehearsal { at, speed: speed.unwrap_or(1.0) })
+}
+
+/// A rehearsal leaves the real state and the real logs alone, unless it is told where to put its own.
+fn throw_away(global: &mut Global, flags: &mut Flags) -> Result<Option<TempDir>, Failure> {
+    if global.state_dir.is_some() && flags.log_dir.is_some() {
+        return Ok(None);
+    }
+    let dir = tempfile::Builder::new().prefix("mho-rehearsal-").tempdir().map_err(|error| {
+        Failure::new(
+            FAILED,
+            format!(
+                "cannot make a directory for this rehearsal below {}: {error}; set TMPDIR, or give --state-dir and --log-dir",
+                std::env::temp_dir().display()
+            ),
+        )
+    })?;
+    let below = |name: &str| dir.path().join(name).to_string_lossy().into_owned();
     global.state_dir.get_or_insert_with(|| below("state"));
     flags.log_dir.get_or_insert_with(|| below("logs"));
-    Ok(())
+    Ok(Some(dir))
 }

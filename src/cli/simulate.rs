@@ -6,7 +6,7 @@ use std::time::Duration;
 use chrono::{Days, NaiveDate, NaiveTime};
 use serde_json::Value;
 
-use super::{Failure, Global, OK, USAGE, no_such_script};
+use super::{FAILED, Failure, Global, OK, USAGE, no_such_script};
 use crate::app::{Act, Pretence, simulate};
 use crate::config::Settings;
 use crate::domain::script::ScriptName;
@@ -54,7 +54,10 @@ pub(super) fn run(global: &Global, args: &SimulateArgs, out: &mut dyn Write) -> 
     let pretence = pretence(&settings, &args.exit)?;
     let midnight = |date: NaiveDate| resolve_local(calendar.zone(), date.and_time(NaiveTime::MIN));
     let end = midnight(to.checked_add_days(Days::new(1)).unwrap_or(to));
-    for event in simulate(&settings, &pretence, midnight(from), end)? {
+    let events = simulate(&settings, &pretence, midnight(from), end).map_err(|error| {
+        Failure::new(FAILED, format!("cannot simulate: {error}; look at the limits of open files (ulimit -a)"))
+    })?;
+    for event in events {
         if args.json {
             writeln!(out, "{event}")?;
         } else {

@@ -1,0 +1,296 @@
+//! A file that is rotated at newlines, comes back when somebody takes it away, and whose trouble is told once: the log of a script and
+//! the daemon's own are such files.
+//!
+//! Written here because no crate fits: `file-rotate`, the nearest, cuts either at exactly so many bytes or between two `write` calls, but a
+//! chunk from a pipe begins and ends anywhere in a line; and it does not look whether its file is still there.
+
+use std::fs::{File, Metadata, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use memchr::memchr;
+
+use crate::domain::script::ScriptName;
+
+/// A line may be this long before the file is cut in the middle of it.
+const OVERSHOOT: u64 = 64 * 1024;
+
+/// Between two looks at whether the file is still where it was. A flood is looked at this often, single lines each time.
+const CHECK: Duration = Duration::from_millis(50);
+
+/// Between two tries to write when writing fails.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// The live file keeps its name; full ones become `.1` (newest), `.2` and so on.
+#[derive(Debug)]
+pub struct RotatingFile {
+    /// Whose output it is; None: the daemon's own.
+    script: Option<ScriptName>,
+    path: PathBuf,
+    max_size: u64,
+    max_parts: u32,
+    open: Option<OpenFile>,
+    opened_anew: bool,
+    checked: Option<Instant>,
+    trouble: Option<Trouble>,
+}
+
+#[derive(Debug)]
+struct OpenFile {
+    file: File,
+    id: (u64, u64),
+    size: u64,
+    /// The size at which it is complete.
+    limit: u64,
+    /// Nothing was written yet, or the last byte was a newline.
+    at_line_start: bool,
+}
+
+/// Bytes that could not be written.
+#[derive(Debug)]
+struct Trouble {
+    lost: u64,
+    error: String,
+    retry_at: Instant,
+}
+
+impl RotatingFile {
+    /// The daemon's own file, opened with the first line. Directories are made as needed.
+    #[must_use]
+    pub fn new(path: PathBuf, max_size: u64, max_parts: u32) -> Self {
+        let (script, open, checked, trouble) = (None, None, None, None);
+        Self { script, path, max_size, max_parts, open, opened_anew: false, checked, trouble }
+    }
+
+    /// The output of `script`, of which any byte may be the last of a chunk.
+    #[must_use]
+    pub fn of_script(script: ScriptName, path: PathBuf, max_size: u64, max_parts: u32) -> Self {
+        Self { script: Some(script), ..Self::new(path, max_size, max_parts) }
+    }
+
+    /// Where the live file is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn part(&self, number: u32) -> PathBuf {
+        let mut name = self.path.clone().into_os_string();
+        name.push(format!(".{number}"));
+        name.into()
+    }
+
+    /// From now on it is another file.
+    pub fn move_to(&mut self, path: PathBuf) {
+        self.close();
+        self.path = path;
+    }
+
+    /// Gives the descriptor back; the next write opens the file again.
+    pub fn close(&mut self) {
+        self.open = None;
+    }
+
+    /// Whether a file was opened since this was asked last.
+    pub fn was_opened_anew(&mut self) -> bool {
+        std::mem::take(&mut self.opened_anew)
+    }
+
+    /// Writes all of it, or as much as can be written; the rest is counted and dropped.
+    pub fn write(&mut self, bytes: &[u8], now: Instant) {
+        if let Some(trouble) = self.trouble.as_mut().filter(|trouble| now < trouble.retry_at) {
+            trouble.lost += bytes.len() as u64;
+            return;
+        }
+        self.look_after(now);
+        let mut left = bytes.len();
+        if let Err(error) = self.tell_loss().and_then(|()| self.write_parts(bytes, &mut left)) {
+            self.lose(left as u64, &error, now);
+        }
+    }
+
+    fn write_parts(&mut self, mut bytes: &[u8], left: &mut usize) -> io::Result<()> {
+        while !bytes.is_empty() {
+            self.open()?;
+            let (length, then_rotate) = self.cut(bytes);
+            let (part, rest) = bytes.split_at(length.min(bytes.len()));
+            self.append(part, left)?;
+            if then_rotate {
+                self.rotate();
+            }
+            bytes = rest;
+        }
+        Ok(())
+    }
+
+    /// How much of `bytes` belongs into the file as it is, and whether that completes it.
+    fn cut(&self, bytes: &[u8]) -> (usize, bool) {
+        let Some(open) = &self.open else { return (0, false) };
+        let index = |place: u64| usize::try_from(place).unwrap_or(usize::MAX);
+        let room = index(open.limit.saturating_sub(open.size));
+        if bytes.len() <= room {
+            return (bytes.len(), false);
+        }
+        if room == 0 && open.at_line_start && open.size > 0 {
+            return (0, true);
+        }
+        let hard = index(open.limit.saturating_add(OVERSHOOT).saturating_sub(open.size)).min(bytes.len());
+        let from = room.saturating_sub(1).min(hard);
+        match memchr(b'\n', bytes.get(from..hard).unwrap_or_default()) {
+            Some(newline) => (from + newline + 1, true),
+            None => (hard, hard < bytes.len()),
+        }
+    }
+
+    fn append(&mut self, mut part: &[u8], left: &mut usize) -> io::Result<()> {
+        let Some(open) = &mut self.open else { return Ok(()) };
+        while let Some(last) = part.last() {
+            match open.file.write(part) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(written) => {
+                    open.size += written as u64;
+                    *left = left.saturating_sub(written);
+                    open.at_line_start = written == part.len() && *last == b'\n';
+                    part = part.get(written..).unwrap_or_default();
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    fn open(&mut self) -> io::Result<()> {
+        if self.open.is_some() {
+            return Ok(());
+        }
+        if let Some(dir) = self.path.parent() {
+            std::fs::create_dir_all(dir)?;
+        }
+        let file = OpenOptions::new().append(true).read(true).create(true).open(&self.path)?;
+        let found = file.metadata()?;
+        let mut last = [b'\n'];
+        if found.len() > 0 {
+            file.read_at(&mut last, found.len() - 1)?;
+        }
+        let open =
+            OpenFile { file, id: id(&found), size: found.len(), limit: self.max_size, at_line_start: last == *b"\n" };
+        self.open = Some(open);
+        self.opened_anew = true;
+        Ok(())
+    }
+
+    /// Somebody may have deleted, renamed or truncated the file: what follows goes where the name says.
+    fn look_after(&mut self, now: Instant) {
+        let recently = self.checked.is_some_and(|checked| now.saturating_duration_since(checked) < CHECK);
+        let Some(open) = self.open.as_mut().filter(|_| !recently) else { return };
+        self.checked = Some(now);
+        match std::fs::metadata(&self.path) {
+            Ok(found) if id(&found) == open.id => {
+                open.at_line_start |= found.len() == 0;
+                open.size = found.len();
+            }
+            _ => {
+                self.open = None;
+                self.tell_absence();
+            }
+        }
+    }
+
+    fn tell_absence(&self) {
+        let (script, path) = (self.script(), self.path.display());
+        match self.path.parent().filter(|dir| !dir.exists()) {
+            Some(dir) => {
+                let dir = dir.display();
+                tracing::warn!(script, "log directory {dir} is gone, and what was in it; it is made anew");
+            }
+            None => tracing::info!(script, "log file {path} was taken away; a new one is begun"),
+        }
+    }
+
+    fn script(&self) -> Option<&str> {
+        self.script.as_ref().map(ScriptName::as_str)
+    }
+
+    /// The live file becomes part 1, part 1 becomes part 2, and so on.
+    fn rotate(&mut self) {
+        let renamed = self.shift_parts();
+        match renamed {
+            Ok(()) => self.open = None,
+            Err(error) => {
+                tracing::warn!(script = self.script(), "log file {} cannot be rotated: {error}", self.path.display());
+                // Tried again when it has grown by as much again.
+                if let Some(open) = &mut self.open {
+                    open.limit = open.size.saturating_add(self.max_size.max(OVERSHOOT));
+                }
+            }
+        }
+    }
+
+    fn shift_parts(&self) -> io::Result<()> {
+        let gone = |result: io::Result<()>| match result {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        };
+        if self.max_parts == 0 {
+            return gone(std::fs::remove_file(&self.path));
+        }
+        // Only parts up to the first gap have to move.
+        let parts = (1..self.max_parts).take_while(|&number| self.part(number).exists()).last().unwrap_or(0);
+        for number in (1..=parts).rev() {
+            gone(std::fs::rename(self.part(number), self.part(number + 1)))?;
+        }
+        gone(std::fs::rename(&self.path, self.part(1)))
+    }
+
+    fn lose(&mut self, bytes: u64, error: &io::Error, now: Instant) {
+        // Opened anew at the next try: the directory may be gone, or back.
+        self.open = None;
+        let retry_at = now + RETRY;
+        match &mut self.trouble {
+            Some(trouble) => {
+                trouble.lost += bytes;
+                trouble.retry_at = retry_at;
+            }
+            None => {
+                let then =
+                    if self.script.is_some() { "The script goes on, its output is" } else { "All goes on, lines are" };
+                tracing::warn!(
+                    script = self.script(),
+                    "log file {} cannot be written: {error}. {then} dropped until writing works again.",
+                    self.path.display()
+                );
+                self.trouble = Some(Trouble { lost: bytes, error: error.to_string(), retry_at });
+            }
+        }
+    }
+
+    /// After trouble: says in a script's file what is missing from it.
+    fn tell_loss(&mut self) -> io::Result<()> {
+        let Some(trouble) = &self.trouble else { return Ok(()) };
+        let (lost, error) = (trouble.lost, trouble.error.clone());
+        self.open()?;
+        let broken = self.open.as_ref().is_some_and(|open| !open.at_line_start);
+        let newline = if broken { "\n" } else { "" };
+        let note = match self.script {
+            Some(_) => format!("{newline}[mho: {lost} bytes of output were lost here: {error}]\n"),
+            // Its lines have a form that programs read; the event below says it in that form.
+            None => newline.to_owned(),
+        };
+        self.append(note.as_bytes(), &mut 0)?;
+        self.trouble = None;
+        tracing::info!(
+            script = self.script(),
+            lost_bytes = lost,
+            "log file {} can be written again",
+            self.path.display()
+        );
+        Ok(())
+    }
+}
+
+fn id(found: &Metadata) -> (u64, u64) {
+    (found.dev(), found.ino())
+}
