@@ -507,9 +507,15 @@ fn questions_about_calendars_need_no_script() {
 
 #[test]
 fn a_file_that_is_no_toml_hides_no_fault_of_variables_and_flags() {
-    let world = World::with("[orchestrator\n").env("MAX_SCRIPT_DURATION", "long").set("orchestrator.log_format=xml");
-    let keys: Vec<String> = world.faults().into_iter().map(|fault| fault.key).collect();
-    assert_eq!(keys, ["", "--set orchestrator.log_format", "MAX_SCRIPT_DURATION"]);
+    let world = World::with("[orchestrator\n").env("MAX_SCRIPT_DURATION", "long").env("MARKET_TZ", "Mars");
+    let world = world.set("orchestrator.log_format=xml").set("http.port=1");
+    let mut keys: Vec<String> = world.faults().into_iter().map(|fault| fault.key).collect();
+    keys.sort();
+    assert_eq!(keys, ["", "--set http.port", "--set orchestrator.log_format", "MARKET_TZ", "MAX_SCRIPT_DURATION"]);
+    // What only the file could answer is not judged.
+    let world = World::with("[calendar.DESK\n").env("MHO__MARKET__CALENDAR", "DESK").env("MARKET_TZ", "Asia/Tokyo");
+    let world = world.env("MHO__SCRIPT__S__STOP", "15:00").env("PRE_MARKET_START", "17:00");
+    assert_eq!(world.faults().len(), 1, "{}", shown(&world.faults()));
 }
 
 #[test]

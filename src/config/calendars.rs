@@ -326,6 +326,12 @@ const WEEKDAYS: [(&str, Weekday); 7] = [
     ("sun", Weekday::Sun),
 ];
 
+/// Looks at the keys of `[market]` one by one, whatever calendar it names.
+pub(super) fn read_hours(market: &Section<'_>) {
+    market.only(&MARKET_KEYS, &[]);
+    own_hours(market);
+}
+
 fn own_hours(section: &Section<'_>) -> OwnHours {
     OwnHours {
         timezone: section.read_set("timezone", values::zone),

@@ -7,7 +7,7 @@ use std::time::Duration;
 use ::config::{Config, Value, ValueKind};
 
 use super::builtin;
-use super::calendars::Calendars;
+use super::calendars::{self, Calendars};
 use super::command;
 use super::fault::{Bad, Fault, Place, Report};
 use super::file::FileLayer;
@@ -25,6 +25,7 @@ use super::values;
 
 const ROOT_KEYS: [&str; 8] =
     ["base_dir", "market", "override", "calendar", "orchestrator", "http", "defaults", "script"];
+const LATER: Later = Later { key: "alert", unset: "" };
 const ORCHESTRATOR_KEYS: [&str; 8] = [
     "state_dir",
     "log_dir",
@@ -81,13 +82,24 @@ pub fn examine(sources: &Sources) -> Examined {
     Examined { faults, warnings, loaded, partial }
 }
 
-/// The faults of variables and flags, where the file is no TOML: `rest` is what of it could be made out.
+/// The faults of variables and flags, where the file is no TOML: `rest` is what of it could be made out. Only what is wrong by itself:
+/// whether a calendar exists or a window is empty cannot be told without the file.
 fn outside(sources: &Sources, rest: FileLayer, found: &Found) -> Vec<Fault> {
     let report = Report::default();
     let Ok(root) = merge(sources, rest, &report) else {
         return Vec::new();
     };
-    settings(&root, sources, found, &report);
+    let section = |name: &str| Section::new(name, root.get(name), None, &report);
+    let top = Section::new("", Some(&root), None, &report);
+    top.only(&ROOT_KEYS, &[LATER]);
+    let base_dir = base_dir(&top, sources, found);
+    let orchestrator = orchestrator(&section("orchestrator"), &base_dir);
+    http(&section("http"), &report);
+    calendars::read_hours(&section("market"));
+    let around = Surroundings { base_dir: &base_dir, log_dir: &orchestrator.log_dir, search: None, report: &report };
+    if let Some(defaults) = root.get("defaults") {
+        script::check_defaults(defaults, &around);
+    }
     let (faults, ..) = report.into_parts();
     let is_outside = |fault: &Fault| fault.key.starts_with("--set ") || sources.env.contains_key(&fault.key);
     faults.into_iter().filter(|fault| fault.file.is_none() && is_outside(fault)).collect()
@@ -158,7 +170,7 @@ fn warn_of_replaced(sources: &Sources, found: &Found, file: &FileLayer, report: 
 /// Reads every section. Where a value is faulty its default stands in, so that the rest can be looked at too.
 fn settings(root: &Node, sources: &Sources, found: &Found, report: &Report) -> Settings {
     let top = Section::new("", Some(root), None, report);
-    top.only(&ROOT_KEYS, &[Later { key: "alert", unset: "" }]);
+    top.only(&ROOT_KEYS, &[LATER]);
     let before = report.count();
     let base_dir = base_dir(&top, sources, found);
     let has_base = report.count() == before;
