@@ -85,6 +85,23 @@ fn logs_that_cannot_be_written_are_told_of_once_and_resume() {
 }
 
 #[test]
+fn a_full_disk_is_told_of_once_and_the_main_log_resumes() {
+    let mut daemon = start();
+    let main = daemon.path("logs/orchestrator_main.log");
+    std::os::unix::fs::symlink("/dev/full", daemon.path("full")).expect("linked");
+    std::fs::rename(daemon.path("full"), &main).expect("put in its place");
+    let cannot = ["WARNING: log file", "orchestrator_main.log cannot be written", "No space left"];
+    with_hangups(&daemon, "it says so", || said(&daemon, &cannot) > 0);
+    let start = std::time::Instant::now();
+    with_hangups(&daemon, "more than one retry", || start.elapsed().as_secs() >= 3);
+    assert_eq!(said(&daemon, &cannot), 1, "{}", daemon.stderr());
+    std::fs::remove_file(&main).expect("removed");
+    with_hangups(&daemon, "it is back", || daemon.count(&["orchestrator_main.log can be written again"]) > 0);
+    assert_eq!((said(&daemon, &cannot), said(&daemon, &["main.log can be written again"])), (1, 1));
+    daemon.stop();
+}
+
+#[test]
 fn a_main_log_that_is_full_is_rotated_and_five_older_parts_are_kept() {
     let world = World::new(&format!("orchestrator = {{ main_log_max_size = \"300B\" }}\n{TALKS}"));
     let mut daemon = world.rehearse("2026-11-30T12:00:00");

@@ -106,8 +106,9 @@ impl RotatingFile {
         }
         self.look_after(now);
         let mut left = bytes.len();
-        if let Err(error) = self.tell_loss().and_then(|()| self.write_parts(bytes, &mut left)) {
-            self.lose(left as u64, &error, now);
+        match self.note_loss().and_then(|()| self.write_parts(bytes, &mut left)) {
+            Ok(()) => self.tell_recovery(),
+            Err(error) => self.lose(left as u64, &error, now),
         }
     }
 
@@ -259,7 +260,7 @@ impl RotatingFile {
                     if self.script.is_some() { "The script goes on, its output is" } else { "All goes on, lines are" };
                 tracing::warn!(
                     script = self.script(),
-                    "log file {} cannot be written: {error}. {then} dropped until writing works again.",
+                    "log file {} cannot be written: {error}. {then} dropped until it can: free space, or make the place writable.",
                     self.path.display()
                 );
                 self.trouble = Some(Trouble { lost: bytes, error: error.to_string(), retry_at });
@@ -267,27 +268,28 @@ impl RotatingFile {
         }
     }
 
-    /// After trouble: says in a script's file what is missing from it.
-    fn tell_loss(&mut self) -> io::Result<()> {
+    /// After trouble: says in a script's file what is missing from it. The daemon's lines have a form that programs read: there an event says it.
+    fn note_loss(&mut self) -> io::Result<()> {
         let Some(trouble) = &self.trouble else { return Ok(()) };
         let (lost, error) = (trouble.lost, trouble.error.clone());
         self.open()?;
         let broken = self.open.as_ref().is_some_and(|open| !open.at_line_start);
         let newline = if broken { "\n" } else { "" };
-        let note = match self.script {
-            Some(_) => format!("{newline}[mho: {lost} bytes of output were lost here: {error}]\n"),
-            // Its lines have a form that programs read; the event below says it in that form.
-            None => newline.to_owned(),
-        };
+        if self.script.is_none() {
+            return self.append(newline.as_bytes(), &mut 0);
+        }
+        let note = format!("{newline}[mho: {lost} bytes of output were lost here: {error}]\n");
         self.append(note.as_bytes(), &mut 0)?;
-        self.trouble = None;
-        tracing::info!(
-            script = self.script(),
-            lost_bytes = lost,
-            "log file {} can be written again",
-            self.path.display()
-        );
+        self.tell_recovery();
         Ok(())
+    }
+
+    /// Only when something was really written: a full disk lets a file be opened.
+    fn tell_recovery(&mut self) {
+        if let Some(Trouble { lost, .. }) = self.trouble.take() {
+            let path = self.path.display();
+            tracing::info!(script = self.script(), lost_bytes = lost, "log file {path} can be written again");
+        }
     }
 }
 

@@ -46,6 +46,14 @@ pub fn reset_ignored_signals() {
     }
 }
 
+/// Leaves this process with what a program should start with: no signal blocked, none ignored. To be called right before it becomes another.
+pub fn reset_signals_for_exec() -> io::Result<()> {
+    reset_ignored_signals();
+    // SAFETY: the default disposition runs no code of ours.
+    unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
+    Ok(SigSet::empty().thread_set_mask()?)
+}
+
 /// Ignores every signal in this process, real-time ones too, but those of `kept` and those that tell of a fault of its own. Whoever is
 /// forked from here has to undo it.
 pub fn ignore_all_signals_but(kept: &SigSet) {

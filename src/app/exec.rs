@@ -1,15 +1,14 @@
 //! One script, now, in the foreground, with exactly the environment and directory that the daemon would give.
 
 use std::convert::Infallible;
-use std::os::unix::process::CommandExt;
-use std::process::Command;
 
 use chrono::{DateTime, Days, Utc};
 
 use crate::adapters::identity;
-use crate::adapters::process::{Identity, environment, read_env_file};
+use crate::adapters::process::{Identity, become_program, environment, read_env_file};
 use crate::config::Settings;
 use crate::domain::attempt::{AttemptId, LaunchContext};
+use crate::domain::outcome::SpawnError;
 use crate::domain::script::ScriptSpec;
 use crate::domain::timeline::{DayPlan, Window, deadline, plan};
 
@@ -42,14 +41,8 @@ pub fn exec(settings: &Settings, script: &ScriptSpec, live: bool, now: DateTime<
     let from_file = launch.env_file.as_ref().map_or(Ok(Vec::new()), read_env_file);
     let from_file = from_file.map_err(|error| ExecError(error.to_string()))?;
     let variables = environment(std::env::vars_os(), from_file, launch, &attempt, &context, &identity);
-    let error = Command::new(&launch.program)
-        .args(&launch.args)
-        .current_dir(&launch.working_dir)
-        .env_clear()
-        .envs(variables)
-        .exec();
-    let (program, dir) = (launch.program.display(), launch.working_dir.display());
-    Err(ExecError(format!("cannot run {program} in {dir}: {error}; mho check says more")))
+    let SpawnError(error) = become_program(launch, variables);
+    Err(ExecError(format!("{name} cannot be run: {error}")))
 }
 
 /// The window that is open, else the next one.

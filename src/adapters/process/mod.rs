@@ -31,6 +31,7 @@ use tokio::sync::Notify;
 
 pub use self::environment::{Identity, environment, read_env_file};
 use self::memory::OomCounter;
+pub use self::spawn::become_program;
 use super::output::OutputThread;
 use super::{procfs, sys};
 use crate::domain::notice::{About, Notice, What};

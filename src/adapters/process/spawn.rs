@@ -3,10 +3,12 @@
 //! The command uses nothing that would take the standard library off its `posix_spawn` path (no `pre_exec`, no uid, no gid): a fork of the
 //! daemon costs many times as much.
 
-use std::ffi::OsString;
+use std::convert::Infallible;
+use std::ffi::{CString, OsString};
 use std::fs::OpenOptions;
 use std::io::{self, Read};
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -17,6 +19,7 @@ use rustix::fs::OFlags;
 use rustix::pipe::PipeFlags;
 use rustix::process::{Resource, Rlimit};
 
+use crate::adapters::sys;
 use crate::domain::outcome::SpawnError;
 use crate::domain::script::Launch;
 
@@ -38,6 +41,28 @@ pub(super) fn spawn(launch: &Launch, environment: Vec<(OsString, OsString)>) -> 
         .map_err(failed)?;
     // The standard library's handle is dropped without waiting: this module waits by itself.
     Ok((child.id(), ours))
+}
+
+/// Becomes the program, in the foreground: with our 0, 1 and 2, and else as `spawn` would start it. Returns only if that fails, with the same
+/// text. Not by the standard library, which hands what the kernel refuses to `/bin/sh`.
+pub fn become_program(launch: &Launch, environment: Vec<(OsString, OsString)>) -> SpawnError {
+    match try_to_become(launch, environment) {
+        Ok(never) => match never {},
+        Err(error) => explain(&error, launch),
+    }
+}
+
+fn try_to_become(launch: &Launch, environment: Vec<(OsString, OsString)>) -> io::Result<Infallible> {
+    let program = CString::new(launch.program.as_os_str().as_bytes())?;
+    let args = launch.args.iter().map(|arg| CString::new(arg.as_bytes()));
+    let args = std::iter::once(Ok(program.clone())).chain(args).collect::<Result<Vec<_>, _>>()?;
+    let variable =
+        |(name, value): (OsString, OsString)| CString::new([name.as_bytes(), b"=", value.as_bytes()].concat());
+    let environment = environment.into_iter().map(variable).collect::<Result<Vec<_>, _>>()?;
+    std::env::set_current_dir(&launch.working_dir)?;
+    sys::close_inherited_on_exec()?;
+    sys::reset_signals_for_exec()?;
+    Ok(nix::unistd::execve(&program, &args, &environment)?)
 }
 
 /// A pipe whose far end is open for reading, too: a script that prints after the daemon died gets no SIGPIPE. Our end still sees the end of
