@@ -4,6 +4,7 @@
 pub mod clock;
 pub mod identity;
 pub mod output;
+mod patience;
 pub mod pretend;
 pub mod process;
 pub mod procfs;

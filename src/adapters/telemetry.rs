@@ -19,6 +19,7 @@ use tracing_subscriber::filter::{FilterExt, LevelFilter, filter_fn};
 use tracing_subscriber::layer::{Context, SubscriberExt};
 use tracing_subscriber::{Layer, Registry};
 
+use super::patience;
 use crate::domain::notice::{self, Notice, rfc3339};
 use crate::ports::{Clock, Notifier};
 
@@ -37,10 +38,21 @@ pub enum Style {
     Json,
 }
 
-/// Keeps the writers alive; what is buffered is written when it is dropped.
+/// Keeps the writers alive; what is buffered is written when it is dropped, as far as somebody takes it.
 pub struct Telemetry {
     _guards: Vec<WorkerGuard>,
     dropped: Vec<ErrorCounter>,
+}
+
+impl Drop for Telemetry {
+    fn drop(&mut self) {
+        // On threads of their own: where a writer is stuck, its guard prints a complaint, maybe to the very pipe that is full.
+        let ends: Vec<_> = std::mem::take(&mut self._guards)
+            .into_iter()
+            .filter_map(|guard| std::thread::Builder::new().spawn(move || drop(guard)).ok())
+            .collect();
+        patience::join_all(ends);
+    }
 }
 
 impl Telemetry {
