@@ -5,7 +5,7 @@
 //! The other way round the kernel tells the daemon: if the guard dies, the daemon gets SIGTERM and shuts down in order.
 
 use std::collections::HashSet;
-use std::io::{self, Write};
+use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
@@ -18,6 +18,8 @@ use rustix::process::{Signal as RawSignal, WaitId, WaitIdOptions, WaitOptions, W
 
 use crate::adapters::procfs::{self, Proc, Snapshot};
 use crate::adapters::sys;
+use crate::domain::time::Mono;
+use crate::domain::tree::{EndRequest, EndRequests};
 
 /// Handed on to the daemon, each once.
 const FORWARDED: [Signal; 6] =
@@ -31,6 +33,15 @@ const KILL_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Between two looks for descendants that were forked meanwhile; the end of a child is noticed at once.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
+
+/// The same once the grace is over: what forks faster than it can be killed must be met often.
+const KILL_AGAIN: Duration = Duration::from_millis(5);
+
+/// Between two KILLs, this often at most what appeared meanwhile is stopped, too.
+const STOP_ROUNDS: usize = 50;
+
+/// With its end, no more than a pipe takes in one piece everywhere (`_POSIX_PIPE_BUF`).
+const MAX_LINE: usize = 511;
 
 /// What the daemon can tell its guard.
 #[derive(Debug)]
@@ -72,6 +83,8 @@ struct Guard {
     signals: SignalFd,
     grace_pipe: Option<OwnedFd>,
     grace: Duration,
+    since: Instant,
+    requests: EndRequests,
 }
 
 fn split() -> io::Result<Side> {
@@ -95,7 +108,14 @@ fn split() -> io::Result<Side> {
             // Ctrl-Z never suspends supervision, and no alarm that somebody left running or sends ends it.
             sys::ignore_all_signals_but(&watched);
             let signals = SignalFd::with_flags(&watched, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
-            Ok(Side::Guard(Guard { daemon: child, signals, grace_pipe: Some(reader), grace: DEFAULT_GRACE }))
+            Ok(Side::Guard(Guard {
+                daemon: child,
+                signals,
+                grace_pipe: Some(reader),
+                grace: DEFAULT_GRACE,
+                since: Instant::now(),
+                requests: EndRequests::default(),
+            }))
         }
     }
 }
@@ -105,7 +125,8 @@ fn become_daemon(guard: Pid, grace: OwnedFd) -> io::Result<Side> {
     nix::unistd::setsid()?;
     rustix::process::set_parent_process_death_signal(Some(RawSignal::TERM))?;
     rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
-    SigSet::empty().thread_set_mask()?;
+    // These stay blocked until their handlers exist (`Signals::new`): one that comes sooner waits, and ends or disturbs nothing.
+    FORWARDED.into_iter().collect::<SigSet>().thread_set_mask()?;
     // Compared after asking: a guard that died in between sent nothing. (In a container the guard is 1, and so is any reaper elsewhere.)
     Ok(if nix::unistd::getppid() == guard { Side::Daemon(DaemonSide { grace }) } else { Side::OrphanedDaemon })
 }
@@ -120,21 +141,29 @@ impl Guard {
             while let Some(signal) = self.next_signal() {
                 if signal == Signal::SIGABRT {
                     // The service manager's watchdog: the daemon hangs, and would not hear anything else.
-                    say("SIGABRT: killing the daemon");
                     let _ = kill(self.daemon, Signal::SIGKILL);
+                    say("SIGABRT: killing the daemon");
                 } else if signal != Signal::SIGCHLD {
+                    self.is_to_kill(signal);
                     let _ = kill(self.daemon, signal);
                 }
             }
         };
         self.read_grace();
         let code = end.exit_status().and_then(|code| u8::try_from(code).ok()).unwrap_or(1);
+        self.stop_descendants();
+        // Only now: whatever stderr is, it may hold us up.
         if let Some(signal) = end.terminating_signal() {
             let name = Signal::try_from(signal).map_or_else(|_| String::new(), |signal| format!(" ({signal})"));
-            say(&format!("the daemon was killed by signal {signal}{name}; stopping everything it started"));
+            say(&format!("the daemon was killed by signal {signal}{name}; everything it started was stopped"));
         }
-        self.stop_descendants();
         code
+    }
+
+    /// Takes note of a request to end. True for one that comes later than the first: it asks for SIGKILL.
+    fn is_to_kill(&mut self, signal: Signal) -> bool {
+        matches!(signal, Signal::SIGTERM | Signal::SIGINT | Signal::SIGQUIT)
+            && self.requests.take(Mono(self.since.elapsed())) == EndRequest::AtOnce
     }
 
     /// Takes the exit status of every child that ended. Returns the daemon's, once.
@@ -191,11 +220,11 @@ impl Guard {
                 return;
             }
             let past_grace = start.elapsed().checked_sub(self.grace);
-            let left = descendants();
             match past_grace {
-                Some(past) if past >= KILL_PATIENCE => return name_survivors(&left),
-                Some(_) => left.iter().for_each(|process| procfs::send(*process, &[RawSignal::KILL])),
+                Some(past) if past >= KILL_PATIENCE => return name_survivors(&descendants()),
+                Some(_) => kill_descendants(),
                 None => {
+                    let left = descendants();
                     // Later on, a newcomer with a living parent is what that one's handler needs to clean up; an orphan is left behind.
                     let first = told.is_empty();
                     let heeds = |process: &&Proc| first || process.parent == std::process::id();
@@ -207,15 +236,46 @@ impl Guard {
                 }
             }
             let until_kill = self.grace.saturating_sub(start.elapsed()).max(Duration::from_millis(1));
-            self.wait(Some(LOOK_AGAIN.min(until_kill)));
-            // Nobody is left to hand them on to.
-            while self.next_signal().is_some() {}
+            self.wait(Some(if past_grace.is_some() { KILL_AGAIN } else { LOOK_AGAIN.min(until_kill) }));
+            // Nobody is left to hand them on to; but who asks again need not wait for the grace.
+            while let Some(signal) = self.next_signal() {
+                if self.is_to_kill(signal) {
+                    self.grace = self.grace.min(start.elapsed());
+                }
+            }
         }
     }
 }
 
 fn descendants() -> Vec<Proc> {
     Snapshot::take().map(|all| all.descendants(std::process::id())).unwrap_or_default()
+}
+
+/// Kills all at once: each is stopped first, until no newcomer is found, so that nobody forks meanwhile.
+fn kill_descendants() {
+    let mut stopped = Vec::new();
+    for _ in 0..STOP_ROUNDS {
+        // Read in no time, while a walk may take as long as a generation of something that forks and forks. They are ours and not reaped
+        // here, so these pids mean nobody else.
+        for child in procfs::own_children().unwrap_or_default() {
+            let _ = procfs::raw_pid(child).map(|pid| rustix::process::kill_process(pid, RawSignal::STOP));
+        }
+        let new: Vec<Proc> = descendants().into_iter().filter(|process| !is_in(&stopped, process)).collect();
+        if new.is_empty() {
+            break;
+        }
+        for process in new {
+            procfs::send(process, &[RawSignal::STOP]);
+            stopped.push(process);
+        }
+    }
+    for process in stopped {
+        procfs::send(process, &[RawSignal::KILL]);
+    }
+}
+
+fn is_in(list: &[Proc], process: &Proc) -> bool {
+    list.iter().any(|other| (other.pid, other.start) == (process.pid, process.start))
 }
 
 fn name_survivors(left: &[Proc]) {
@@ -225,7 +285,13 @@ fn name_survivors(left: &[Proc]) {
     }
 }
 
-/// To stderr, if there still is one.
+/// To stderr, if it takes the line at once: a full pipe that nobody reads must not hold up the end of the scripts. It may be shared with
+/// others, so it is not made non-blocking; a pipe that is ready takes a line of this length as a whole.
 fn say(text: &str) {
-    let _ = writeln!(io::stderr(), "mho: {text}");
+    let stderr = io::stderr();
+    let mut ready = [PollFd::new(stderr.as_fd(), PollFlags::POLLOUT)];
+    if matches!(poll(&mut ready, PollTimeout::ZERO), Ok(1..)) {
+        let line: Vec<u8> = format!("mho: {text}").bytes().take(MAX_LINE).chain([b'\n']).collect();
+        let _ = rustix::io::write(&stderr, &line);
+    }
 }

@@ -66,10 +66,10 @@ const TESTS: &[(&str, Test)] = tests! {
 fn daemon(dir: &Path, side: &DaemonSide) -> u8 {
     side.set_longest_grace(Duration::from_millis(800));
     let script = std::fs::read_to_string(dir.join("script")).expect("a script");
-    Command::new("/bin/sh").args(["-c", &script]).current_dir(dir).process_group(0).spawn().expect("started");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {
         let mut signals = Signals::new().expect("handlers");
+        Command::new("/bin/sh").args(["-c", &script]).current_dir(dir).process_group(0).spawn().expect("started");
         std::fs::write(dir.join("daemon"), format!("{}\n", std::process::id())).expect("written");
         loop {
             let signal = signals.next().await;

@@ -67,7 +67,7 @@ fn when_the_daemon_is_killed_its_scripts_end_politely_and_the_guard_exits_1() {
     assert!(daemon.processes().is_empty());
     let said = daemon.stderr();
     assert!(
-        said.contains("mho: the daemon was killed by signal 9 (SIGKILL); stopping everything it started"),
+        said.contains("mho: the daemon was killed by signal 9 (SIGKILL); everything it started was stopped"),
         "{said}"
     );
 }

@@ -3,8 +3,8 @@
 
 pub mod clock;
 pub mod identity;
-pub mod lines;
 pub mod output;
+mod patience;
 pub mod pretend;
 pub mod process;
 pub mod procfs;

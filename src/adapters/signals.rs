@@ -4,6 +4,7 @@
 use std::fmt;
 use std::io;
 
+use nix::sys::signal::SigSet;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// What a signal asks of the daemon.
@@ -39,18 +40,21 @@ pub struct Signals {
 }
 
 impl Signals {
-    /// From now on these signals no longer have their default effect.
+    /// From now on these signals no longer have their default effect, and this thread blocks none: those that came while they were blocked
+    /// come now, and a script that this thread starts inherits no mask.
     ///
     /// # Panics
     /// Outside of a runtime.
     pub fn new() -> io::Result<Self> {
-        Ok(Self {
+        let signals = Self {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
             hangup: signal(SignalKind::hangup())?,
             quit: signal(SignalKind::quit())?,
             _harmless: [signal(SignalKind::user_defined1())?, signal(SignalKind::user_defined2())?],
-        })
+        };
+        SigSet::empty().thread_set_mask()?;
+        Ok(signals)
     }
 
     /// The next one. Equal signals in quick succession may arrive as one, as everywhere with signals.

@@ -14,14 +14,18 @@ use chrono_tz::Tz;
 use serde_json::{Map, Value, json};
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Metadata, Subscriber};
+use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::filter::{FilterExt, LevelFilter, filter_fn};
 use tracing_subscriber::layer::{Context, SubscriberExt};
 use tracing_subscriber::{Layer, Registry};
 
-use super::lines::{LineWriter, Lines};
+use super::patience;
 use super::rotating::RotatingFile;
 use crate::domain::notice::{self, Notice, rfc3339};
 use crate::ports::{Clock, Notifier};
+
+/// Lines waiting to be written, per writer; the crate's own default would cost 4 MB.
+const BUFFERED_LINES: usize = 1024;
 
 /// Lines of scripts, for the console only: they stand in the scripts' own files.
 pub const ECHO: &str = "mho::echo";
@@ -35,42 +39,81 @@ pub enum Style {
     Json,
 }
 
-/// Keeps the writers alive; what is buffered is written when it is dropped.
+/// Keeps the writers alive; what is buffered is written when it is dropped, as far as somebody takes it.
 #[derive(Debug)]
 pub struct Telemetry {
-    writers: Vec<LineWriter>,
+    guards: Vec<WorkerGuard>,
+    dropped: Vec<ErrorCounter>,
+}
+
+impl Drop for Telemetry {
+    fn drop(&mut self) {
+        // On threads of their own: where a writer is stuck, its guard prints a complaint, maybe to the very pipe that is full.
+        let ends: Vec<_> = std::mem::take(&mut self.guards)
+            .into_iter()
+            .filter_map(|guard| std::thread::Builder::new().spawn(move || drop(guard)).ok())
+            .collect();
+        patience::join_all(ends);
+    }
 }
 
 impl Telemetry {
     /// Lines that could not be written because nobody took them in time.
     #[must_use]
     pub fn dropped_lines(&self) -> usize {
-        self.writers.iter().map(|writer| writer.lines().dropped()).sum()
+        self.dropped.iter().map(ErrorCounter::dropped_lines).sum()
+    }
+
+    fn writer(&mut self, name: &str, out: impl Write + Send + 'static) -> NonBlocking {
+        let builder = NonBlockingBuilder::default().buffered_lines_limit(BUFFERED_LINES).thread_name(name);
+        let (writer, guard) = builder.finish(out);
+        self.dropped.push(writer.error_counter());
+        self.guards.push(guard);
+        writer
     }
 }
 
 /// Starts the log. From now on tracing events of this process go to stderr and to `file`. Trouble with the file is an event, too, told once:
 /// the console has it at once, the file when it can be written again.
-///
-/// # Errors
-/// If there can be no further thread.
-pub fn start(
-    style: Style,
-    level: LevelFilter,
-    zone: Tz,
-    clock: &Arc<dyn Clock>,
-    mut file: RotatingFile,
-) -> io::Result<Telemetry> {
-    // A vanished terminal is nobody's reason to end: what cannot be written is lost, and the next line is tried again.
-    let console = LineWriter::start("mho-console", |line| drop(io::stderr().write_all(line.as_bytes())))?;
-    let main = LineWriter::start("mho-main-log", move |line| file.write(line.as_bytes(), Instant::now()))?;
-    let layer = |writer: &LineWriter| Output { lines: writer.lines(), style, zone, clock: Arc::clone(clock) };
+pub fn start(style: Style, level: LevelFilter, zone: Tz, clock: &Arc<dyn Clock>, file: RotatingFile) -> Telemetry {
+    let mut telemetry = Telemetry { guards: Vec::new(), dropped: Vec::new() };
+    let layer = |writer| Lines { writer, style, zone, clock: Arc::clone(clock) };
+    let console = layer(telemetry.writer("mho-console", Console(io::stderr())));
+    let main = layer(telemetry.writer("mho-main-log", MainLog(file)));
     let subscriber = Registry::default()
-        .with(layer(&console).with_filter(level.and(filter_fn(is_ours))))
-        .with(layer(&main).with_filter(level.and(filter_fn(is_not_echo))));
+        .with(console.with_filter(level.and(filter_fn(is_ours))))
+        .with(main.with_filter(level.and(filter_fn(is_not_echo))));
     // A second start in one process (tests) keeps the first log.
     let _ = tracing::subscriber::set_global_default(subscriber);
-    Ok(Telemetry { writers: vec![console, main] })
+    telemetry
+}
+
+/// A vanished terminal is nobody's reason to end: what cannot be written is lost, and the next line is tried again.
+struct Console(io::Stderr);
+
+impl Write for Console {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let _ = self.0.write_all(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// The rotating file loses, counts and tells by itself what it cannot write.
+struct MainLog(RotatingFile);
+
+impl Write for MainLog {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        self.0.write(line, Instant::now());
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// Libraries speak only to those who asked for details.
@@ -83,23 +126,25 @@ fn is_not_echo(metadata: &Metadata<'_>) -> bool {
 }
 
 /// Makes each event a line.
-struct Output {
-    lines: Lines,
+struct Lines {
+    writer: NonBlocking,
     style: Style,
     zone: Tz,
     clock: Arc<dyn Clock>,
 }
 
-impl<S: Subscriber> Layer<S> for Output {
+impl<S: Subscriber> Layer<S> for Lines {
     fn on_event(&self, event: &Event<'_>, _context: Context<'_, S>) {
         let mut fields = Fields::default();
         event.record(&mut fields);
         let level = *event.metadata().level();
         let now = self.clock.now().wall;
-        self.lines.put(match self.style {
+        let line = match self.style {
             Style::Text => text(now, self.zone, level, &fields),
             Style::Json => object(now, self.zone, level, fields),
-        });
+        };
+        // Never waits: what finds no room is counted.
+        let _ = self.writer.clone().write_all(line.as_bytes());
     }
 }
 

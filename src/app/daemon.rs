@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io;
+use std::os::unix::process::parent_id;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -72,7 +73,9 @@ pub fn run(
             None => Arc::new(RealClock::new(settings.orchestrator.clock_recheck)),
             Some(Rehearsal { at, speed }) => Arc::new(RehearsalClock::new(at, speed)),
         };
-        let telemetry = start_log(settings, &clock)?;
+        let telemetry = start_log(settings, &clock);
+        // To the log, whose writers hold up nobody: the usual way to stderr would wait for whoever does not read it.
+        std::panic::set_hook(Box::new(|panic| error!(target: "mho", "{panic}")));
         announce(loaded, rehearsal);
         let identity = Identity { daemon_id, rehearsal: rehearsal.is_some() };
         let outcome = supervise(settings, clock, identity).await?;
@@ -87,7 +90,7 @@ fn prepare_state(path: &Path) -> Result<String, StartError> {
     identity::of_state_dir(path).map_err(failed)
 }
 
-fn start_log(settings: &Settings, clock: &Arc<dyn Clock>) -> io::Result<Telemetry> {
+fn start_log(settings: &Settings, clock: &Arc<dyn Clock>) -> Telemetry {
     let own = &settings.orchestrator;
     let style = match own.log_format {
         LogFormat::Text => Style::Text,
@@ -129,6 +132,8 @@ fn announce(loaded: &Loaded, rehearsal: Option<Rehearsal>) {
 }
 
 async fn supervise(settings: &Settings, clock: Arc<dyn Clock>, identity: Identity) -> Result<Outcome, StartError> {
+    // Before signals come in: the one that tells of its death is among them.
+    let mut guard = Some(parent_id());
     let mut signals = Signals::new()?;
     let zone = settings.default_calendar().zone();
     let notifier = Arc::new(LogNotifier::new(zone));
@@ -145,15 +150,22 @@ async fn supervise(settings: &Settings, clock: Arc<dyn Clock>, identity: Identit
     let args = RootArgs { plan, ports, with_clock: true, done: tell };
     let (root, ended) = Actor::spawn(None, Root, args).await.map_err(io::Error::other)?;
     let mut requests = EndRequests::default();
+    let mut asked = false;
     let outcome = loop {
         tokio::select! {
             outcome = &mut done => {
                 break outcome.unwrap_or_else(|_| Outcome::Failed("the root of the tree failed".to_owned()));
             }
-            signal = signals.next() => match (signal, &mut requests) {
-                (DaemonSignal::Hangup, _) => info!(target: "mho", "SIGHUP received: there is nothing to reload yet"),
-                (DaemonSignal::Terminate | DaemonSignal::Interrupt, requests) => match requests.take(clock.now().mono) {
-                    EndRequest::InOrder => ask(&root, RootMsg::Shutdown { reason: format!("{signal} received") }),
+            signal = signals.next() => match signal {
+                DaemonSignal::Hangup => info!(target: "mho", "SIGHUP received: there is nothing to reload yet"),
+                // The kernel's word that the guard died asks for the same end, and is nobody's second request.
+                DaemonSignal::Terminate if asked && guard.take_if(|pid| *pid != parent_id()).is_some() => {}
+                DaemonSignal::Terminate | DaemonSignal::Interrupt => match requests.take(clock.now().mono) {
+                    EndRequest::InOrder => {
+                        asked = true;
+                        guard.take_if(|pid| *pid != parent_id());
+                        ask(&root, RootMsg::Shutdown { reason: format!("{signal} received") });
+                    }
                     EndRequest::Same => {}
                     EndRequest::AtOnce => {
                         warn!(target: "mho", "{signal} received again: killing all scripts");

@@ -18,10 +18,12 @@ use chrono::NaiveDate;
 use rustix::event::EventfdFlags;
 
 use self::drain::Drain;
+use super::patience;
 use crate::domain::script::OutputSpec;
 use crate::ports::AttemptId;
 
-/// The thread `mho-output`, from outside. Dropping it writes what is still in the pipes and ends the thread.
+/// The thread `mho-output`, from outside. Dropping it writes what is still in the pipes and ends the thread; if the file system is stuck, the
+/// rest is given up.
 #[derive(Debug)]
 pub struct OutputThread {
     mailbox: Arc<Mailbox>,
@@ -109,7 +111,7 @@ impl Drop for OutputThread {
     fn drop(&mut self) {
         self.mailbox.put(Order::End);
         if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
+            patience::join(thread);
         }
     }
 }
