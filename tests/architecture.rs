@@ -93,7 +93,8 @@ const LAYERS: &[Layer] = &[
     },
     Layer {
         name: "guard",
-        layers: &["adapters::sys", "adapters::procfs"],
+        // What a second request to end means is decided once, for daemon and guard.
+        layers: &["adapters::sys", "adapters::procfs", "domain"],
         crates: None,
         forbidden: &["tokio", "ractor", "std::thread"],
     },
