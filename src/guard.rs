@@ -281,8 +281,7 @@ fn is_in(list: &[Proc], process: &Proc) -> bool {
 
 fn name_survivors(left: &[Proc]) {
     for process in left {
-        let name = std::fs::read_to_string(format!("/proc/{}/comm", process.pid)).unwrap_or_default();
-        say(&format!("process {} ({}) survived SIGKILL", process.pid, name.trim_end()));
+        say(&format!("process {} ({}) survived SIGKILL", process.pid, procfs::name(process.pid)));
     }
 }
 

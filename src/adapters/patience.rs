@@ -32,14 +32,14 @@ mod tests {
     #[test]
     fn a_thread_that_is_stuck_is_given_up_and_one_that_ends_is_waited_for() {
         let (tell, hear) = std::sync::mpsc::channel::<()>();
-        let stuck = std::thread::spawn(move || drop(hear.recv()));
+        let stuck = std::thread::spawn(move || hear.recv().is_ok());
         let done = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
         let sets = std::sync::Arc::clone(&done);
         let ends = std::thread::spawn(move || {
             std::thread::sleep(Duration::from_millis(50));
             sets.store(true, std::sync::atomic::Ordering::Release);
         });
-        join_all(vec![stuck, ends]);
+        join_all(vec![std::thread::spawn(move || drop(stuck.join())), ends]);
         assert!(done.load(std::sync::atomic::Ordering::Acquire));
         drop(tell);
     }
