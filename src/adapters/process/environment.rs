@@ -2,9 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
-use std::io;
+use std::fs::OpenOptions;
+use std::io::{self, Read};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
 
 use chrono::{DateTime, SecondsFormat, Utc};
+use nix::libc;
 
 use crate::domain::outcome::SpawnError;
 use crate::domain::script::{EnvFile, Launch};
@@ -86,10 +90,21 @@ fn instant(at: DateTime<Utc>) -> String {
     at.to_rfc3339_opts(SecondsFormat::Secs, true)
 }
 
+/// A pipe or a device would keep the whole daemon waiting.
+fn read_regular(path: &Path) -> io::Result<String> {
+    let mut file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::other("it is not a regular file"));
+    }
+    let mut text = String::new();
+    file.read_to_string(&mut text)?;
+    Ok(text)
+}
+
 /// The variables of a dotenv file, in its order. The texts of the errors hold no value of the file.
 pub fn read_env_file(file: &EnvFile) -> Result<Vec<(String, String)>, SpawnError> {
     let path = file.path.display();
-    let text = match std::fs::read_to_string(&file.path) {
+    let text = match read_regular(&file.path) {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound && file.optional => return Ok(Vec::new()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -195,5 +210,15 @@ mod tests {
         assert_eq!(read_env_file(&missing), Ok(Vec::new()));
         let error = read_env_file(&EnvFile { optional: false, ..missing }).expect_err("missing").0;
         assert!(error.contains("does not exist"), "{error}");
+    }
+
+    #[test]
+    fn a_pipe_is_no_env_file_and_keeps_nobody_waiting() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("pipe.env");
+        let made = std::process::Command::new("mkfifo").arg(&path).status().expect("mkfifo");
+        assert!(made.success());
+        let error = read_env_file(&EnvFile { path, optional: false }).expect_err("refused").0;
+        assert!(error.contains("cannot be read: it is not a regular file"), "{error}");
     }
 }

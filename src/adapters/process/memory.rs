@@ -1,34 +1,46 @@
 //! Whether the kernel ran out of memory: it counts its kills per control group, and does not say whom it killed.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-/// The kernel's count of kills for want of memory, and how much of it was seen before.
+/// The kernel's count of kills for want of memory, and which of them nobody has claimed yet.
 #[derive(Debug)]
 pub(super) struct OomCounter {
     file: Option<File>,
     seen: u64,
+    unclaimed: BTreeSet<u64>,
 }
+
+/// More kills than this are not kept: some victims were no scripts, and theirs nobody claims.
+const KEPT: usize = 1024;
 
 impl OomCounter {
     /// Of the own control group and all below it; of the whole machine where there is no such group.
     pub(super) fn open() -> Self {
-        let mut counter = Self { file: own_group().or_else(|| File::open("/proc/vmstat").ok()), seen: 0 };
-        counter.catch_up();
+        let mut counter =
+            Self { file: own_group().or_else(|| File::open("/proc/vmstat").ok()), seen: 0, unclaimed: BTreeSet::new() };
+        counter.seen = counter.read().unwrap_or_default();
         counter
     }
 
-    /// Forgets kills that happened before now: a process that starts now was none of their victims.
-    pub(super) fn catch_up(&mut self) {
-        self.seen = self.read().unwrap_or(self.seen);
+    /// The kills so far: a process that starts now was none of their victims.
+    pub(super) fn count(&mut self) -> u64 {
+        let now = self.read().unwrap_or(self.seen);
+        self.unclaimed.extend((self.seen + 1..=now).rev().take(KEPT));
+        while self.unclaimed.len() > KEPT {
+            self.unclaimed.pop_first();
+        }
+        self.seen = now.max(self.seen);
+        self.seen
     }
 
-    /// True once for each kill since the last look.
-    pub(super) fn take(&mut self) -> bool {
-        let new = self.read().is_some_and(|now| now > self.seen);
-        self.seen += u64::from(new);
-        new
+    /// True once for each kill; only for one after the count was `before`.
+    pub(super) fn take(&mut self, before: u64) -> bool {
+        self.count();
+        let kill = self.unclaimed.range(before + 1..).next().copied();
+        kill.is_some_and(|kill| self.unclaimed.remove(&kill))
     }
 
     fn read(&self) -> Option<u64> {
@@ -76,10 +88,16 @@ mod tests {
     fn each_kill_is_told_once() {
         let mut file = tempfile::tempfile().expect("a file");
         writeln!(file, "oom_kill 5").expect("written");
-        let mut counter = OomCounter { file: Some(file.try_clone().expect("a copy")), seen: 0 };
-        counter.catch_up();
-        assert!(!counter.take());
+        let copy = file.try_clone().expect("a copy");
+        let mut counter = OomCounter { file: Some(copy), seen: 5, unclaimed: BTreeSet::new() };
+        let early = counter.count();
+        assert!(!counter.take(early));
+        file.write_all_at(b"oom_kill 6\n", 0).expect("written");
+        // A start between the kill and the report of its victim takes nothing away, and gets nothing.
+        let late = counter.count();
+        assert!(!counter.take(late));
         file.write_all_at(b"oom_kill 7\n", 0).expect("written");
-        assert!(counter.take() && counter.take() && !counter.take());
+        assert!(counter.take(late) && !counter.take(late));
+        assert!(counter.take(early) && !counter.take(early));
     }
 }

@@ -13,6 +13,7 @@
 mod environment;
 mod family;
 mod memory;
+mod orphans;
 mod settle;
 mod spawn;
 
@@ -28,9 +29,11 @@ use tokio::io::unix::AsyncFd;
 use tokio::runtime::Handle;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 pub use self::environment::{Identity, environment, read_env_file};
 use self::memory::OomCounter;
+use self::orphans::Orphan;
 pub use self::spawn::become_program;
 use super::output::OutputThread;
 use super::{procfs, sys};
@@ -40,6 +43,9 @@ use crate::ports::{AttemptId, Clock, LaunchOrder, Launcher, Notifier, ProcessSin
 
 /// SIGKILL may take this long before the survivors are reported.
 const KILL_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Between two looks at what is to be killed, at first and later: what forks and forks is to be met before its next generation.
+const HUNT_AGAIN: (Duration, Duration) = (Duration::from_millis(2), Duration::from_millis(50));
 
 /// How long to wait before looking again where looking itself failed.
 const RETRY: Duration = Duration::from_millis(100);
@@ -73,8 +79,8 @@ struct State {
     attempts: HashMap<AttemptId, Attempt>,
     /// The unreaped leaders of `attempts`.
     leaders: HashMap<u32, AttemptId>,
-    /// Children that dead parents left to us, with the leader they belong to, as far as that could be told.
-    orphans: HashMap<u32, Option<u32>>,
+    /// Children that dead parents left to us, with what is known of them.
+    orphans: HashMap<u32, Orphan>,
     oom: OomCounter,
     due: Due,
 }
@@ -90,6 +96,10 @@ struct Attempt {
     hunted: bool,
     /// Left-over processes with a task that waits for their end.
     watched: HashSet<u32>,
+    /// Since when nobody can tell whether anything is left.
+    unsure: Option<Instant>,
+    /// The kernel's count of kills for want of memory when it started.
+    oom_before: u64,
 }
 
 /// What the settling task has to do.
@@ -100,6 +110,8 @@ struct Due {
     looks: HashSet<AttemptId>,
     overdue: HashSet<AttemptId>,
     reap_orphans: bool,
+    /// What is due again could not be told this time.
+    unsure: bool,
 }
 
 impl RealLauncher {
@@ -165,9 +177,18 @@ impl Launcher for RealLauncher {
         let identity = rustix::fs::fstat(&pipe).map(|found| (found.st_dev, found.st_ino)).unwrap_or_default();
         shared.output.open(attempt.clone(), pipe, output);
         let mut state = shared.lock();
-        state.oom.catch_up();
+        let oom_before = state.oom.count();
         state.leaders.insert(leader, attempt.clone());
-        let found = Attempt { leader, pipe: identity, sink, ended: false, hunted: false, watched: HashSet::new() };
+        let found = Attempt {
+            leader,
+            pipe: identity,
+            sink,
+            ended: false,
+            hunted: false,
+            watched: HashSet::new(),
+            unsure: None,
+            oom_before,
+        };
         state.attempts.insert(attempt.clone(), found);
         drop(state);
         shared.runtime.spawn(Arc::clone(shared).report_end(attempt, leader, handle));
@@ -284,8 +305,8 @@ impl Shared {
     /// Looks again and again, ever more seldom, until nothing of a killed attempt is left: a fork may have escaped, and a process that is
     /// stuck in the kernel ends when it likes.
     async fn hunt(self: Arc<Self>, attempt: AttemptId) {
-        let since = tokio::time::Instant::now();
-        let mut pause = Duration::from_millis(20);
+        let since = Instant::now();
+        let mut pause = HUNT_AGAIN.0;
         let mut reported = false;
         loop {
             tokio::time::sleep(pause).await;
@@ -300,11 +321,7 @@ impl Shared {
             state.due.looks.insert(attempt.clone());
             drop(state);
             self.wake.notify_one();
-            pause = if reported {
-                KILL_PATIENCE
-            } else {
-                (pause * 2).min(KILL_PATIENCE.saturating_sub(since.elapsed())).max(RETRY / 5)
-            };
+            pause = if reported { KILL_PATIENCE } else { (pause * 2).min(HUNT_AGAIN.1) };
         }
     }
 }

@@ -1,13 +1,16 @@
 //! Settles in one go all that is due: escapees that must hear of a signal, leaders that ended, attempts to look at again.
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustix::process::{Signal as RawSignal, WaitIdOptions};
+use tokio::time::Instant;
 
 use super::family::{Families, families};
-use super::{RETRY, Shared, State, forget, is_leader, wait, with_continue};
+use super::orphans::{Look, reap_orphans, stop_child};
+use super::{RETRY, Shared, State, forget, wait, with_continue};
 use crate::adapters::procfs::{self, Proc, Snapshot};
 use crate::adapters::sys;
 use crate::domain::outcome::{Exit, Signal};
@@ -18,14 +21,25 @@ use crate::ports::{AttemptId, ProcessEvent, ProcessSink};
 struct View {
     snapshot: Option<Snapshot>,
     families: Option<Families>,
-    orphans: Option<Vec<u32>>,
+    orphans: Option<Look>,
 }
 
-/// What an orphan may carry of its script, with the leader that it points to.
-struct Marks {
-    runs: HashMap<String, u32>,
-    pipes: HashMap<(u64, u64), u32>,
+/// Whether anything of a dead leader is left.
+enum Left {
+    Nothing,
+    These(Vec<Proc>),
+    /// These were there at least, and are gone, maybe with successors; or somebody is there, and it cannot be told whose it is.
+    Unsure(Vec<u32>),
 }
+
+/// Where nobody can tell, somebody looks again after this time.
+const LOOK_AGAIN: Duration = Duration::from_millis(2);
+
+/// For this long at most; then what was seen counts.
+const UNSURE_PATIENCE: Duration = Duration::from_secs(1);
+
+/// Before they are killed, processes are stopped in at most this many rounds.
+const STOP_ROUNDS: usize = 20;
 
 type Events = Vec<(ProcessSink, ProcessEvent)>;
 
@@ -36,7 +50,7 @@ impl Shared {
         let mut state = self.lock();
         let due = std::mem::take(&mut state.due);
         let mut view = View::default();
-        let mut blind = false;
+        let mut blind = self.stop_and_kill(&mut state, &mut view, &due.looks).is_err();
         for (attempt, signal) in due.signals {
             if self.signal_escapees(&mut state, &mut view, &attempt, signal).is_err() {
                 state.due.signals.push((attempt, signal));
@@ -64,9 +78,12 @@ impl Shared {
         if due.reap_orphans {
             reap_orphans(&mut state);
         }
+        let unsure = state.due.unsure;
         drop(state);
         if blind {
-            self.settle_later();
+            self.settle_later(RETRY);
+        } else if unsure {
+            self.settle_later(LOOK_AGAIN);
         }
         // Outside of the lock: a sink may call back.
         for (sink, event) in events {
@@ -74,10 +91,10 @@ impl Shared {
         }
     }
 
-    fn settle_later(&self) {
+    fn settle_later(&self, pause: Duration) {
         let wake = Arc::clone(&self.wake);
         self.runtime.spawn(async move {
-            tokio::time::sleep(RETRY).await;
+            tokio::time::sleep(pause).await;
             wake.notify_one();
         });
     }
@@ -90,6 +107,13 @@ impl Shared {
         signal: Signal,
     ) -> io::Result<()> {
         let Some(leader) = state.attempts.get(attempt).map(|found| found.leader) else { return Ok(()) };
+        // The walk first: see `family`.
+        view.snapshot()?;
+        let sure = self.orphans(state, view)?.is_proof();
+        if self.is_to_wait(state, attempt, &if sure { Left::Nothing } else { Left::Unsure(Vec::new()) }) {
+            state.due.signals.push((attempt.clone(), signal));
+            return Ok(());
+        }
         let signals: Vec<_> = with_continue(signal).collect();
         // The group has its signal already.
         for escapee in self.family(state, view, leader)?.iter().filter(|process| process.group != leader) {
@@ -108,21 +132,25 @@ impl Shared {
     ) -> io::Result<()> {
         let Some(leader) = state.attempts.get(attempt).map(|found| found.leader) else { return Ok(()) };
         let left = self.left_of(state, view, leader)?;
+        if self.is_to_wait(state, attempt, &left) {
+            state.due.ended.push((attempt.clone(), exit));
+            return Ok(());
+        }
+        let Some(found) = state.attempts.get_mut(attempt) else { return Ok(()) };
         let exit = match exit {
             Exit::Signal { signal: Signal::KILL, .. } => {
-                Exit::Signal { signal: Signal::KILL, out_of_memory: state.oom.take() }
+                Exit::Signal { signal: Signal::KILL, out_of_memory: state.oom.take(found.oom_before) }
             }
             other => other,
         };
-        let Some(found) = state.attempts.get_mut(attempt) else { return Ok(()) };
         found.ended = true;
-        let leftovers = left.iter().map(|process| process.pid).collect();
+        let leftovers = match &left {
+            Left::Nothing => Vec::new(),
+            Left::These(processes) => processes.iter().map(|process| process.pid).collect(),
+            Left::Unsure(pids) => pids.clone(),
+        };
         events.push((Arc::clone(&found.sink), ProcessEvent::Exited { attempt: attempt.clone(), exit, leftovers }));
-        if left.is_empty() {
-            self.finish(state, attempt);
-        } else {
-            self.pursue(state, attempt, &left);
-        }
+        self.go_on(state, view, attempt, left);
         Ok(())
     }
 
@@ -142,12 +170,94 @@ impl Shared {
             return Ok(());
         }
         let left = self.left_of(state, view, leader)?;
-        if !left.is_empty() {
-            self.pursue(state, attempt, &left);
-        } else if let Some(sink) = self.finish(state, attempt) {
+        if self.is_to_wait(state, attempt, &left) {
+            state.due.looks.insert(attempt.clone());
+        } else if let Some(sink) = self.go_on(state, view, attempt, left) {
             events.push((sink, ProcessEvent::Gone { attempt: attempt.clone() }));
         }
         Ok(())
+    }
+
+    /// It cannot be told yet what is left, and to look again soon may help.
+    fn is_to_wait(&self, state: &mut State, attempt: &AttemptId, left: &Left) -> bool {
+        let Some(found) = state.attempts.get_mut(attempt) else { return false };
+        let wait = match left {
+            Left::Unsure(_) => found.unsure.get_or_insert_with(Instant::now).elapsed() < UNSURE_PATIENCE,
+            Left::Nothing | Left::These(_) => {
+                found.unsure = None;
+                false
+            }
+        };
+        state.due.unsure |= wait;
+        wait
+    }
+
+    /// With an attempt whose leader is dead: to its left-over processes, or to its end.
+    fn go_on(self: &Arc<Self>, state: &mut State, view: &View, attempt: &AttemptId, left: Left) -> Option<ProcessSink> {
+        match left {
+            Left::These(processes) => self.pursue(state, attempt, &processes),
+            Left::Unsure(pids) if !pids.is_empty() => {
+                state.due.looks.insert(attempt.clone());
+                self.settle_later(RETRY);
+            }
+            // Whoever could not be told apart for so long is nobody's.
+            Left::Nothing | Left::Unsure(_) => {
+                if let Some(look) = &view.orphans {
+                    self.warn_of_nobodys(state, look);
+                }
+                return self.finish(state, attempt);
+            }
+        }
+        None
+    }
+
+    /// Kills what is to be killed beside its group, which had its SIGKILL as a whole. Each is stopped first, until no newcomer is found: so
+    /// nobody forks meanwhile, and nobody loses the parent that shows whose he is.
+    fn stop_and_kill(&self, state: &mut State, view: &mut View, looks: &HashSet<AttemptId>) -> io::Result<()> {
+        let attempts = looks.iter().filter_map(|attempt| state.attempts.get(attempt)).filter(|found| found.hunted);
+        let hunted: Vec<(u32, bool)> = attempts.map(|found| (found.leader, found.ended)).collect();
+        if hunted.is_empty() {
+            return Ok(());
+        }
+        let mut stopped: Vec<Proc> = Vec::new();
+        let mut done = Ok(true);
+        for _ in 0..STOP_ROUNDS {
+            done = self.stop_newcomers(state, view, &hunted, &mut stopped);
+            match done {
+                Ok(true) => *view = View::default(),
+                Ok(false) | Err(_) => break,
+            }
+        }
+        for process in stopped {
+            procfs::send(process, &[RawSignal::KILL]);
+        }
+        done.map(drop)
+    }
+
+    fn stop_newcomers(
+        &self,
+        state: &mut State,
+        view: &mut View,
+        hunted: &[(u32, bool)],
+        stopped: &mut Vec<Proc>,
+    ) -> io::Result<bool> {
+        let before = stopped.len();
+        for (leader, ended) in hunted {
+            let orphans: Vec<u32> = self.orphans(state, view)?.of(*leader).collect();
+            // At once: a walk may take as long as a generation of something that forks and forks.
+            orphans.iter().for_each(|pid| stop_child(*pid));
+            if *ended && orphans.is_empty() {
+                continue;
+            }
+            for process in self.family(state, view, *leader)? {
+                let known = stopped.iter().any(|other| (other.pid, other.start) == (process.pid, process.start));
+                if process.group != *leader && !known {
+                    procfs::send(*process, &[RawSignal::STOP]);
+                    stopped.push(*process);
+                }
+            }
+        }
+        Ok(stopped.len() > before)
     }
 
     fn report_survivors(
@@ -202,57 +312,43 @@ impl Shared {
         let _ = wait(found.leader, WaitIdOptions::EXITED);
         state.leaders.remove(&found.leader);
         forget(found.leader);
+        state.orphans.retain(|_, orphan| !orphan.is_of(found.leader));
         self.output.close(attempt.clone());
         Some(found.sink)
     }
 
     /// What is alive of the dead `leader`'s attempt.
-    fn left_of(&self, state: &mut State, view: &mut View, leader: u32) -> io::Result<Vec<Proc>> {
+    fn left_of(&self, state: &mut State, view: &mut View, leader: u32) -> io::Result<Left> {
         // Whatever is left has, up its chain of parents, a child of ours: orphans come to us before the leader is seen to be dead.
-        let possible = match view.orphans() {
-            Some(orphans) => orphans.iter().any(|orphan| match state.orphans.get(orphan) {
-                Some(owner) => *owner == Some(leader),
-                None => true,
-            }),
-            None => true,
-        };
-        if !possible {
-            return Ok(Vec::new());
+        let orphans = self.orphans(state, view)?;
+        let its: Vec<u32> = orphans.of(leader).collect();
+        if its.is_empty() {
+            return Ok(if orphans.is_proof() { Left::Nothing } else { Left::Unsure(its) });
         }
         let family = self.family(state, view, leader)?;
-        Ok(family.iter().filter(|process| process.pid != leader).copied().collect())
+        let left: Vec<Proc> = family.iter().filter(|process| process.pid != leader).copied().collect();
+        Ok(if left.is_empty() { Left::Unsure(its) } else { Left::These(left) })
+    }
+
+    fn orphans<'v>(&self, state: &mut State, view: &'v mut View) -> io::Result<&'v Look> {
+        Ok(match &mut view.orphans {
+            Some(taken) => taken,
+            none => none.insert(self.look_at_orphans(state)?),
+        })
     }
 
     /// All live processes of `leader`'s attempt, itself included.
     fn family<'v>(&self, state: &mut State, view: &'v mut View, leader: u32) -> io::Result<&'v [Proc]> {
         if view.families.is_none() {
-            let snapshot = view.snapshot()?;
-            let own = std::process::id();
-            let marks = self.marks(state);
-            let State { leaders, orphans, .. } = state;
-            let found = families(
-                snapshot,
-                own,
-                |pid| leaders.contains_key(&pid),
-                |pid| *orphans.entry(pid).or_insert_with(|| self.owner_by_marks(pid, &marks)),
-            );
-            view.families = Some(found);
+            // The walk first: an orphan that it shows is still our child when the look comes, unless it is dead.
+            view.snapshot()?;
+            self.orphans(state, view)?;
+            if let (Some(snapshot), Some(orphans)) = (&view.snapshot, &view.orphans) {
+                let is_leader = |pid| state.leaders.contains_key(&pid);
+                view.families = Some(families(snapshot, std::process::id(), is_leader, |pid| orphans.owner(pid)));
+            }
         }
         Ok(view.families.as_ref().and_then(|all| all.get(&leader)).map_or(&[], Vec::as_slice))
-    }
-
-    fn marks(&self, state: &State) -> Marks {
-        let runs = state.leaders.iter().map(|(leader, attempt)| (self.identity.run_id(attempt), *leader)).collect();
-        let pipes = state.attempts.values().map(|found| (found.pipe, found.leader)).collect();
-        Marks { runs, pipes }
-    }
-
-    /// By its environment, and where a program has cleared that or written its title over it, by the pipe that it prints to.
-    fn owner_by_marks(&self, pid: u32, marks: &Marks) -> Option<u32> {
-        let [daemon, run] = procfs::environment_values(pid, ["MHO_DAEMON_ID", "MHO_RUN_ID"]);
-        let run = run.filter(|_| daemon.as_ref() == Some(&self.identity.daemon_id));
-        run.and_then(|run| marks.runs.get(&run).copied())
-            .or_else(|| [1, 2].into_iter().find_map(|fd| marks.pipes.get(&procfs::open_file(pid, fd)?).copied()))
     }
 }
 
@@ -261,35 +357,6 @@ impl View {
         match &mut self.snapshot {
             Some(taken) => Ok(taken),
             none => Ok(none.insert(Snapshot::take()?)),
-        }
-    }
-
-    /// Our live children that nobody here spawned; None where only a walk could tell.
-    fn orphans(&mut self) -> Option<&[u32]> {
-        if self.orphans.is_none() {
-            let mut children = procfs::own_children()?;
-            children.retain(|&pid| !is_leader(pid) && is_alive(pid));
-            self.orphans = Some(children);
-        }
-        self.orphans.as_deref()
-    }
-}
-
-/// Looks without reaping: where this library is used beside other code, that code may still want its child's status.
-fn is_alive(pid: u32) -> bool {
-    matches!(wait(pid, WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT), Ok(None))
-}
-
-/// Reaps the orphans that ended. Never "any child": that could be a leader, whose status is wanted elsewhere.
-fn reap_orphans(state: &mut State) {
-    let children = procfs::own_children().or_else(|| {
-        let own = std::process::id();
-        let snapshot = Snapshot::take().ok()?;
-        Some(snapshot.iter().filter(|process| process.parent == own).map(|process| process.pid).collect())
-    });
-    for pid in children.unwrap_or_default().into_iter().filter(|&pid| !is_leader(pid)) {
-        if !matches!(wait(pid, WaitIdOptions::EXITED | WaitIdOptions::NOHANG), Ok(None)) {
-            state.orphans.remove(&pid);
         }
     }
 }
