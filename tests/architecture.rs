@@ -93,8 +93,7 @@ const LAYERS: &[Layer] = &[
     },
     Layer {
         name: "guard",
-        // What a second request to end means is decided once, for daemon and guard.
-        layers: &["adapters::sys", "adapters::procfs", "domain"],
+        layers: &["adapters::sys", "adapters::procfs"],
         crates: None,
         forbidden: &["tokio", "ractor", "std::thread"],
     },
