@@ -36,7 +36,12 @@ fn lifecycle(c: &mut Criterion) {
             _ => None,
         })
         .expect("an open window starts the script");
-    let (running, _) = step(starting, Event::Spawned { attempt: attempt.clone(), pid: 4242 }, &spec, &now);
+    let (running, _) = step(
+        starting,
+        Event::Spawned { attempt: attempt.clone(), process: ProcessId { pid: 4242, born: 4242 } },
+        &spec,
+        &now,
+    );
     let crash = Event::Process(ProcessEvent::Exited { attempt, exit: Exit::Code(1), leftovers: Vec::new() });
 
     c.bench_function("lifecycle/window_open", |b| {

@@ -6,14 +6,15 @@ use std::sync::Arc;
 
 use chrono::{DateTime, NaiveDate, Utc};
 
-pub use crate::domain::attempt::{AttemptId, LaunchContext, ProcessEvent, RestartCause};
+pub use crate::domain::attempt::{AttemptId, LaunchContext, ProcessEvent, ProcessId, RestartCause};
 use crate::domain::notice::Notice;
 use crate::domain::outcome::{Signal, SpawnError};
+use crate::domain::record::{Grade, Record};
 use crate::domain::script::{Launch, OutputSpec};
 use crate::domain::time::Now;
 
 /// A future that a port hands out.
-pub type PortFuture = Pin<Box<dyn Future<Output = ()> + Send>>;
+pub type PortFuture<T = ()> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 /// The only source of time.
 pub trait Clock: Send + Sync {
@@ -41,10 +42,19 @@ pub struct LaunchOrder {
 /// Takes the events of one attempt; called from any thread, must not block.
 pub type ProcessSink = Arc<dyn Fn(ProcessEvent) + Send + Sync>;
 
+/// Why there is no process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// It could not be started: a failed attempt.
+    Failed(SpawnError),
+    /// Another process of this script is in the way, and it is not ours to end: no attempt, to be tried again. In words.
+    Busy(String),
+}
+
 /// Starts and ends processes.
 pub trait Launcher: Send + Sync {
-    /// Starts the attempt in its own process group and returns the leader's pid. Quick; the events follow through `sink`.
-    fn spawn(&self, order: LaunchOrder, sink: ProcessSink) -> Result<u32, SpawnError>;
+    /// Starts the attempt in its own process group and returns its leader. Quick; the events follow through `sink`.
+    fn spawn(&self, order: LaunchOrder, sink: ProcessSink) -> Result<ProcessId, Refusal>;
 
     /// Sends `signal`, then SIGCONT, to the attempt's whole group and its escapees. Nothing happens if it is gone.
     fn signal(&self, attempt: &AttemptId, signal: Signal);
@@ -66,4 +76,16 @@ pub trait Launcher: Send + Sync {
 pub trait Notifier: Send + Sync {
     /// Must not block.
     fn notify(&self, notice: Notice);
+}
+
+/// Why records were not written, in words.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct JournalError(pub String);
+
+/// Keeps records beyond the daemon's life.
+pub trait Journal: Send + Sync {
+    /// Writes all of them, or none; `PowerSafe` syncs them, and all before them. May take its time, and blocks nobody meanwhile. One call at
+    /// a time: the next one after the end of this one.
+    fn write(&self, records: Arc<Vec<Record>>, grade: Grade) -> PortFuture<Result<(), JournalError>>;
 }

@@ -12,7 +12,7 @@ use crate::domain::lifecycle::{Effect, Event, State, step};
 use crate::domain::notice::{About, Notice};
 use crate::domain::script::{Launch, OutputSpec, ScriptSpec};
 use crate::domain::time::Now;
-use crate::ports::{LaunchOrder, ProcessSink};
+use crate::ports::{LaunchOrder, ProcessSink, Refusal};
 
 /// The actor. Its message is the machine's event, so a test injects just what the world would say.
 pub struct ScriptWorker;
@@ -96,8 +96,9 @@ impl Worker {
                 let (launch, output) = (Arc::clone(&self.launch), Arc::clone(&self.output));
                 let order = LaunchOrder { attempt: attempt.clone(), launch, output, context };
                 return Ok(Some(match launcher.spawn(order, sink(myself)) {
-                    Ok(pid) => Event::Spawned { attempt, pid },
-                    Err(error) => Event::SpawnFailed { attempt, error },
+                    Ok(process) => Event::Spawned { attempt, process },
+                    Err(Refusal::Failed(error)) => Event::SpawnFailed { attempt, error },
+                    Err(Refusal::Busy(on)) => Event::Busy { attempt, on },
                 }));
             }
             Effect::Signal { attempt, signal } => launcher.signal(&attempt, signal),

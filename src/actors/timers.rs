@@ -14,6 +14,7 @@ pub(super) struct Timers {
     grace: Option<JoinHandle<()>>,
     backoff: Option<JoinHandle<()>>,
     cooldown: Option<JoinHandle<()>>,
+    held: Option<JoinHandle<()>>,
 }
 
 impl Timers {
@@ -41,6 +42,7 @@ impl Timers {
             Timer::Grace => &mut self.grace,
             Timer::Backoff => &mut self.backoff,
             Timer::Cooldown => &mut self.cooldown,
+            Timer::Held => &mut self.held,
         }
     }
 }
@@ -48,7 +50,7 @@ impl Timers {
 impl Drop for Timers {
     /// Dropping a handle does not end its task.
     fn drop(&mut self) {
-        for timer in [Timer::Grace, Timer::Backoff, Timer::Cooldown] {
+        for timer in [Timer::Grace, Timer::Backoff, Timer::Cooldown, Timer::Held] {
             self.disarm(timer);
         }
     }

@@ -27,7 +27,7 @@ impl RealClock {
 
 impl Clock for RealClock {
     fn now(&self) -> Now {
-        Now { wall: Utc::now(), mono: Mono(self.start.elapsed()), rate: 1.0, jitter: jitter() }
+        Now { wall: Utc::now(), mono: Mono::after_start(self.start.elapsed()), rate: 1.0, jitter: jitter() }
     }
 
     fn wake_at(&self, wall: Option<DateTime<Utc>>) -> PortFuture {
@@ -81,7 +81,7 @@ impl Clock for RehearsalClock {
         let elapsed = self.start.elapsed();
         let shown = TimeDelta::from_std(elapsed.mul_f64(self.speed)).unwrap_or(TimeDelta::MAX);
         let wall = self.anchor.checked_add_signed(shown).unwrap_or(DateTime::<Utc>::MAX_UTC);
-        Now { wall, mono: Mono(elapsed), rate: self.speed, jitter: jitter() }
+        Now { wall, mono: Mono::after_start(elapsed), rate: self.speed, jitter: jitter() }
     }
 
     fn wake_at(&self, wall: Option<DateTime<Utc>>) -> PortFuture {

@@ -14,7 +14,9 @@ use crate::domain::notice::Notice;
 use crate::domain::outcome::{Exit, Signal, SpawnError};
 use crate::domain::script::ScriptName;
 use crate::domain::time::{Mono, Now};
-use crate::ports::{AttemptId, Clock, LaunchOrder, Launcher, Notifier, PortFuture, ProcessEvent, ProcessSink};
+use crate::ports::{
+    AttemptId, Clock, LaunchOrder, Launcher, Notifier, PortFuture, ProcessEvent, ProcessId, ProcessSink, Refusal,
+};
 
 /// A wall clock that starts at an anchor and goes with tokio's clock. A test may set it.
 pub struct VirtualClock {
@@ -42,7 +44,7 @@ impl Clock for VirtualClock {
         let elapsed = self.start.elapsed();
         let anchor = *self.anchor.lock().unwrap_or_else(PoisonError::into_inner);
         let wall = anchor + TimeDelta::from_std(elapsed).unwrap_or(TimeDelta::MAX);
-        Now { wall, mono: Mono(elapsed), rate: 1.0, jitter: 0.0 }
+        Now { wall, mono: Mono::after_start(elapsed), rate: 1.0, jitter: 0.0 }
     }
 
     fn wake_at(&self, wall: Option<DateTime<Utc>>) -> PortFuture {
@@ -228,7 +230,7 @@ fn end_others(world: &Mutex<World>, attempt: &AttemptId) {
 }
 
 impl Launcher for PretendLauncher {
-    fn spawn(&self, order: LaunchOrder, sink: ProcessSink) -> Result<u32, SpawnError> {
+    fn spawn(&self, order: LaunchOrder, sink: ProcessSink) -> Result<ProcessId, Refusal> {
         let mut world = lock(&self.world);
         let attempt = order.attempt.clone();
         world.orders.push(order);
@@ -239,7 +241,7 @@ impl Launcher for PretendLauncher {
         let acts = world.acts.get(&attempt.script);
         let act = acts.and_then(|acts| acts.get(nth).or(acts.last())).cloned().unwrap_or(Act::RunUntilStopped);
         let (exit, after, others) = match &act {
-            Act::FailToSpawn(why) => return Err(SpawnError(why.clone())),
+            Act::FailToSpawn(why) => return Err(Refusal::Failed(SpawnError(why.clone()))),
             Act::BreakTheWatcher => {
                 drop(world);
                 panic!("a pretend fault");
@@ -270,7 +272,7 @@ impl Launcher for PretendLauncher {
                 end_leader(&world, &attempt, exit);
             });
         }
-        Ok(pid)
+        Ok(ProcessId { pid, born: u64::from(pid) })
     }
 
     fn signal(&self, attempt: &AttemptId, signal: Signal) {

@@ -3,8 +3,9 @@
 use std::fmt;
 
 use chrono::{DateTime, NaiveDate, Utc};
+use serde::{Deserialize, Serialize};
 
-use super::outcome::Exit;
+use super::outcome::{AttemptResult, Exit};
 use super::script::ScriptName;
 
 /// One process of a run: the n-th of a script on a trading date. A carried attempt keeps the identity it started with.
@@ -25,12 +26,44 @@ impl fmt::Display for AttemptId {
 }
 
 /// Why there was an attempt before this one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum RestartCause {
     /// The process ended (or could not be started).
     Crash,
     /// The daemon, or the actor that watched the script, died.
     Daemon,
+}
+
+impl RestartCause {
+    /// As in `MHO_RESTARTED_AFTER`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Crash => "crash",
+            Self::Daemon => "daemon",
+        }
+    }
+}
+
+/// A process for certain: its pid alone may come to mean another one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ProcessId {
+    /// The leader's pid, which is also the number of its group.
+    pub pid: u32,
+    /// When the kernel started it, in clock ticks since the machine came up; 0 where that could not be read.
+    pub born: u64,
+}
+
+/// How and when an attempt ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AttemptEnd {
+    /// How; None where there was no process, or nobody saw its end.
+    pub exit: Option<Exit>,
+    /// What that meant.
+    pub result: AttemptResult,
+    /// When.
+    pub at: DateTime<Utc>,
 }
 
 /// What a script is told of its run, as environment variables.

@@ -7,6 +7,7 @@ pub mod dependency;
 pub mod lifecycle;
 pub mod notice;
 pub mod outcome;
+pub mod record;
 pub mod restart;
 pub mod script;
 pub mod time;

@@ -403,7 +403,9 @@ fn zone_name(zone: Tz, at: DateTime<Utc>) -> String {
 
 fn exit_line(exit: Exit, result: AttemptResult) -> Line {
     let level = match result {
-        AttemptResult::Crashed | AttemptResult::Signaled | AttemptResult::SpawnFailed => Level::Error,
+        AttemptResult::Crashed | AttemptResult::Signaled | AttemptResult::SpawnFailed | AttemptResult::Lost => {
+            Level::Error
+        }
         AttemptResult::Succeeded
         | AttemptResult::FinishedEarly
         | AttemptResult::Stopped

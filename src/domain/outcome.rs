@@ -71,6 +71,8 @@ pub enum AttemptResult {
     Stopped,
     /// Ended by the SIGKILL at the end of the grace.
     KilledAfterGrace,
+    /// The daemon died while it ran: nobody saw its end.
+    Lost,
 }
 
 impl AttemptResult {
@@ -85,12 +87,14 @@ impl AttemptResult {
             Self::SpawnFailed => "spawn_failed",
             Self::Stopped => "stopped",
             Self::KilledAfterGrace => "killed_after_grace",
+            Self::Lost => "lost",
         }
     }
 }
 
 /// How a process ended, as the kernel told it. Killed by signal N is never confused with exit 128+N.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Exit {
     /// It called exit with this code.
     Code(i32),
@@ -104,7 +108,8 @@ pub enum Exit {
 }
 
 /// Why a live run is stopped, weakest first: a stronger reason takes over a stop in progress, a weaker one never does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum StopReason {
     /// The window of the run has ended.
     WindowEnd,
@@ -142,7 +147,7 @@ impl fmt::Display for StopReason {
 pub struct SpawnError(pub String);
 
 /// A Linux signal number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Signal(i32);
 
 /// The Linux signals by number, from 1 (signal(7), the numbers of x86 and ARM).

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
 
 use super::outcome::{AttemptResult, Exit};
 use super::script::{ExitCodes, Policy, RestartPolicy};
@@ -13,7 +14,7 @@ use super::time::{Mono, Now};
 const JITTER: f64 = 0.1;
 
 /// The automatic restarts of a run that still count.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Budget {
     /// When each restart within the sliding span was decided.
     spent: VecDeque<Mono>,

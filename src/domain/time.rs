@@ -4,12 +4,23 @@ use std::time::Duration;
 
 use chrono::{DateTime, LocalResult, NaiveDateTime, TimeDelta, TimeZone, Utc};
 use chrono_tz::Tz;
+use serde::{Deserialize, Serialize};
 
-/// A point on the monotonic clock: the time since the daemon started. Never stepped, so grace, backoff and budgets are measured on it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+/// A point on the monotonic clock, counted from long before the daemon started. Never stepped, so grace, backoff and budgets are measured on
+/// it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Mono(pub Duration);
 
+/// A budget that an earlier daemon spent lies before the start of this one, and must be expressible.
+const BEFORE_START: Duration = Duration::from_secs(1 << 32);
+
 impl Mono {
+    /// So long after the start of the daemon.
+    #[must_use]
+    pub fn after_start(elapsed: Duration) -> Self {
+        Self(BEFORE_START.saturating_add(elapsed))
+    }
+
     /// The point `delay` later.
     #[must_use]
     pub fn after(self, delay: Duration) -> Self {

@@ -38,8 +38,8 @@ pub use self::spawn::become_program;
 use super::output::OutputThread;
 use super::{procfs, sys};
 use crate::domain::notice::{About, Notice, What};
-use crate::domain::outcome::{Exit, Signal, SpawnError};
-use crate::ports::{AttemptId, Clock, LaunchOrder, Launcher, Notifier, ProcessSink};
+use crate::domain::outcome::{Exit, Signal};
+use crate::ports::{AttemptId, Clock, LaunchOrder, Launcher, Notifier, ProcessId, ProcessSink, Refusal};
 
 /// SIGKILL may take this long before the survivors are reported.
 const KILL_PATIENCE: Duration = Duration::from_secs(5);
@@ -153,16 +153,17 @@ impl RealLauncher {
 }
 
 impl Launcher for RealLauncher {
-    fn spawn(&self, order: LaunchOrder, sink: ProcessSink) -> Result<u32, SpawnError> {
+    fn spawn(&self, order: LaunchOrder, sink: ProcessSink) -> Result<ProcessId, Refusal> {
         let shared = &self.shared;
         let LaunchOrder { attempt, launch, output, context } = order;
-        let from_file = launch.env_file.as_ref().map_or_else(|| Ok(Vec::new()), read_env_file)?;
+        let from_file =
+            launch.env_file.as_ref().map_or_else(|| Ok(Vec::new()), read_env_file).map_err(Refusal::Failed)?;
         let inherited = shared.inherited.iter().cloned();
         let environment = environment(inherited, from_file, &launch, &attempt, &context, &shared.identity);
         let (leader, pipe) = {
             // Held across the spawn: nobody may take the new child for an orphan.
             let mut leaders = LEADERS.lock().unwrap_or_else(PoisonError::into_inner);
-            let (leader, pipe) = spawn::spawn(&launch, environment)?;
+            let (leader, pipe) = spawn::spawn(&launch, environment).map_err(Refusal::Failed)?;
             leaders.insert(leader);
             (leader, pipe)
         };
@@ -171,7 +172,7 @@ impl Launcher for RealLauncher {
             signal_group(leader, Signal::KILL);
             let _ = wait(leader, WaitIdOptions::EXITED);
             forget(leader);
-            spawn::explain(&error, &launch)
+            Refusal::Failed(spawn::explain(&error, &launch))
         })?;
         shared.restore_open_files(leader);
         let identity = rustix::fs::fstat(&pipe).map(|found| (found.st_dev, found.st_ino)).unwrap_or_default();
@@ -192,7 +193,9 @@ impl Launcher for RealLauncher {
         state.attempts.insert(attempt.clone(), found);
         drop(state);
         shared.runtime.spawn(Arc::clone(shared).report_end(attempt, leader, handle));
-        Ok(leader)
+        // It is not reaped before its end is settled here, so this is its own start, and none of a later process with its number.
+        let born = procfs::read(leader).ok().flatten().map_or(0, |process| process.start);
+        Ok(ProcessId { pid: leader, born })
     }
 
     fn signal(&self, attempt: &AttemptId, signal: Signal) {

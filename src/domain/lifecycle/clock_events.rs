@@ -21,9 +21,13 @@ impl Machine<'_> {
                 run.window = window;
                 self.start_when_free(run, Some(on)) // who does not run on this date may be news
             }
-            Actual::Starting { mut run, attempt } if run.window.trading_date == date => {
+            Actual::Starting { mut run, attempt, cause, held } if run.window.trading_date == date => {
                 run.window = window;
-                Actual::Starting { run, attempt }
+                Actual::Starting { run, attempt, cause, held }
+            }
+            Actual::Held { mut run, attempt, cause, on } if run.window.trading_date == date => {
+                run.window = window;
+                Actual::Held { run, attempt, cause, on }
             }
             Actual::Running { mut run, live } if run.window.trading_date == date => {
                 run.window = window;
@@ -43,15 +47,16 @@ impl Machine<'_> {
                 self.effects.push(Effect::CarryOutput { attempt: live.attempt.clone(), trading_date: date });
                 Actual::Running { run, live }
             }
-            Actual::Starting { run, attempt } => {
+            Actual::Starting { run, attempt, cause, held } => {
                 let run = self.carry(run, window, 1);
-                Actual::Starting { run, attempt }
+                Actual::Starting { run, attempt, cause, held }
             }
             Actual::Backoff { run, after, next_try, restart } => {
                 let run = self.carry(run, window, 0);
                 Actual::Backoff { run, after, next_try, restart }
             }
             Actual::Waiting { run, on } => self.end(run, RunResult::Skipped, format!("waited in vain: {on}")),
+            Actual::Held { run, cause, on, .. } => self.end_held(run, cause, &on),
             Actual::GivenUp { run, .. } => self.end(run, RunResult::Failed, "gave up".to_owned()),
             // What is being ended is ended first; then the level says what comes next.
             Actual::Stopping { .. } | Actual::Sweeping { .. } => actual,
@@ -67,6 +72,7 @@ impl Machine<'_> {
             Actual::Waiting { run, on } if run.window.trading_date == date => {
                 self.end(run, RunResult::Skipped, format!("waited in vain: {on}"))
             }
+            Actual::Held { run, cause, on, .. } if run.window.trading_date == date => self.end_held(run, cause, &on),
             Actual::Backoff { run, .. } if run.window.trading_date == date => {
                 self.end_between_attempts(run, "its window ended before the next attempt")
             }
@@ -87,6 +93,7 @@ impl Machine<'_> {
             Actual::Off
             | Actual::Over { .. }
             | Actual::Waiting { .. }
+            | Actual::Held { .. }
             | Actual::Backoff { .. }
             | Actual::GivenUp { .. }
             | Actual::Running { .. }
@@ -159,6 +166,7 @@ impl Machine<'_> {
             Actual::Off | Actual::Over { .. } => Actual::Over { trading_date: date, result, reason, run: None },
             Actual::Waiting { .. }
             | Actual::Starting { .. }
+            | Actual::Held { .. }
             | Actual::Running { .. }
             | Actual::Stopping { .. }
             | Actual::Sweeping { .. }
@@ -174,9 +182,13 @@ impl Machine<'_> {
                 self.disarm_waits();
                 self.start(run, Some(RestartCause::Crash))
             }
-            Actual::Starting { mut run, attempt } => {
+            Actual::Starting { mut run, attempt, cause, held } => {
                 self.rearm(&mut run);
-                Actual::Starting { run, attempt }
+                Actual::Starting { run, attempt, cause, held }
+            }
+            Actual::Held { mut run, attempt, cause, on } => {
+                self.rearm(&mut run);
+                Actual::Held { run, attempt, cause, on }
             }
             Actual::Running { mut run, live } => {
                 self.rearm(&mut run);
@@ -214,7 +226,7 @@ impl Machine<'_> {
             Actual::Stopping { run, live, stop } => {
                 Actual::Stopping { run, live, stop: stop.also(StopReason::TimeLimit) }
             }
-            Actual::Backoff { run, .. } | Actual::GivenUp { run, .. } => {
+            Actual::Backoff { run, .. } | Actual::GivenUp { run, .. } | Actual::Held { run, .. } => {
                 self.tell(&run, What::LimitReached { limit });
                 self.end(
                     run,

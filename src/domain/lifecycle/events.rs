@@ -2,8 +2,8 @@
 //! says why.
 
 use super::{
-    Actual, Alarm, AttemptId, ClockEvent, Effect, Ended, Event, Exit, Force, Live, Machine, ProcessEvent, RestartCause,
-    Run, ScriptName, SpawnError, Standing, Stop, StopReason, Timer, Wanted, What,
+    Actual, Alarm, AttemptId, ClockEvent, Effect, Ended, Event, Exit, Force, Live, Machine, ProcessEvent, ProcessId,
+    RestartCause, Run, ScriptName, SpawnError, Standing, Stop, StopReason, Timer, Wanted, What,
 };
 
 impl Machine<'_> {
@@ -28,7 +28,8 @@ impl Machine<'_> {
             Event::Clock(ClockEvent::SessionClose { .. }) => actual,
             Event::Clock(ClockEvent::Alarm { alarm: Alarm::LimitNear }) => self.on_limit_near(actual),
             Event::Clock(ClockEvent::Alarm { alarm: Alarm::Limit }) => self.on_limit(actual),
-            Event::Spawned { attempt, pid } => self.on_spawned(actual, &attempt, pid),
+            Event::Spawned { attempt, process } => self.on_spawned(actual, &attempt, process),
+            Event::Busy { attempt, on } => self.on_busy(actual, &attempt, on),
             Event::SpawnFailed { attempt, error } => self.on_spawn_failed(actual, &attempt, error),
             Event::Process(ProcessEvent::Exited { attempt, exit, leftovers }) => {
                 self.on_exited(actual, &attempt, exit, leftovers)
@@ -43,9 +44,9 @@ impl Machine<'_> {
         }
     }
 
-    fn on_spawned(&mut self, actual: Actual, id: &AttemptId, pid: u32) -> Actual {
+    fn on_spawned(&mut self, actual: Actual, id: &AttemptId, process: ProcessId) -> Actual {
         match actual {
-            Actual::Starting { run, attempt } if attempt == *id => self.run_or_stop(run, attempt, pid),
+            Actual::Starting { run, attempt, .. } if attempt == *id => self.run_or_stop(run, attempt, process),
             // The answer comes in the same turn as the order, so it always finds `Starting`; any other is of a state that is gone.
             other => other,
         }
@@ -53,9 +54,19 @@ impl Machine<'_> {
 
     fn on_spawn_failed(&mut self, actual: Actual, id: &AttemptId, error: SpawnError) -> Actual {
         match actual {
-            Actual::Starting { run, attempt } if attempt == *id => {
+            Actual::Starting { run, attempt, .. } if attempt == *id => {
+                self.tell_starting(&run);
                 self.tell(&run, What::SpawnFailed { error: error.clone() });
                 self.after_failed_spawn(run, attempt)
+            }
+            other => other, // as above
+        }
+    }
+
+    fn on_busy(&mut self, actual: Actual, id: &AttemptId, on: String) -> Actual {
+        match actual {
+            Actual::Starting { run, attempt, cause, held } if attempt == *id => {
+                self.hold(run, attempt, cause, held, on)
             }
             other => other, // as above
         }
@@ -83,6 +94,7 @@ impl Machine<'_> {
             Actual::Off
             | Actual::Waiting { .. }
             | Actual::Starting { .. }
+            | Actual::Held { .. }
             | Actual::Running { .. }
             | Actual::Stopping { .. }
             | Actual::Sweeping { .. }
@@ -103,6 +115,7 @@ impl Machine<'_> {
             Actual::Off
             | Actual::Waiting { .. }
             | Actual::Starting { .. }
+            | Actual::Held { .. }
             | Actual::Running { .. }
             | Actual::Stopping { .. }
             | Actual::Sweeping { .. }
@@ -129,6 +142,7 @@ impl Machine<'_> {
             Actual::Off
             | Actual::Waiting { .. }
             | Actual::Starting { .. }
+            | Actual::Held { .. }
             | Actual::Running { .. }
             | Actual::Stopping { .. }
             | Actual::Sweeping { .. }
@@ -167,8 +181,11 @@ impl Machine<'_> {
             {
                 self.start(run, Some(RestartCause::Crash))
             }
+            (Timer::Held, Actual::Held { run, attempt, cause, on }) if attempt == *id => {
+                self.order(run, attempt, cause, Some(on))
+            }
             // It ran out while its message was on the way, and what it was armed for is over.
-            (Timer::Grace | Timer::Backoff | Timer::Cooldown, actual) => actual,
+            (Timer::Grace | Timer::Backoff | Timer::Cooldown | Timer::Held, actual) => actual,
         }
     }
 
@@ -179,6 +196,7 @@ impl Machine<'_> {
             // Conditions are asked before the first attempt only.
             Actual::Off
             | Actual::Starting { .. }
+            | Actual::Held { .. }
             | Actual::Running { .. }
             | Actual::Stopping { .. }
             | Actual::Sweeping { .. }
@@ -192,6 +210,10 @@ impl Machine<'_> {
         self.wanted = Wanted::Ended;
         match actual {
             Actual::Waiting { run, .. } | Actual::Backoff { run, .. } | Actual::GivenUp { run, .. } => {
+                self.leave_unfinished(run)
+            }
+            Actual::Held { run, cause, .. } => {
+                let run = self.take_back(run, cause);
                 self.leave_unfinished(run)
             }
             // Its turn to stop comes; should it end before, it finds that nothing is wanted any more.

@@ -21,6 +21,7 @@
 mod clock_events;
 mod events;
 mod moves;
+mod resume;
 #[cfg(test)]
 mod tests;
 mod view;
@@ -29,8 +30,9 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use chrono::{DateTime, NaiveDate, Utc};
+use serde::{Deserialize, Serialize};
 
-use super::attempt::{AttemptId, LaunchContext, ProcessEvent, RestartCause};
+use super::attempt::{AttemptEnd, AttemptId, LaunchContext, ProcessEvent, ProcessId, RestartCause};
 use super::dependency::{Standing, Standings};
 use super::notice::What;
 use super::outcome::{AttemptResult, Exit, RunResult, Signal, SpawnError, StopReason};
@@ -39,7 +41,8 @@ use super::script::{ScriptName, ScriptSpec};
 use super::time::{Mono, Now};
 use super::timeline::{Alarm, Arrival, ClockEvent, Window};
 
-pub use view::{LastExit, NextAction, StateName, View};
+pub use resume::Unfinished;
+pub use view::{NextAction, StateName, View};
 
 /// How many dates' results are remembered; the journal knows the rest.
 const MEMORY: usize = 32;
@@ -72,8 +75,10 @@ enum Actual {
     Off,
     /// The window is open; something outside must come first.
     Waiting { run: Run, on: String },
-    /// A spawn was ordered; its answer is the next event.
-    Starting { run: Run, attempt: AttemptId },
+    /// A spawn was ordered; its answer is the next event. `held`: it was refused before, and why.
+    Starting { run: Run, attempt: AttemptId, cause: Option<RestartCause>, held: Option<String> },
+    /// A spawn was refused, because a process of this script that is not ours is in the way; it is ordered again each second.
+    Held { run: Run, attempt: AttemptId, cause: Option<RestartCause>, on: String },
     /// There is a process, and it is wanted.
     Running { run: Run, live: Live },
     /// There is a process, or what it left, and it is not wanted any more.
@@ -89,7 +94,7 @@ enum Actual {
 }
 
 /// One script on one trading date, while it is not over.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Run {
     /// Its window.
     window: Window,
@@ -106,7 +111,7 @@ pub struct Run {
     /// It took over a live run or its backoff from the date before.
     carried: bool,
     /// How the latest attempt ended.
-    last_exit: Option<LastExit>,
+    last_exit: Option<AttemptEnd>,
     /// A stop that ends the run was decided, and its watcher died before the stop was complete.
     ends: Option<StopReason>,
 }
@@ -115,13 +120,13 @@ pub struct Run {
 #[derive(Clone, Debug, PartialEq)]
 struct Live {
     attempt: AttemptId,
-    pid: u32,
+    process: ProcessId,
     since: Mono,
     started_at: DateTime<Utc>,
 }
 
 /// How and when a leader ended by itself. What it left behind may take its time: that is no life of the attempt.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 struct Ended {
     exit: Exit,
     lived: Duration,
@@ -171,12 +176,12 @@ struct Memory {
 pub enum Event {
     /// The market clock's word.
     Clock(ClockEvent),
-    /// The answer to `Effect::Spawn`: the leader's pid.
+    /// The answer to `Effect::Spawn`: the leader.
     Spawned {
         /// Which attempt.
         attempt: AttemptId,
         /// The leader.
-        pid: u32,
+        process: ProcessId,
     },
     /// The answer to `Effect::Spawn`: no process.
     SpawnFailed {
@@ -184,6 +189,13 @@ pub enum Event {
         attempt: AttemptId,
         /// Why.
         error: SpawnError,
+    },
+    /// The answer to `Effect::Spawn`: another process of this script is in the way.
+    Busy {
+        /// Which attempt.
+        attempt: AttemptId,
+        /// Who, in words.
+        on: String,
     },
     /// What became of a process.
     Process(ProcessEvent),
@@ -218,6 +230,8 @@ pub enum Timer {
     Backoff,
     /// From giving up, or a failed try, to the next try.
     Cooldown,
+    /// From a refused spawn to the next look.
+    Held,
 }
 
 /// What is to be done. The shell performs effects in order.
@@ -293,6 +307,7 @@ impl State {
             Actual::Stopping { run, stop, .. } => Some(Run { ends: stop.ends, ..run }),
             Actual::Waiting { run, .. }
             | Actual::Starting { run, .. }
+            | Actual::Held { run, .. }
             | Actual::Running { run, .. }
             | Actual::Sweeping { run, .. }
             | Actual::Backoff { run, .. }
@@ -334,6 +349,7 @@ impl Actual {
             Self::Off => None,
             Self::Waiting { run, .. }
             | Self::Starting { run, .. }
+            | Self::Held { run, .. }
             | Self::Running { run, .. }
             | Self::Stopping { run, .. }
             | Self::Sweeping { run, .. }

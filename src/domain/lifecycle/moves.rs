@@ -1,10 +1,12 @@
 //! The moves that events share: begin a run, start an attempt, take in its end, stop it, end the run.
 
+use std::time::Duration;
+
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{
-    Actual, Alarm, AttemptId, AttemptResult, Effect, Ended, Exit, Force, LastExit, LaunchContext, Live, Machine,
-    RestartCause, Run, RunResult, ScriptSpec, Stop, StopReason, Timer, Wanted, What, Window,
+    Actual, Alarm, AttemptEnd, AttemptId, AttemptResult, Effect, Ended, Exit, Force, LaunchContext, Live, Machine,
+    ProcessId, RestartCause, Run, RunResult, ScriptSpec, Stop, StopReason, Timer, Wanted, What, Window,
 };
 use crate::domain::dependency::{Verdict as Dependencies, judge};
 use crate::domain::restart::{Budget, Success, Verdict, classify, next_try};
@@ -12,6 +14,9 @@ use crate::domain::timeline::{Arrival, deadline};
 
 /// So long before the limit the operator is warned.
 const LIMIT_WARNING: TimeDelta = TimeDelta::minutes(15);
+
+/// Between two looks whether somebody else still runs the script.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 impl Run {
     pub(super) fn new(window: Window) -> Self {
@@ -59,6 +64,10 @@ impl Machine<'_> {
         self.effects.push(Effect::Tell { trading_date: run.window.trading_date, attempt: run.attempts, what });
     }
 
+    pub(super) fn tell_starting(&mut self, run: &Run) {
+        self.tell(run, What::Starting { command: self.spec.launch.display.clone() });
+    }
+
     pub(super) fn disarm_waits(&mut self) {
         self.effects.extend([Effect::Disarm(Timer::Backoff), Effect::Disarm(Timer::Cooldown)]);
     }
@@ -102,7 +111,7 @@ impl Machine<'_> {
         let limit = self.spec.window.start_deadline.and_then(|limit| TimeDelta::from_std(limit).ok());
         let run = Run::new(window);
         if arrival == Arrival::Late && limit.is_some_and(|limit| late > limit) {
-            let late = std::time::Duration::from_secs(late.num_seconds().unsigned_abs());
+            let late = Duration::from_secs(late.num_seconds().unsigned_abs());
             let reason = format!("came up {} after the start, past start_deadline", humantime::format_duration(late));
             return self.end(run, RunResult::Missed, reason);
         }
@@ -140,16 +149,29 @@ impl Machine<'_> {
             return self.end_out_of_time(run, cause);
         }
         run.attempts += 1;
-        if run.first_start.is_none() {
-            run.first_start = Some(self.now.wall);
-            run.deadline = deadline(self.now.wall, self.spec.max_duration, run.window.stop);
-            self.set_alarms(&run);
-        }
         if cause == Some(RestartCause::Crash) {
             run.restarts += 1;
         }
         let attempt = run.attempt(self.spec);
-        self.tell(&run, What::Starting { command: self.spec.launch.display.clone() });
+        self.order(run, attempt, cause, None)
+    }
+
+    /// Orders the process of an attempt; again, where that was refused because of `held`.
+    pub(super) fn order(
+        &mut self,
+        mut run: Run,
+        attempt: AttemptId,
+        cause: Option<RestartCause>,
+        held: Option<String>,
+    ) -> Actual {
+        if self.now.wall >= run.end() {
+            return self.end_held(run, cause, &held.unwrap_or_default());
+        }
+        if run.attempts == 1 {
+            run.first_start = Some(self.now.wall);
+            run.deadline = deadline(self.now.wall, self.spec.max_duration, run.window.stop);
+            self.set_alarms(&run);
+        }
         let context = LaunchContext {
             session_open: run.window.open,
             session_close: run.window.close,
@@ -159,7 +181,46 @@ impl Machine<'_> {
             restarted_after: cause,
         };
         self.effects.push(Effect::Spawn { attempt: attempt.clone(), context });
-        Actual::Starting { run, attempt }
+        Actual::Starting { run, attempt, cause, held }
+    }
+
+    /// Somebody else runs this script at the moment. The attempt has not begun, and is ordered again until it can.
+    pub(super) fn hold(
+        &mut self,
+        run: Run,
+        attempt: AttemptId,
+        cause: Option<RestartCause>,
+        told: Option<String>,
+        on: String,
+    ) -> Actual {
+        if told.as_ref() != Some(&on) {
+            self.tell(&run, What::Waiting { reason: on.clone() });
+        }
+        self.effects.push(Effect::Arm { timer: Timer::Held, after: LOOK_AGAIN, attempt: attempt.clone() });
+        Actual::Held { run, attempt, cause, on }
+    }
+
+    /// An attempt that never had a process does not count.
+    pub(super) fn take_back(&mut self, mut run: Run, cause: Option<RestartCause>) -> Run {
+        self.effects.push(Effect::Disarm(Timer::Held));
+        run.attempts = run.attempts.saturating_sub(1);
+        if cause == Some(RestartCause::Crash) {
+            run.restarts = run.restarts.saturating_sub(1);
+        }
+        if run.attempts == 0 {
+            self.clear_alarms(&run);
+            (run.first_start, run.deadline) = (None, None);
+        }
+        run
+    }
+
+    /// The window of a run ends while somebody else runs its script.
+    pub(super) fn end_held(&mut self, run: Run, cause: Option<RestartCause>, on: &str) -> Actual {
+        let run = self.take_back(run, cause);
+        if run.attempts == 0 {
+            return self.end(run, RunResult::Skipped, format!("waited in vain: {on}"));
+        }
+        self.end_between_attempts(run, &format!("its window ended while it waited: {on}"))
     }
 
     /// An attempt is due, and its time is over: the clock jumped, and this outran the boundary's own message.
@@ -208,9 +269,10 @@ impl Machine<'_> {
     }
 
     /// There is a process: it runs on if it is still wanted.
-    pub(super) fn run_or_stop(&mut self, run: Run, attempt: AttemptId, pid: u32) -> Actual {
-        self.tell(&run, What::Started { pid });
-        let live = Live { attempt, pid, since: self.now.mono, started_at: self.now.wall };
+    pub(super) fn run_or_stop(&mut self, run: Run, attempt: AttemptId, process: ProcessId) -> Actual {
+        self.tell_starting(&run);
+        self.tell(&run, What::Started { pid: process.pid });
+        let live = Live { attempt, process, since: self.now.mono, started_at: self.now.wall };
         match &self.wanted {
             Wanted::Up(..) if run.deadline.is_some_and(|at| at <= self.now.wall) => {
                 self.stop(run, live, StopReason::TimeLimit)
@@ -223,15 +285,15 @@ impl Machine<'_> {
 
     pub(super) fn after_failed_spawn(&mut self, mut run: Run, attempt: AttemptId) -> Actual {
         let result = AttemptResult::SpawnFailed;
-        run.last_exit = Some(LastExit { exit: None, result, at: self.now.wall });
-        self.follow(run, attempt, result, None, std::time::Duration::ZERO)
+        run.last_exit = Some(AttemptEnd { exit: None, result, at: self.now.wall });
+        self.follow(run, attempt, result, None, Duration::ZERO)
     }
 
     /// An attempt ended by itself, and nothing of it is left.
     pub(super) fn conclude(&mut self, mut run: Run, live: &Live, ended: Ended) -> Actual {
         let Ended { exit, lived } = ended;
         let result = classify(exit, lived, &self.spec.exits);
-        run.last_exit = Some(LastExit { exit: Some(exit), result, at: self.now.wall });
+        run.last_exit = Some(AttemptEnd { exit: Some(exit), result, at: self.now.wall });
         self.tell(&run, What::Exited { exit, result });
         if matches!(result, AttemptResult::Crashed | AttemptResult::Signaled) {
             self.effects.push(Effect::ReportTail { attempt: live.attempt.clone() });
@@ -247,7 +309,7 @@ impl Machine<'_> {
         attempt: AttemptId,
         result: AttemptResult,
         exit: Option<Exit>,
-        lived: std::time::Duration,
+        lived: Duration,
     ) -> Actual {
         let verdict = run.budget.after(result, exit, lived, &self.spec.exits, &self.spec.restart, self.now);
         match verdict {
@@ -267,7 +329,7 @@ impl Machine<'_> {
         }
     }
 
-    fn back_off(&mut self, run: Run, attempt: AttemptId, delay: std::time::Duration, restart: u32) -> Actual {
+    fn back_off(&mut self, run: Run, attempt: AttemptId, delay: Duration, restart: u32) -> Actual {
         let end = self.end_of(&run);
         // A delay that would end at or after the stop is not served; an open before it still brings a try.
         let Some(next_try) = next_try(Some(delay), run.rearm_at(), end, self.now) else {
@@ -329,7 +391,7 @@ impl Machine<'_> {
     }
 
     pub(super) fn stop(&mut self, run: Run, live: Live, reason: StopReason) -> Actual {
-        self.tell(&run, What::Stopping { reason, pid: live.pid });
+        self.tell(&run, What::Stopping { reason, pid: live.process.pid });
         let force = self.signal(&live.attempt);
         let ends = reason.ends_run().map(|_| reason);
         Actual::Stopping { run, live, stop: Stop { reason, ends, force, exit: None } }
@@ -344,7 +406,7 @@ impl Machine<'_> {
             self.tell(&run, What::Exited { exit, result });
         }
         self.tell(&run, What::Stopped { killed });
-        run.last_exit = Some(LastExit { exit: stop.exit, result, at: self.now.wall });
+        run.last_exit = Some(AttemptEnd { exit: stop.exit, result, at: self.now.wall });
         run.ends = stop.ends;
         match run.ended() {
             Some((reason, result)) => self.end(run, result, reason.to_string()),

@@ -75,7 +75,7 @@ fn run_through(events: Vec<Event>) -> State {
 }
 
 fn started() -> Vec<Event> {
-    vec![opens(0), fed(RunResult::Succeeded), Event::Spawned { attempt: id(1), pid: 7 }]
+    vec![opens(0), fed(RunResult::Succeeded), Event::Spawned { attempt: id(1), process: ProcessId { pid: 7, born: 7 } }]
 }
 
 fn with(mut before: Vec<Event>, event: Event) -> Vec<Event> {
@@ -91,7 +91,7 @@ fn states() -> Vec<(&'static str, State)> {
         given_up.extend(crash(n));
         if n < 6 {
             given_up.push(Event::Timer { timer: Timer::Backoff, attempt: id(n) });
-            given_up.push(Event::Spawned { attempt: id(n + 1), pid: 7 });
+            given_up.push(Event::Spawned { attempt: id(n + 1), process: ProcessId { pid: 7, born: 7 } });
         }
     }
     vec![
@@ -155,7 +155,7 @@ fn events(n: u32) -> Vec<(&'static str, Event)> {
         ("session closes", session(false)),
         ("limit near", Event::Clock(ClockEvent::Alarm { alarm: Alarm::LimitNear })),
         ("limit", Event::Clock(ClockEvent::Alarm { alarm: Alarm::Limit })),
-        ("spawned", Event::Spawned { attempt: attempt.clone(), pid: 9 }),
+        ("spawned", Event::Spawned { attempt: attempt.clone(), process: ProcessId { pid: 9, born: 9 } }),
         ("spawn failed", Event::SpawnFailed { attempt: attempt.clone(), error: SpawnError("no".into()) }),
         ("exit 0", exited(n, 0, vec![])),
         ("exit 1", exited(n, 1, vec![])),
@@ -525,7 +525,7 @@ impl World {
         self.leader = true;
         self.killed = false;
         self.live = Some(attempt.clone());
-        Event::Spawned { attempt, pid: 7 }
+        Event::Spawned { attempt, process: ProcessId { pid: 7, born: 7 } }
     }
 
     fn hear(&mut self, date: NaiveDate, what: &What) {

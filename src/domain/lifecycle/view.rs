@@ -3,10 +3,10 @@
 use chrono::{DateTime, NaiveDate, Utc};
 
 use super::{Actual, Force, Run, RunResult, State, Stop, Wanted};
-use crate::domain::attempt::AttemptId;
+use crate::domain::attempt::{AttemptEnd, AttemptId};
 use crate::domain::dependency::{Progress, Standing};
 use crate::domain::notice::compact;
-use crate::domain::outcome::{AttemptResult, Exit};
+use crate::domain::outcome::AttemptResult;
 use crate::domain::script::ScriptSpec;
 
 /// The public names of states.
@@ -59,17 +59,6 @@ impl StateName {
 /// So many results are told to dependents.
 const DATES_TOLD: usize = 4;
 
-/// How the latest attempt ended.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct LastExit {
-    /// How; None where there was no process, or the kernel could not be asked.
-    pub exit: Option<Exit>,
-    /// What that meant.
-    pub result: AttemptResult,
-    /// When.
-    pub at: DateTime<Utc>,
-}
-
 /// What happens next, and when.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NextAction {
@@ -103,7 +92,7 @@ pub struct View {
     /// Where `max_duration` ends it.
     pub deadline: Option<DateTime<Utc>>,
     /// How the latest attempt ended.
-    pub last_exit: Option<LastExit>,
+    pub last_exit: Option<AttemptEnd>,
     /// What comes next.
     pub next: Option<NextAction>,
     /// What dependents see.
@@ -131,7 +120,9 @@ impl State {
             Actual::Backoff { next_try, .. } | Actual::GivenUp { next_try, .. } => {
                 Some(NextAction { action: "restart", at: *next_try })
             }
-            Actual::Waiting { run, .. } => Some(NextAction { action: "skip", at: run.window.stop }),
+            Actual::Waiting { run, .. } | Actual::Held { run, .. } => {
+                Some(NextAction { action: "skip", at: run.window.stop })
+            }
             Actual::Stopping { stop: Stop { force: Force::Asked { kill_at }, .. }, .. }
             | Actual::Sweeping { force: Force::Asked { kill_at }, .. } => {
                 Some(NextAction { action: "kill", at: *kill_at })
@@ -147,7 +138,7 @@ impl State {
                 Actual::Starting { attempt, .. } => Some(attempt.clone()),
                 _ => live.map(|l| l.attempt.clone()),
             },
-            pid: live.map(|l| l.pid),
+            pid: live.map(|l| l.process.pid),
             attempt: run.map_or(0, |r| r.attempts),
             restarts: run.map_or(0, |r| r.restarts),
             started_at: live.map(|l| l.started_at),
@@ -172,6 +163,7 @@ impl State {
             Actual::Off
             | Actual::Waiting { .. }
             | Actual::Starting { .. }
+            | Actual::Held { .. }
             | Actual::Backoff { .. }
             | Actual::GivenUp { .. }
             | Actual::Over { .. } => None,
@@ -192,7 +184,7 @@ impl State {
         let of = |run: &Run, progress| Some(Standing { trading_date: run.window.trading_date, progress });
         match &self.actual {
             Actual::Off => None,
-            Actual::Waiting { run, .. } => of(run, Progress::Pending),
+            Actual::Waiting { run, .. } | Actual::Held { run, .. } => of(run, Progress::Pending),
             Actual::Starting { run, .. }
             | Actual::Running { run, .. }
             | Actual::Stopping { run, .. }
@@ -213,7 +205,7 @@ impl State {
             Actual::Off if !spec.enabled => (StateName::Disabled, "disabled in the configuration".to_owned()),
             Actual::Off if self.wanted == Wanted::Ended => (StateName::Idle, "the daemon ends".to_owned()),
             Actual::Off => (StateName::Idle, "outside its window".to_owned()),
-            Actual::Waiting { on, .. } => (StateName::Waiting, on.clone()),
+            Actual::Waiting { on, .. } | Actual::Held { on, .. } => (StateName::Waiting, on.clone()),
             Actual::Starting { .. } => (StateName::Starting, "its process is being started".to_owned()),
             Actual::Running { run, .. } => {
                 (StateName::Running, format!("its window is open until {}", local(run.window.stop, run)))

@@ -10,6 +10,7 @@ mod track;
 
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use chrono_tz::Tz;
+use serde::{Deserialize, Serialize};
 
 use super::calendar::{Calendar, OutOfRange, Session};
 use super::script::{Anchor, HalfDays, TimePoint, WindowSpec};
@@ -19,7 +20,7 @@ pub use agenda::{Boundary, BoundaryKind, agenda};
 pub use track::{Addressed, Alarm, Arrival, ClockEvent, Timeline, Track};
 
 /// The span [start, stop) in which a script should run on one trading date.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Window {
     /// The exchange's date of the session.
     pub trading_date: NaiveDate,

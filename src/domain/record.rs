@@ -1,0 +1,178 @@
+//! What must outlive the daemon, and what a new daemon finds of it.
+//!
+//! Each record is a whole fact under a key (a run, an attempt), so writing one twice does no harm, a later one replaces an earlier one, and
+//! of several that wait to be written only the last counts.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, NaiveDate, Utc};
+use chrono_tz::Tz;
+
+use super::attempt::{AttemptEnd, AttemptId, ProcessId, RestartCause};
+use super::lifecycle::Unfinished;
+use super::outcome::RunResult;
+use super::script::ScriptName;
+
+/// How well a record is kept before what it tells of takes effect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Grade {
+    /// Survives the death of the daemon: committed soon, not synced.
+    CrashSafe,
+    /// Survives the loss of power: synced before the effect.
+    PowerSafe,
+}
+
+/// A fact to be remembered.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Record {
+    /// A run, as far as it has come.
+    Run(Box<RunRecord>),
+    /// An attempt, as far as it has come.
+    Attempt(AttemptRecord),
+    /// Somebody told the daemon what to do.
+    Action(ActionRecord),
+    /// The daemon is alive.
+    Alive {
+        /// On the market clock.
+        at: DateTime<Utc>,
+    },
+}
+
+/// One script on one trading date.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RunRecord {
+    /// Which script.
+    pub script: ScriptName,
+    /// Which trading date.
+    pub trading_date: NaiveDate,
+    /// `Running` while it is not over.
+    pub result: RunResult,
+    /// Why, in words.
+    pub reason: String,
+    /// The zone of its calendar: people see this one.
+    pub zone: Tz,
+    /// When the first attempt started.
+    pub first_start: Option<DateTime<Utc>>,
+    /// When the run was over.
+    pub ended_at: Option<DateTime<Utc>>,
+    /// Attempts so far.
+    pub attempts: u32,
+    /// Automatic restarts so far.
+    pub restarts: u32,
+    /// How the latest attempt ended.
+    pub last_exit: Option<AttemptEnd>,
+    /// When this was recorded.
+    pub at: DateTime<Utc>,
+    /// What another watcher needs to go on with it; None when it is over.
+    pub unfinished: Option<Unfinished>,
+}
+
+/// One process of a run. What is not known yet, or was told before, is None: the parts of one attempt's records add up.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AttemptRecord {
+    /// Which.
+    pub id: AttemptId,
+    /// Its order.
+    pub start: Option<AttemptStart>,
+    /// Its process.
+    pub process: Option<ProcessId>,
+    /// Its end.
+    pub end: Option<AttemptEnd>,
+}
+
+/// The order to start an attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AttemptStart {
+    /// When.
+    pub at: DateTime<Utc>,
+    /// Why there was one before it.
+    pub after: Option<RestartCause>,
+}
+
+/// Somebody told the daemon what to do, or it did what nobody would expect of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ActionRecord {
+    /// When.
+    pub at: DateTime<Utc>,
+    /// Who, in words: a user, a signal.
+    pub who: String,
+    /// What: `shutdown`, `sweep`.
+    pub action: String,
+    /// To which script; None = all.
+    pub script: Option<ScriptName>,
+    /// Why, in words; may be empty.
+    pub reason: String,
+}
+
+/// Under this key a record replaces an earlier one.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Key {
+    /// Of a run.
+    Run(ScriptName, NaiveDate),
+    /// Of an attempt.
+    Attempt(AttemptId),
+    /// Of an action: each stands for itself.
+    Action(DateTime<Utc>, String, Option<ScriptName>),
+    /// Of the daemon's life.
+    Alive,
+}
+
+impl Record {
+    /// What it is about.
+    #[must_use]
+    pub fn key(&self) -> Key {
+        match self {
+            Self::Run(run) => Key::Run(run.script.clone(), run.trading_date),
+            Self::Attempt(attempt) => Key::Attempt(attempt.id.clone()),
+            Self::Action(action) => Key::Action(action.at, action.action.clone(), action.script.clone()),
+            Self::Alive { .. } => Key::Alive,
+        }
+    }
+
+    /// The two of one key as one, `later` being the later one.
+    #[must_use]
+    pub fn then(self, later: Self) -> Self {
+        match (self, later) {
+            (Self::Attempt(before), Self::Attempt(later)) => Self::Attempt(AttemptRecord {
+                id: later.id,
+                start: later.start.or(before.start),
+                process: later.process.or(before.process),
+                end: later.end.or(before.end),
+            }),
+            (_, later) => later,
+        }
+    }
+}
+
+/// What a daemon finds of those before it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Past {
+    /// When the last one was known to be alive; None = there was none.
+    pub last_alive: Option<DateTime<Utc>>,
+    /// The scripts that it knew.
+    pub scripts: BTreeMap<ScriptName, ScriptPast>,
+    /// Processes that it started and of whose end nobody knows.
+    pub ledger: Vec<LedgerEntry>,
+}
+
+/// What is known of one script.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ScriptPast {
+    /// The results of its last runs, oldest first.
+    pub results: Vec<(NaiveDate, RunResult)>,
+    /// A run that is not over.
+    pub unfinished: Option<Unfinished>,
+    /// Until when a daemon watched it; None = the last daemon did not have it.
+    pub watched_until: Option<DateTime<Utc>>,
+}
+
+/// A process that an earlier daemon started.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LedgerEntry {
+    /// As which attempt.
+    pub attempt: AttemptId,
+    /// Which.
+    pub process: ProcessId,
+    /// In which life of the machine (the kernel's boot id): in another one the pid means nothing.
+    pub boot: String,
+}
