@@ -46,11 +46,12 @@ use tokio::sync::oneshot;
 use crate::actors::messages::RootMsg;
 use crate::actors::root::{Root, RootArgs};
 use crate::actors::{Plan, Ports};
-pub use crate::adapters::pretend::{Act, Call, PretendLauncher, Recording, VirtualClock};
+pub use crate::adapters::pretend::{Act, Call, MemoryJournal, PretendLauncher, Recording, Trouble, VirtualClock};
 use crate::domain::calendar::Calendar;
 use crate::domain::lifecycle::View;
 use crate::domain::notice::{Notice, What};
 use crate::domain::outcome::RunResult;
+use crate::domain::record::Past;
 use crate::domain::script::{ScriptName, ScriptSpec};
 use crate::domain::time::resolve_local;
 use crate::domain::timeline::{Addressed, Arrival, ClockEvent, Window};
@@ -65,6 +66,8 @@ pub struct Lab {
     market: Arc<str>,
     begin: Begin,
     with_clock: bool,
+    journal: Arc<MemoryJournal>,
+    past: Past,
 }
 
 /// When a laboratory's clock begins.
@@ -80,6 +83,8 @@ pub struct Running {
     pub clock: Arc<VirtualClock>,
     /// What was asked of processes.
     pub launcher: Arc<PretendLauncher>,
+    /// What it remembers; another laboratory can go on with it.
+    pub journal: Arc<MemoryJournal>,
     recording: Arc<Recording>,
     root: ActorRef<RootMsg>,
     done: oneshot::Receiver<Outcome>,
@@ -102,6 +107,8 @@ impl Lab {
             market: "XNYS".into(),
             begin: Begin::Local(begin.to_owned()),
             with_clock: true,
+            journal: Arc::default(),
+            past: Past::default(),
         }
     }
 
@@ -113,7 +120,16 @@ impl Lab {
         market: Arc<str>,
         begin: DateTime<Utc>,
     ) -> Self {
-        Self { scripts, acts: BTreeMap::new(), calendars, market, begin: Begin::Instant(begin), with_clock: true }
+        Self {
+            scripts,
+            acts: BTreeMap::new(),
+            calendars,
+            market,
+            begin: Begin::Instant(begin),
+            with_clock: true,
+            journal: Arc::default(),
+            past: Past::default(),
+        }
     }
 
     /// What all scripts do.
@@ -158,6 +174,15 @@ impl Lab {
         self
     }
 
+    /// It comes after a daemon that died at this local time of the default calendar, and finds what that one wrote. Nothing of what the
+    /// other one started lives.
+    #[must_use]
+    pub fn after(mut self, journal: &Arc<MemoryJournal>, died: &str) -> Self {
+        self.past = journal.past(local(self.calendars[&self.market].zone(), died));
+        self.journal = Arc::clone(journal);
+        self
+    }
+
     /// Starts the tree, on a runtime whose clock is paused.
     pub async fn start(self) -> Running {
         let zone = self.calendars[&self.market].zone();
@@ -174,12 +199,19 @@ impl Lab {
             calendars: self.calendars,
             market: self.market,
             status_interval: None,
+            alive_interval: None,
+            past: self.past,
         };
-        let ports = Ports { clock: clock.clone(), launcher: launcher.clone(), notifier: recording.clone() };
+        let ports = Ports {
+            clock: clock.clone(),
+            launcher: launcher.clone(),
+            notifier: recording.clone(),
+            journal: self.journal.clone(),
+        };
         let (tell, done) = oneshot::channel();
         let args = RootArgs { plan, ports, with_clock: self.with_clock, done: tell };
         let (root, _) = Actor::spawn(None, Root, args).await.expect("the tree starts");
-        let running = Running { clock, launcher, recording, root, done, names, zone };
+        let running = Running { clock, launcher, journal: self.journal, recording, root, done, names, zone };
         running.settle().await;
         running
     }
@@ -242,7 +274,8 @@ impl Running {
     pub fn break_worker(&self, script: &str) {
         let mut actors = self.root.get_children();
         actors.sort_by_key(ractor::ActorCell::get_id);
-        actors[self.index(script)].kill();
+        // The recorder was made before them.
+        actors[self.index(script) + 1].kill();
     }
 
     /// Asks the daemon to end in order, as SIGTERM does.

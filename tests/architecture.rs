@@ -69,7 +69,7 @@ const LAYERS: &[Layer] = &[
             "Utc::now",
         ],
     },
-    Layer { name: "ports", layers: &["domain"], crates: Some(&["chrono", "chrono_tz"]), forbidden: WORLD },
+    Layer { name: "ports", layers: &["domain"], crates: Some(&["chrono", "chrono_tz", "thiserror"]), forbidden: WORLD },
     Layer {
         name: "actors",
         layers: &["domain", "ports"],

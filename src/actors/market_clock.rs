@@ -1,5 +1,6 @@
 //! Owns the timeline: sleeps to the next boundary, tells the root all that were crossed, sleeps on. The only one who knows wall time.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Days, NaiveTime, Offset, TimeDelta, Utc};
@@ -18,6 +19,9 @@ const PUNCTUAL: Duration = Duration::from_secs(5);
 
 /// So long before a calendar's data ends it is said, each day.
 const DATA_ENDS_SOON: Days = Days::new(60);
+
+/// Dates that ended longer ago are nobody's concern any more, whatever a journal says of its age.
+const LONGEST_ABSENCE: TimeDelta = TimeDelta::days(400);
 
 /// The actor.
 pub struct MarketClock;
@@ -53,9 +57,11 @@ impl Actor for MarketClock {
         let mut timeline = Timeline::new(&scripts, &args.plan.calendars, &args.plan.market);
         let seen = args.ports.clock.now();
         let levels = timeline.begin(seen.wall);
+        let unwatched = unwatched(&timeline, &args.plan, seen.wall);
         let mut ticking = Ticking { args, timeline, seen, status_due: None, day_ends: None, sleep: None };
         ticking.status_due = ticking.next_status(seen.wall);
         ticking.begin_day(seen.wall);
+        ticking.tell(unwatched)?;
         ticking.tell(levels)?;
         ticking.sleep_on(&myself);
         Ok(ticking)
@@ -79,6 +85,18 @@ impl Actor for MarketClock {
         ticking.sleep_on(&myself);
         Ok(())
     }
+}
+
+/// What happened to the scripts of an earlier daemon while none ran.
+fn unwatched(timeline: &Timeline, plan: &Plan, now: DateTime<Utc>) -> Vec<Addressed> {
+    let of = |(index, script): (usize, &Arc<ScriptSpec>)| {
+        let past = plan.past.scripts.get(&script.name)?;
+        // One that the last daemon did not have was watched by nobody, and nobody expected it to be; a run that was cut off ends all the same.
+        let since = past.watched_until.unwrap_or(now).max(now - LONGEST_ABSENCE);
+        let events = timeline.unwatched(index, since, now);
+        Some(events.into_iter().map(move |event| Addressed { at: now, to: Some(index), event }))
+    };
+    plan.scripts.iter().enumerate().filter_map(of).flatten().collect()
 }
 
 impl Ticking {

@@ -5,7 +5,9 @@ use ractor::RpcReplyPort;
 
 use crate::domain::attempt::{AttemptId, ProcessEvent};
 use crate::domain::lifecycle::{State, View};
+use crate::domain::record::{Grade, Record};
 use crate::domain::timeline::{Addressed, Alarm};
+use crate::ports::JournalError;
 
 /// What the root is told.
 pub enum RootMsg {
@@ -59,6 +61,10 @@ pub enum RootMsg {
         /// Which.
         attempt: AttemptId,
     },
+    /// The journal lost its file and began anew: it must be told everything.
+    JournalBeganAnew,
+    /// All is written that can be: the end of the daemon need not wait for it any longer.
+    Recorded,
     /// How the scripts are.
     Views(RpcReplyPort<Vec<View>>),
 }
@@ -81,4 +87,30 @@ pub enum ClockMsg {
         /// Whose.
         index: usize,
     },
+}
+
+/// What the recorder is told.
+pub enum RecorderMsg {
+    /// Remember these.
+    Keep {
+        /// What.
+        records: Vec<Record>,
+        /// How well.
+        grade: Grade,
+        /// Answered when that is so, or cannot be for the time being.
+        reply: Option<RpcReplyPort<()>>,
+    },
+    /// It is time to note that the daemon is alive.
+    NoteAlive,
+    /// It is time to write.
+    Write,
+    /// The journal has answered.
+    Written(Result<(), JournalError>),
+    /// This batch, or those after it, should be written by now.
+    Overdue {
+        /// The number of the batch.
+        flight: u64,
+    },
+    /// The daemon ends: write all there is; answered when that is done or cannot be.
+    Finish(RpcReplyPort<()>),
 }

@@ -2,14 +2,16 @@
 //!
 //! ```text
 //! Root ─┬─ MarketClock      owns the timeline; the only one who knows wall time
-//!       └─ ScriptWorker ×N  one per script: drives lifecycle::step, owns its attempt and its timers
+//!       ├─ ScriptWorker ×N  one per script: drives lifecycle::step, owns its attempt and its timers
+//!       └─ Recorder         the single writer of the journal
 //! ```
 //!
 //! Messages: MarketClock ─ClockEvent─> Root ─> the workers concerned; worker ─state─> Root ─news─> dependents; worker ─alarm─> Root ─>
-//! MarketClock. A process's exit is data and comes to its worker; an actor's failure is the root's affair.
+//! MarketClock; worker ─records─> Recorder. A process's exit is data and comes to its worker; an actor's failure is the root's affair.
 
 pub mod market_clock;
 pub mod messages;
+pub mod recorder;
 pub mod root;
 pub mod script_worker;
 mod timers;
@@ -19,8 +21,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::domain::calendar::Calendar;
+use crate::domain::record::Past;
 use crate::domain::script::ScriptSpec;
-use crate::ports::{Clock, Launcher, Notifier};
+use crate::ports::{Clock, Journal, Launcher, Notifier};
 
 /// What the tree is made of.
 #[derive(Clone)]
@@ -33,6 +36,10 @@ pub struct Plan {
     pub market: Arc<str>,
     /// How often the status line is written, on whole intervals of the market clock; None = never.
     pub status_interval: Option<Duration>,
+    /// How often the journal notes that the daemon is alive; None = never.
+    pub alive_interval: Option<Duration>,
+    /// What earlier daemons left behind.
+    pub past: Past,
 }
 
 /// The world that the tree acts on.
@@ -44,4 +51,6 @@ pub struct Ports {
     pub launcher: Arc<dyn Launcher>,
     /// Whoever wants to know.
     pub notifier: Arc<dyn Notifier>,
+    /// Memory that outlives the daemon.
+    pub journal: Arc<dyn Journal>,
 }

@@ -2,14 +2,17 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 
 use super::Ports;
-use super::messages::RootMsg;
+use super::messages::{RecorderMsg, RootMsg};
+use super::recorder::RecorderSlot;
 use super::timers::Timers;
 use crate::domain::lifecycle::{Effect, Event, State, step};
 use crate::domain::notice::{About, Notice};
+use crate::domain::record::{Grade, Record};
 use crate::domain::script::{Launch, OutputSpec, ScriptSpec};
 use crate::domain::time::Now;
 use crate::ports::{LaunchOrder, ProcessSink, Refusal};
@@ -29,9 +32,14 @@ pub struct WorkerArgs {
     pub state: State,
     /// Whom it reports to.
     pub root: ActorRef<RootMsg>,
+    /// Whom it tells what to remember.
+    pub recorder: RecorderSlot,
     /// The world.
     pub ports: Ports,
 }
+
+/// The recorder answers sooner in any case; this is for one that is gone.
+const RECORDER_PATIENCE: Duration = Duration::from_secs(2);
 
 /// A worker at work.
 pub struct Worker {
@@ -65,11 +73,15 @@ impl Actor for ScriptWorker {
             let (state, effects) = step(before.clone(), event, &worker.args.spec, &now);
             worker.args.state = state;
             if worker.args.state != before {
-                // Before the effects: should one of them fail, the root knows of the attempt that may be left behind.
+                // Before the effects: should one of them fail, the root knows of the attempt that may be left behind. What dependents make of
+                // it comes to the recorder after what this step itself has to record, since that is sent before anything else runs.
                 worker.report()?;
             }
             for effect in effects {
-                events.extend(worker.perform(&myself, effect, &now)?);
+                match effect {
+                    Effect::Record { grade, records } => worker.record(records, grade).await,
+                    effect => events.extend(worker.perform(&myself, effect, &now)?),
+                }
             }
         }
         Ok(())
@@ -81,6 +93,19 @@ impl Worker {
         let WorkerArgs { index, incarnation, .. } = self.args;
         let state = Box::new(self.args.state.clone());
         Ok(self.args.root.cast(RootMsg::Report { index, incarnation, state })?)
+    }
+
+    /// Power-safe records are waited for: until they are safe, or the recorder has given up on that for the time being.
+    async fn record(&self, records: Vec<Record>, grade: Grade) {
+        let Some(recorder) = self.args.recorder.get() else { return };
+        match grade {
+            // A recorder that failed is told everything anew when it comes back.
+            Grade::CrashSafe => drop(recorder.cast(RecorderMsg::Keep { records, grade, reply: None })),
+            Grade::PowerSafe => {
+                let keep = |reply| RecorderMsg::Keep { records, grade, reply: Some(reply) };
+                drop(recorder.call(keep, Some(RECORDER_PATIENCE)).await);
+            }
+        }
     }
 
     /// Performs one effect; a spawn answers with an event.
@@ -101,6 +126,8 @@ impl Worker {
                     Err(Refusal::Busy(on)) => Event::Busy { attempt, on },
                 }));
             }
+            // Waited for by the caller.
+            Effect::Record { .. } => {}
             Effect::Signal { attempt, signal } => launcher.signal(&attempt, signal),
             Effect::Kill { attempt } => launcher.kill(&attempt),
             Effect::ReportTail { attempt } => launcher.report_tail(&attempt),

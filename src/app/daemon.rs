@@ -52,6 +52,9 @@ pub enum StartError {
     Machine(#[from] io::Error),
 }
 
+/// How often the journal notes that the daemon is alive.
+const ALIVE_INTERVAL: Duration = Duration::from_secs(60);
+
 /// Older parts of `orchestrator_main.log` that are kept.
 const MAIN_LOG_PARTS: u32 = 5;
 
@@ -144,8 +147,11 @@ async fn supervise(settings: &Settings, clock: Arc<dyn Clock>, identity: Identit
         calendars: settings.calendars.clone(),
         market: Arc::clone(&settings.market),
         status_interval: Some(settings.orchestrator.status_interval),
+        alive_interval: Some(ALIVE_INTERVAL),
+        past: crate::domain::record::Past::default(),
     };
-    let ports = Ports { clock: Arc::clone(&clock), launcher, notifier };
+    let journal = Arc::new(crate::adapters::pretend::MemoryJournal::default());
+    let ports = Ports { clock: Arc::clone(&clock), launcher, notifier, journal };
     let (tell, mut done) = oneshot::channel();
     let args = RootArgs { plan, ports, with_clock: true, done: tell };
     let (root, ended) = Actor::spawn(None, Root, args).await.map_err(io::Error::other)?;

@@ -111,6 +111,23 @@ pub enum What {
         /// In words.
         reason: String,
     },
+    /// Windows ended while no daemon ran.
+    Unwatched {
+        /// These dates had no attempt.
+        missed: Vec<NaiveDate>,
+        /// This one had begun; what became of it.
+        interrupted: Option<(NaiveDate, RunResult)>,
+    },
+    /// The journal cannot be written: all goes on from memory.
+    JournalLost {
+        /// Why, in words.
+        error: String,
+    },
+    /// The journal is written again, and has caught up.
+    JournalBack {
+        /// Attempts that are not in it, because there were too many to keep.
+        lost: usize,
+    },
     /// The run is over before it began, on purpose.
     Skipped {
         /// In words.
@@ -274,6 +291,17 @@ impl Notice {
                 };
                 vec![Line::new(level, format!("Run ended: {reason}")).with("result", result.name())]
             }
+            What::Unwatched { missed, interrupted } => vec![unwatched_line(missed, *interrupted)],
+            What::JournalLost { error } => vec![Line::new(
+                Error,
+                format!(
+                    "The journal cannot be written: {error}. Supervision goes on from memory; a restart now would forget what happens."
+                ),
+            )],
+            What::JournalBack { lost } => {
+                let line = Line::new(Info, "The journal is written again, and has caught up");
+                vec![if *lost > 0 { line.with("attempts_lost", lost) } else { line }]
+            }
             What::Skipped { reason } => vec![Line::new(Info, format!("Skipped: {reason}"))],
             What::Waiting { reason } => vec![Line::new(Info, format!("Waiting: {reason}"))],
             What::Carried { to } => vec![Line::new(Info, format!("Run goes on as that of {to}"))],
@@ -370,6 +398,9 @@ impl Notice {
             | What::ClockStepped { .. }
             | What::Status { .. }
             | What::WorkerFailed { .. }
+            | What::Unwatched { .. }
+            | What::JournalLost { .. }
+            | What::JournalBack { .. }
             | What::ShuttingDown { .. } => return None,
         };
         let mut line = Map::new();
@@ -423,6 +454,19 @@ fn exit_line(exit: Exit, result: AttemptResult) -> Line {
         }
     };
     line.with("result", result.name())
+}
+
+fn unwatched_line(missed: &[NaiveDate], interrupted: Option<(NaiveDate, RunResult)>) -> Line {
+    let cut = interrupted.map(|(date, result)| format!("the run of {date} was {}", result.name().replace('_', " ")));
+    let none = match missed {
+        [] => None,
+        [date] => Some(format!("{date} was missed")),
+        [first, .., last] => Some(format!("{} dates were missed, {first} to {last}", missed.len())),
+    };
+    let told: Vec<_> = cut.into_iter().chain(none).collect();
+    let level = if missed.is_empty() { Level::Warning } else { Level::Error };
+    let result = interrupted.filter(|_| missed.is_empty()).map_or(RunResult::Missed, |(_, result)| result);
+    Line::new(level, format!("While no daemon ran: {}", told.join("; "))).with("result", result.name())
 }
 
 fn stopping_lines(reason: StopReason, pid: u32) -> Vec<Line> {

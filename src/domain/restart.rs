@@ -67,6 +67,13 @@ impl Budget {
         self.gave_up
     }
 
+    /// Puts what was spent on another daemon's monotonic clock: `passed` after `then` on the former one is `now` on this one.
+    pub fn move_to(&mut self, then: Mono, now: Mono, passed: Duration) {
+        for spent in &mut self.spent {
+            *spent = now.before(then.since(*spent).saturating_add(passed));
+        }
+    }
+
     /// What follows an attempt that ended with `result` after `lived`. `exit` is None where there was no process.
     #[must_use]
     pub fn after(
@@ -122,7 +129,9 @@ pub fn classify(exit: Exit, lived: Duration, codes: &ExitCodes) -> AttemptResult
     }
 }
 
-fn is_fatal(exit: Option<Exit>, codes: &ExitCodes) -> bool {
+/// Failed for good: no further attempt on this date.
+#[must_use]
+pub fn is_fatal(exit: Option<Exit>, codes: &ExitCodes) -> bool {
     matches!(exit, Some(Exit::Code(code)) if codes.fatal.contains(&code))
 }
 

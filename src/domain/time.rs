@@ -27,6 +27,12 @@ impl Mono {
         Self(self.0.saturating_add(delay))
     }
 
+    /// The point so long before.
+    #[must_use]
+    pub fn before(self, ago: Duration) -> Self {
+        Self(self.0.saturating_sub(ago))
+    }
+
     /// How long ago `earlier` was; zero if it is still to come.
     #[must_use]
     pub fn since(self, earlier: Self) -> Duration {

@@ -14,6 +14,7 @@ use crate::domain::attempt::{AttemptId, ProcessEvent};
 use crate::domain::lifecycle::Event;
 use crate::domain::notice::{About, Notice, What};
 use crate::domain::outcome::{AttemptResult, Exit};
+use crate::domain::record::{Grade, Record};
 use crate::domain::timeline::ClockEvent;
 use crate::domain::tree::Outcome;
 
@@ -35,7 +36,10 @@ impl Tree {
         event: ClockEvent,
     ) -> Result<(), ActorProcessingErr> {
         match event {
-            ClockEvent::WindowOpen { .. } | ClockEvent::WindowPassed { .. } | ClockEvent::WindowSkipped { .. } => {
+            ClockEvent::WindowOpen { .. }
+            | ClockEvent::WindowPassed { .. }
+            | ClockEvent::Unwatched { .. }
+            | ClockEvent::WindowSkipped { .. } => {
                 self.children[index].unheard.push(event);
             }
             // What they would end or refresh is not there; what holds is told to the next worker.
@@ -153,7 +157,7 @@ impl Tree {
             self.abandon(index);
             return Ok(());
         }
-        let state = std::mem::take(&mut self.children[index].state).taken_over();
+        let state = std::mem::take(&mut self.children[index].state).taken_over(&self.ports.clock.now());
         self.take_in(index, state);
         if self.shutdown.is_some() {
             return Ok(()); // the run is not over: the next daemon takes it up
@@ -164,14 +168,15 @@ impl Tree {
     /// It failed too often: what it did not finish is over, for its dependents too.
     fn abandon(&mut self, index: usize) {
         let reason = "its supervisor failed too often";
-        let (state, told) = std::mem::take(&mut self.children[index].state).abandoned(reason);
+        let now = self.ports.clock.now();
+        let spec = Arc::clone(&self.children[index].spec);
+        let (state, ended) = std::mem::take(&mut self.children[index].state).abandoned(reason, &spec, &now);
         self.take_in(index, state);
-        let child = &self.children[index];
-        let (script, critical) = (child.spec.name.clone(), child.spec.critical);
-        if let Some((trading_date, attempt, what)) = told {
-            let at = self.ports.clock.now().wall;
-            let about = Some(About { script: script.clone(), trading_date, attempt });
-            self.ports.notifier.notify(Notice { at, about, what });
+        let (script, critical) = (spec.name.clone(), spec.critical);
+        if let Some((record, attempt, what)) = ended {
+            let about = About { script: script.clone(), trading_date: record.trading_date, attempt };
+            self.keep(vec![Record::Run(Box::new(record))], Grade::PowerSafe);
+            self.ports.notifier.notify(Notice { at: now.wall, about: Some(about), what });
         }
         if critical {
             let reason = format!("critical script {script} failed: {reason}");
@@ -181,16 +186,7 @@ impl Tree {
 
     async fn respawn(&mut self, myself: &ActorRef<RootMsg>, index: usize) -> Result<(), ActorProcessingErr> {
         self.spawn_worker(myself, index).await?;
-        let news: Vec<_> = self.children[index]
-            .spec
-            .depends_on
-            .iter()
-            .filter_map(|d| self.children.iter().find(|c| c.spec.name == d.script))
-            .flat_map(|c| c.state.standings().into_iter().map(|standing| (c.spec.name.clone(), standing)))
-            .collect();
-        for (script, standing) in news {
-            self.send(index, Event::Standing { script, standing });
-        }
+        self.tell_standings(index);
         for event in std::mem::take(&mut self.children[index].unheard) {
             self.send(index, Event::Clock(event));
         }

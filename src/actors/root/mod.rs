@@ -1,7 +1,8 @@
 //! The root of the tree: hands the clock's events to the workers, news of one script to its dependents, and stops everything in order.
-//! What it does when an actor fails stands in `failures.rs`.
+//! What it does when an actor fails stands in `failures.rs`, what the journal hears from it in `journal.rs`.
 
 mod failures;
+mod journal;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,11 +14,13 @@ use tokio::sync::oneshot;
 use self::failures::Orphan;
 use super::market_clock::{ClockArgs, MarketClock};
 use super::messages::{ClockMsg, RootMsg};
+use super::recorder::RecorderSlot;
 use super::script_worker::{ScriptWorker, WorkerArgs};
 use super::{Plan, Ports};
 use crate::domain::lifecycle::{Event, State, View};
 use crate::domain::notice::{Notice, What};
 use crate::domain::script::ScriptSpec;
+use crate::domain::time::Now;
 use crate::domain::timeline::{Addressed, ClockEvent};
 use crate::domain::tree::{Outcome, RespawnBudget, Shutdown, ShutdownStep};
 
@@ -66,7 +69,11 @@ pub struct Tree {
     ports: Ports,
     clock: Option<ActorRef<ClockMsg>>,
     children: Vec<Child>,
+    recorder: RecorderSlot,
+    recorder_respawns: RespawnBudget,
     shutdown: Option<Shutdown>,
+    /// How the daemon ended, as soon as what there is to remember is written.
+    outcome: Option<Outcome>,
     running: usize,
     done: Option<oneshot::Sender<Outcome>>,
 }
@@ -78,10 +85,25 @@ impl Actor for Root {
 
     async fn pre_start(&self, myself: ActorRef<RootMsg>, args: RootArgs) -> Result<Tree, ActorProcessingErr> {
         let RootArgs { plan, ports, with_clock, done } = args;
-        let children = children(&plan);
-        let mut tree = Tree { plan, ports, clock: None, children, shutdown: None, running: 0, done: Some(done) };
+        let children = children(&plan, &ports.clock.now());
+        let mut tree = Tree {
+            plan,
+            ports,
+            clock: None,
+            children,
+            recorder: RecorderSlot::default(),
+            recorder_respawns: RespawnBudget::default(),
+            shutdown: None,
+            outcome: None,
+            running: 0,
+            done: Some(done),
+        };
+        tree.spawn_recorder(&myself).await?;
         for index in 0..tree.children.len() {
             tree.spawn_worker(&myself, index).await?;
+        }
+        for index in 0..tree.children.len() {
+            tree.tell_standings(index);
         }
         if with_clock {
             let args = ClockArgs { plan: tree.plan.clone(), ports: tree.ports.clone(), root: myself.clone() };
@@ -107,6 +129,8 @@ impl Actor for Root {
             RootMsg::Failed { index, error } => tree.on_failed(&myself, index, error).await?,
             RootMsg::Orphan { index, event } => tree.on_orphan(&myself, index, event).await?,
             RootMsg::OrphanGrace { index, attempt } => tree.on_orphan_grace(index, &attempt),
+            RootMsg::JournalBeganAnew => tree.tell_journal(true),
+            RootMsg::Recorded => tree.end(&myself),
             RootMsg::Views(reply) => {
                 // Whoever asked may have stopped waiting.
                 let _ = reply.send(tree.children.iter().map(|c| c.view.clone()).collect());
@@ -134,6 +158,9 @@ impl Actor for Root {
         match failed {
             // Supervision overtakes messages: the last reports of the dead worker stand in the mailbox before this one.
             Some(index) => myself.cast(RootMsg::Failed { index, error })?,
+            None if tree.recorder.get().is_some_and(|recorder| recorder.get_id() == cell.get_id()) => {
+                tree.on_recorder_failed(&myself, &error).await?;
+            }
             // Without the clock nothing would ever start or stop: end in order, and let the outside start anew.
             None => {
                 let reason = format!("the market clock failed: {error}");
@@ -145,7 +172,7 @@ impl Actor for Root {
     }
 }
 
-fn children(plan: &Plan) -> Vec<Child> {
+fn children(plan: &Plan, now: &Now) -> Vec<Child> {
     let index: BTreeMap<_, _> = plan.scripts.iter().enumerate().map(|(i, s)| (&s.name, i)).collect();
     let mut dependents = vec![Vec::new(); plan.scripts.len()];
     for (i, script) in plan.scripts.iter().enumerate() {
@@ -153,16 +180,20 @@ fn children(plan: &Plan) -> Vec<Child> {
             dependents[*predecessor].push(i);
         }
     }
-    let child = |(spec, dependents): (&Arc<ScriptSpec>, Vec<usize>)| Child {
-        spec: Arc::clone(spec),
-        worker: None,
-        incarnation: 0,
-        state: State::default(),
-        view: State::default().view(spec),
-        dependents,
-        respawns: RespawnBudget::default(),
-        orphan: None,
-        unheard: Vec::new(),
+    let child = |(spec, dependents): (&Arc<ScriptSpec>, Vec<usize>)| {
+        let past = plan.past.scripts.get(&spec.name);
+        let state = past.map_or_else(State::default, |past| State::resumed(past, now));
+        Child {
+            spec: Arc::clone(spec),
+            worker: None,
+            incarnation: 0,
+            view: state.view(spec),
+            state,
+            dependents,
+            respawns: RespawnBudget::default(),
+            orphan: None,
+            unheard: Vec::new(),
+        }
     };
     plan.scripts.iter().zip(dependents).map(child).collect()
 }
@@ -177,6 +208,7 @@ impl Tree {
             spec: Arc::clone(&child.spec),
             state: child.state.clone(),
             root: myself.clone(),
+            recorder: self.recorder.clone(),
             ports: self.ports.clone(),
         };
         child.worker = Some(Actor::spawn_linked(None, ScriptWorker, args, myself.get_cell()).await?.0);
@@ -300,11 +332,17 @@ impl Tree {
                 }
             }
             ShutdownStep::Done(outcome) => {
-                if let Some(done) = self.done.take() {
-                    let _ = done.send(outcome);
-                    myself.stop(None);
+                if self.outcome.replace(outcome).is_none() {
+                    self.finish_recording(myself);
                 }
             }
+        }
+    }
+
+    fn end(&mut self, myself: &ActorRef<RootMsg>) {
+        if let (Some(outcome), Some(done)) = (self.outcome.clone(), self.done.take()) {
+            let _ = done.send(outcome);
+            myself.stop(None);
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use super::{Actual, Effect, Machine, NaiveDate, RestartCause, RunResult, StopReason, Wanted, What, Window};
 use crate::domain::timeline::Arrival;
+use chrono_tz::Tz;
 
 impl Machine<'_> {
     pub(super) fn on_window_open(&mut self, actual: Actual, window: Window, arrival: Arrival) -> Actual {
@@ -109,9 +110,11 @@ impl Machine<'_> {
         if has_run || self.memory.result(date).is_some() {
             return;
         }
+        let zone = window.zone;
         let result = RunResult::Missed;
         let reason = "processes of the run before it had not ended".to_owned();
         self.memory.remember(date, result);
+        self.note_unseen(date, zone, result, reason.clone());
         let what = What::Finished { result, reason };
         self.effects.push(Effect::Tell { trading_date: date, attempt: 0, what });
     }
@@ -119,12 +122,7 @@ impl Machine<'_> {
     /// The watcher is new and finds no window: a run that was cut off has no more time.
     pub(super) fn on_no_window(&mut self, actual: Actual) -> Actual {
         match self.memory.unfinished.take() {
-            Some(run) => {
-                let reason = "its window ended while nobody watched it".to_owned();
-                let (result, reason) =
-                    run.ended().map_or((RunResult::Interrupted, reason), |(why, result)| (result, why.to_string()));
-                self.end(run, result, reason)
-            }
+            Some(unfinished) => self.end_unwatched(unfinished),
             None => actual, // nothing was cut off
         }
     }
@@ -135,32 +133,29 @@ impl Machine<'_> {
             return actual;
         }
         let reason = "its whole window went by while the machine slept or the clock was set".to_owned();
-        self.conclude_unseen(
-            actual,
-            date,
-            RunResult::Missed,
-            What::Finished { result: RunResult::Missed, reason: reason.clone() },
-            reason,
-        )
+        let what = What::Finished { result: RunResult::Missed, reason: reason.clone() };
+        self.conclude_unseen(actual, (date, window.zone), RunResult::Missed, what, reason)
     }
 
-    pub(super) fn on_window_skipped(&mut self, actual: Actual, date: NaiveDate, reason: String) -> Actual {
+    pub(super) fn on_window_skipped(&mut self, actual: Actual, date: NaiveDate, zone: Tz, reason: String) -> Actual {
         if self.wanted == Wanted::Ended || self.memory.result(date).is_some() {
             return actual;
         }
-        self.conclude_unseen(actual, date, RunResult::Skipped, What::Skipped { reason: reason.clone() }, reason)
+        let what = What::Skipped { reason: reason.clone() };
+        self.conclude_unseen(actual, (date, zone), RunResult::Skipped, what, reason)
     }
 
     /// A date that is over without having begun. A live run of another date is not touched by it.
     fn conclude_unseen(
         &mut self,
         actual: Actual,
-        date: NaiveDate,
+        (date, zone): (NaiveDate, Tz),
         result: RunResult,
         what: What,
         reason: String,
     ) -> Actual {
         self.memory.remember(date, result);
+        self.note_unseen(date, zone, result, reason.clone());
         self.effects.push(Effect::Tell { trading_date: date, attempt: 0, what });
         match actual {
             Actual::Off | Actual::Over { .. } => Actual::Over { trading_date: date, result, reason, run: None },

@@ -3,7 +3,7 @@
 
 use super::{
     Actual, Alarm, AttemptId, ClockEvent, Effect, Ended, Event, Exit, Force, Live, Machine, ProcessEvent, ProcessId,
-    RestartCause, Run, ScriptName, SpawnError, Standing, Stop, StopReason, Timer, Wanted, What,
+    RestartCause, Run, ScriptName, SpawnError, Standing, Step, Stop, StopReason, Timer, Wanted, What,
 };
 
 impl Machine<'_> {
@@ -20,9 +20,10 @@ impl Machine<'_> {
             Event::Clock(ClockEvent::NoWindow) => self.on_no_window(actual),
             Event::Clock(ClockEvent::WindowClose { trading_date }) => self.on_window_close(actual, trading_date),
             Event::Clock(ClockEvent::WindowPassed { window }) => self.on_window_passed(actual, &window),
-            Event::Clock(ClockEvent::WindowSkipped { trading_date, reason }) => {
-                self.on_window_skipped(actual, trading_date, reason)
+            Event::Clock(ClockEvent::WindowSkipped { trading_date, zone, reason }) => {
+                self.on_window_skipped(actual, trading_date, zone, reason)
             }
+            Event::Clock(ClockEvent::Unwatched { dates }) => self.on_unwatched(actual, dates),
             Event::Clock(ClockEvent::SessionOpen { .. }) => self.on_session_open(actual),
             // The close of the session is a boundary of windows, not of scripts: those that stop with it hear of their window.
             Event::Clock(ClockEvent::SessionClose { .. }) => actual,
@@ -77,7 +78,7 @@ impl Machine<'_> {
             Actual::Running { run, live } if live.attempt == *id => {
                 let ended = Ended { exit, lived: self.now.mono.since(live.since) };
                 if leftovers.is_empty() {
-                    return self.conclude(run, &live, ended);
+                    return self.conclude(run, live.attempt, ended);
                 }
                 self.tell(&run, What::LeftBehind { pids: leftovers });
                 let force = self.signal(&live.attempt);
@@ -86,7 +87,7 @@ impl Machine<'_> {
             Actual::Stopping { run, live, mut stop } if live.attempt == *id => {
                 stop.exit = Some(exit);
                 if leftovers.is_empty() {
-                    return self.finish_stop(run, &stop);
+                    return self.finish_stop(run, &live.attempt, &stop);
                 }
                 Actual::Stopping { run, live, stop }
             }
@@ -106,10 +107,10 @@ impl Machine<'_> {
 
     fn on_gone(&mut self, actual: Actual, id: &AttemptId) -> Actual {
         match actual {
-            Actual::Stopping { run, live, stop } if live.attempt == *id => self.finish_stop(run, &stop),
+            Actual::Stopping { run, live, stop } if live.attempt == *id => self.finish_stop(run, &live.attempt, &stop),
             Actual::Sweeping { run, live, ended, .. } if live.attempt == *id => {
                 self.effects.push(Effect::Disarm(Timer::Grace));
-                self.conclude(run, &live, ended)
+                self.conclude(run, live.attempt, ended)
             }
             // Only these two wait for it.
             Actual::Off
@@ -134,7 +135,7 @@ impl Machine<'_> {
             Actual::Sweeping { run, live, ended, .. } if live.attempt == *id => {
                 self.tell(&run, What::Unkillable { pids });
                 if self.wanted == Wanted::Ended {
-                    return self.conclude(run, &live, ended);
+                    return self.conclude(run, live.attempt, ended);
                 }
                 Actual::Sweeping { run, live, ended, force: Force::Survived }
             }
@@ -155,7 +156,7 @@ impl Machine<'_> {
     /// What outlived SIGKILL keeps its script from starting until it is gone; the end of the daemon does not wait for it.
     fn wait_for_survivors(&mut self, run: Run, live: Live, stop: Stop) -> Actual {
         if self.wanted == Wanted::Ended && stop.force == Force::Survived {
-            self.finish_stop(run, &stop)
+            self.finish_stop(run, &live.attempt, &stop)
         } else {
             Actual::Stopping { run, live, stop }
         }
@@ -209,12 +210,14 @@ impl Machine<'_> {
     fn on_start_nothing(&mut self, actual: Actual) -> Actual {
         self.wanted = Wanted::Ended;
         match actual {
-            Actual::Waiting { run, .. } | Actual::Backoff { run, .. } | Actual::GivenUp { run, .. } => {
-                self.leave_unfinished(run)
+            Actual::Waiting { run, .. } => self.leave_unfinished(run, Step::Cut),
+            Actual::Backoff { run, next_try, restart, .. } => {
+                self.leave_unfinished(run, Step::Backoff { next_try, restart })
             }
+            Actual::GivenUp { run, next_try, .. } => self.leave_unfinished(run, Step::GivenUp { next_try }),
             Actual::Held { run, cause, .. } => {
                 let run = self.take_back(run, cause);
-                self.leave_unfinished(run)
+                self.leave_unfinished(run, Step::Cut)
             }
             // Its turn to stop comes; should it end before, it finds that nothing is wanted any more.
             Actual::Running { .. } | Actual::Stopping { .. } => actual,
@@ -228,7 +231,7 @@ impl Machine<'_> {
         match self.on_start_nothing(actual) {
             Actual::Running { run, live } => self.stop(run, live, StopReason::Shutdown),
             Actual::Stopping { run, live, stop } => self.wait_for_survivors(run, live, stop.also(StopReason::Shutdown)),
-            Actual::Sweeping { run, live, ended, force: Force::Survived } => self.conclude(run, &live, ended),
+            Actual::Sweeping { run, live, ended, force: Force::Survived } => self.conclude(run, live.attempt, ended),
             // No process, or one that is about to find that it is not wanted.
             other => other,
         }

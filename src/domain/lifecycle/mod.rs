@@ -15,8 +15,11 @@
 //! no weaker one; if any reason given ends the run, the run is over whatever took over later. An exit after the stop was decided is
 //! `stopped`; one before it is an ordinary exit. A date that has a result never runs again, whatever the clock does.
 //!
-//! `events.rs` and `clock_events.rs` write out what each event means in each state; `moves.rs` holds the moves that they share; `view.rs` tells the state to
-//! people. What must not live here: clocks, processes, mailboxes.
+//! `events.rs` and `clock_events.rs` write out what each event means in each state; `moves.rs` holds the moves that they share; `resume.rs` is
+//! about runs that outlive their watcher; `view.rs` tells the state to people. What must not live here: clocks, processes, mailboxes.
+//!
+//! What must be remembered is an effect, and the first one of its step: a shell that performs effects in order never starts a process that
+//! the journal does not know of, and a run that is over is recorded before anybody hears of it.
 
 mod clock_events;
 mod events;
@@ -36,10 +39,12 @@ use super::attempt::{AttemptEnd, AttemptId, LaunchContext, ProcessEvent, Process
 use super::dependency::{Standing, Standings};
 use super::notice::What;
 use super::outcome::{AttemptResult, Exit, RunResult, Signal, SpawnError, StopReason};
+use super::record::{Grade, Record};
 use super::restart::Budget;
 use super::script::{ScriptName, ScriptSpec};
 use super::time::{Mono, Now};
 use super::timeline::{Alarm, Arrival, ClockEvent, Window};
+use resume::Step;
 
 pub use resume::Unfinished;
 pub use view::{NextAction, StateName, View};
@@ -162,7 +167,7 @@ struct Memory {
     /// Results by date, newest last: a date that stands here never runs again.
     results: VecDeque<(NaiveDate, RunResult)>,
     /// A run that was cut off by the end of its watcher, and goes on when its window is (still) open.
-    unfinished: Option<Run>,
+    unfinished: Option<Unfinished>,
     /// What was heard of predecessors.
     standings: Standings,
     /// A critical script has failed, in words: the daemon must end.
@@ -237,6 +242,13 @@ pub enum Timer {
 /// What is to be done. The shell performs effects in order.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Effect {
+    /// Remember, before anything else of this step is done: the first effect, if there is anything to remember.
+    Record {
+        /// How well.
+        grade: Grade,
+        /// What.
+        records: Vec<Record>,
+    },
     /// Start a process; the answer is the next event.
     Spawn {
         /// Which attempt.
@@ -298,39 +310,6 @@ pub enum Effect {
 }
 
 impl State {
-    /// The state for a watcher that takes over from a dead one, when nothing of the last attempt is left: the run goes on as a new attempt
-    /// as soon as the level says so, with its budget and its deadline; what is over stays over.
-    #[must_use]
-    pub fn taken_over(mut self) -> Self {
-        let unfinished = match self.actual {
-            Actual::Off | Actual::Over { .. } => self.memory.unfinished.take(),
-            Actual::Stopping { run, stop, .. } => Some(Run { ends: stop.ends, ..run }),
-            Actual::Waiting { run, .. }
-            | Actual::Starting { run, .. }
-            | Actual::Held { run, .. }
-            | Actual::Running { run, .. }
-            | Actual::Sweeping { run, .. }
-            | Actual::Backoff { run, .. }
-            | Actual::GivenUp { run, .. } => Some(run),
-        };
-        Self { wanted: Wanted::Down, actual: Actual::Off, memory: Memory { unfinished, ..self.memory } }
-    }
-
-    /// Nobody watches this script any more on this date: a run that was cut off is over, and this is what to tell of it.
-    #[must_use]
-    pub fn abandoned(self, reason: &str) -> (Self, Option<(NaiveDate, u32, What)>) {
-        let mut state = self.taken_over();
-        let Some(run) = state.memory.unfinished.take() else { return (state, None) };
-        let (trading_date, attempt) = (run.window.trading_date, run.attempts);
-        let (result, reason) = match run.ended() {
-            Some((why, result)) => (result, why.to_string()),
-            None => (RunResult::Interrupted, reason.to_owned()),
-        };
-        state.memory.remember(trading_date, result);
-        state.actual = Actual::Over { trading_date, result, reason: reason.clone(), run: Some(run) };
-        (state, Some((trading_date, attempt, What::Finished { result, reason })))
-    }
-
     /// Nothing lives, and nothing starts any more.
     #[must_use]
     pub fn has_ended(&self) -> bool {
@@ -376,10 +355,26 @@ impl Memory {
 /// One step of the machine.
 #[must_use]
 pub fn step(state: State, event: Event, spec: &ScriptSpec, now: &Now) -> (State, Vec<Effect>) {
+    let before = state.progress();
     let State { wanted, actual, memory } = state;
-    let mut machine = Machine { wanted, memory, spec, now, effects: Vec::new() };
+    let mut machine =
+        Machine { wanted, memory, spec, now, effects: Vec::new(), records: Vec::new(), grade: Grade::CrashSafe };
     let actual = machine.handle(actual, event);
-    (State { wanted: machine.wanted, actual, memory: machine.memory }, machine.effects)
+    let Machine { wanted, memory, mut effects, mut records, mut grade, .. } = machine;
+    let state = State { wanted, actual, memory };
+    let after = state.progress();
+    if after != before
+        && let Some((run, step)) = after
+    {
+        if before.is_none_or(|(before, _)| before.is_before_first_start_of(&run)) {
+            grade = Grade::PowerSafe;
+        }
+        records.push(Record::Run(Box::new(resume::record(run, step, spec, now))));
+    }
+    if !records.is_empty() {
+        effects.insert(0, Effect::Record { grade, records });
+    }
+    (state, effects)
 }
 
 /// The state but for `Actual`, which travels through the moves by value, and what a step collects.
@@ -389,4 +384,6 @@ struct Machine<'a> {
     spec: &'a ScriptSpec,
     now: &'a Now,
     effects: Vec<Effect>,
+    records: Vec<Record>,
+    grade: Grade,
 }

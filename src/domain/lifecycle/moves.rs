@@ -4,11 +4,13 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
+use super::resume::Step;
 use super::{
     Actual, Alarm, AttemptEnd, AttemptId, AttemptResult, Effect, Ended, Exit, Force, LaunchContext, Live, Machine,
-    ProcessId, RestartCause, Run, RunResult, ScriptSpec, Stop, StopReason, Timer, Wanted, What, Window,
+    ProcessId, RestartCause, Run, RunResult, ScriptSpec, Stop, StopReason, Timer, Unfinished, Wanted, What, Window,
 };
 use crate::domain::dependency::{Verdict as Dependencies, judge};
+use crate::domain::record::{AttemptRecord, AttemptStart, Record};
 use crate::domain::restart::{Budget, Success, Verdict, classify, next_try};
 use crate::domain::timeline::{Arrival, deadline};
 
@@ -53,7 +55,7 @@ impl Run {
     }
 
     /// No attempt begins at or after this.
-    fn end(&self) -> DateTime<Utc> {
+    pub(super) fn end(&self) -> DateTime<Utc> {
         let stop = if self.window.joined { DateTime::<Utc>::MAX_UTC } else { self.window.stop };
         self.deadline.map_or(stop, |at| at.min(stop))
     }
@@ -95,12 +97,12 @@ impl Machine<'_> {
             let reason = "it has run on this date".to_owned();
             return Actual::Over { trading_date: date, result, reason, run: None };
         }
-        if let Some(run) = self.memory.unfinished.take() {
-            if run.window.trading_date == date {
-                return self.resume(Run { window, ..run });
+        if let Some(unfinished) = self.memory.unfinished.take() {
+            if unfinished.trading_date() == date {
+                return self.resume(unfinished, window);
             }
             // Ending it finds that this window is wanted, and begins it.
-            return self.end(run, RunResult::Interrupted, "its window ended while nobody watched it".to_owned());
+            return self.end_unwatched(unfinished);
         }
         if self.now.wall >= window.stop {
             // One of several windows that touch, and that the clock jumped over.
@@ -118,16 +120,10 @@ impl Machine<'_> {
         self.start_when_free(run, None)
     }
 
-    /// A run that was cut off goes on as a new attempt, with its budget and its deadline.
-    fn resume(&mut self, run: Run) -> Actual {
-        if let Some((reason, result)) = run.ended() {
-            return self.end(run, result, reason.to_string());
-        }
-        if run.attempts == 0 {
-            return self.start_when_free(run, None);
-        }
-        self.set_alarms(&run);
-        self.start(run, Some(RestartCause::Daemon))
+    /// The window of a run that was cut off has ended.
+    pub(super) fn end_unwatched(&mut self, unfinished: Unfinished) -> Actual {
+        let (result, reason) = self.judge_unwatched(&unfinished);
+        self.end(unfinished.into_run(), result, reason)
     }
 
     /// Starts the first attempt, or waits for predecessors. `told` is the wait that people know of already.
@@ -172,6 +168,8 @@ impl Machine<'_> {
             run.deadline = deadline(self.now.wall, self.spec.max_duration, run.window.stop);
             self.set_alarms(&run);
         }
+        let start = AttemptStart { at: self.now.wall, after: cause };
+        self.note_attempt(&attempt, |record| record.start = Some(start));
         let context = LaunchContext {
             session_open: run.window.open,
             session_close: run.window.close,
@@ -201,17 +199,13 @@ impl Machine<'_> {
     }
 
     /// An attempt that never had a process does not count.
-    pub(super) fn take_back(&mut self, mut run: Run, cause: Option<RestartCause>) -> Run {
+    pub(super) fn take_back(&mut self, run: Run, cause: Option<RestartCause>) -> Run {
         self.effects.push(Effect::Disarm(Timer::Held));
-        run.attempts = run.attempts.saturating_sub(1);
-        if cause == Some(RestartCause::Crash) {
-            run.restarts = run.restarts.saturating_sub(1);
-        }
-        if run.attempts == 0 {
+        let back = run.clone().without_attempt(cause);
+        if back.attempts == 0 {
             self.clear_alarms(&run);
-            (run.first_start, run.deadline) = (None, None);
         }
-        run
+        back
     }
 
     /// The window of a run ends while somebody else runs its script.
@@ -248,11 +242,17 @@ impl Machine<'_> {
     }
 
     /// The daemon ends, the run does not: the next daemon takes it up.
-    pub(super) fn leave_unfinished(&mut self, run: Run) -> Actual {
+    pub(super) fn leave_unfinished(&mut self, run: Run, step: Step) -> Actual {
         self.disarm_waits();
         self.clear_alarms(&run);
-        self.memory.unfinished = Some(run);
+        self.memory.unfinished = Some(Unfinished::new(run, step, self.now));
         Actual::Off
+    }
+
+    fn note_attempt(&mut self, id: &AttemptId, tell: impl FnOnce(&mut AttemptRecord)) {
+        let mut record = AttemptRecord { id: id.clone(), start: None, process: None, end: None };
+        tell(&mut record);
+        self.records.push(Record::Attempt(record));
     }
 
     fn clear_alarms(&mut self, run: &Run) {
@@ -262,7 +262,7 @@ impl Machine<'_> {
         }
     }
 
-    fn set_alarms(&mut self, run: &Run) {
+    pub(super) fn set_alarms(&mut self, run: &Run) {
         let near = run.deadline.map(|at| at - LIMIT_WARNING).filter(|at| *at > self.now.wall);
         self.effects.push(Effect::SetAlarm { alarm: Alarm::LimitNear, at: near });
         self.effects.push(Effect::SetAlarm { alarm: Alarm::Limit, at: run.deadline });
@@ -270,6 +270,7 @@ impl Machine<'_> {
 
     /// There is a process: it runs on if it is still wanted.
     pub(super) fn run_or_stop(&mut self, run: Run, attempt: AttemptId, process: ProcessId) -> Actual {
+        self.note_attempt(&attempt, |record| record.process = Some(process));
         self.tell_starting(&run);
         self.tell(&run, What::Started { pid: process.pid });
         let live = Live { attempt, process, since: self.now.mono, started_at: self.now.wall };
@@ -285,18 +286,22 @@ impl Machine<'_> {
 
     pub(super) fn after_failed_spawn(&mut self, mut run: Run, attempt: AttemptId) -> Actual {
         let result = AttemptResult::SpawnFailed;
-        run.last_exit = Some(AttemptEnd { exit: None, result, at: self.now.wall });
+        let end = AttemptEnd { exit: None, result, at: self.now.wall };
+        self.note_attempt(&attempt, |record| record.end = Some(end));
+        run.last_exit = Some(end);
         self.follow(run, attempt, result, None, Duration::ZERO)
     }
 
     /// An attempt ended by itself, and nothing of it is left.
-    pub(super) fn conclude(&mut self, mut run: Run, live: &Live, ended: Ended) -> Actual {
+    pub(super) fn conclude(&mut self, mut run: Run, attempt: AttemptId, ended: Ended) -> Actual {
         let Ended { exit, lived } = ended;
         let result = classify(exit, lived, &self.spec.exits);
-        run.last_exit = Some(AttemptEnd { exit: Some(exit), result, at: self.now.wall });
+        let end = AttemptEnd { exit: Some(exit), result, at: self.now.wall };
+        self.note_attempt(&attempt, |record| record.end = Some(end));
+        run.last_exit = Some(end);
         self.tell(&run, What::Exited { exit, result });
         if matches!(result, AttemptResult::Crashed | AttemptResult::Signaled) {
-            self.effects.push(Effect::ReportTail { attempt: live.attempt.clone() });
+            self.effects.push(Effect::ReportTail { attempt });
         }
         let latest = run.attempt(self.spec);
         self.follow(run, latest, result, Some(exit), lived)
@@ -321,8 +326,9 @@ impl Machine<'_> {
                 self.escalate(reason);
                 self.end(run, RunResult::Failed, reason.to_owned())
             }
+            // Its wait is for the next daemon to begin anew.
             Verdict::Again { .. } | Verdict::GiveUp { .. } if self.wanted == Wanted::Ended => {
-                self.leave_unfinished(run)
+                self.leave_unfinished(run, Step::Cut)
             }
             Verdict::Again { delay, restart } => self.back_off(run, attempt, delay, restart),
             Verdict::GiveUp { first } => self.give_up(run, attempt, first),
@@ -398,7 +404,7 @@ impl Machine<'_> {
     }
 
     /// Nothing of the attempt is left.
-    pub(super) fn finish_stop(&mut self, mut run: Run, stop: &Stop) -> Actual {
+    pub(super) fn finish_stop(&mut self, mut run: Run, attempt: &AttemptId, stop: &Stop) -> Actual {
         self.effects.push(Effect::Disarm(Timer::Grace));
         let killed = matches!(stop.force, Force::Killed | Force::Survived);
         let result = if killed { AttemptResult::KilledAfterGrace } else { AttemptResult::Stopped };
@@ -406,17 +412,20 @@ impl Machine<'_> {
             self.tell(&run, What::Exited { exit, result });
         }
         self.tell(&run, What::Stopped { killed });
-        run.last_exit = Some(AttemptEnd { exit: stop.exit, result, at: self.now.wall });
+        let end = AttemptEnd { exit: stop.exit, result, at: self.now.wall };
+        self.note_attempt(attempt, |record| record.end = Some(end));
+        run.last_exit = Some(end);
         run.ends = stop.ends;
         match run.ended() {
             Some((reason, result)) => self.end(run, result, reason.to_string()),
-            None => self.leave_unfinished(run),
+            None => self.leave_unfinished(run, Step::Cut),
         }
     }
 
     /// The run goes over to the next date: windows touch. Budget and backoff travel.
     pub(super) fn carry(&mut self, run: Run, window: Window, attempts: u32) -> Run {
         self.tell(&run, What::Carried { to: window.trading_date });
+        self.note_end(&run, RunResult::Carried, "goes on as the run of the next trading date");
         self.memory.remember(run.window.trading_date, RunResult::Carried);
         let first_start = (attempts > 0).then_some(self.now.wall);
         let deadline = first_start.and_then(|at| deadline(at, self.spec.max_duration, window.stop));
@@ -432,6 +441,7 @@ impl Machine<'_> {
             RunResult::Skipped => What::Skipped { reason: reason.clone() },
             _ => What::Finished { result, reason: reason.clone() },
         };
+        self.note_end(&run, result, &reason);
         self.tell(&run, what);
         self.disarm_waits();
         self.clear_alarms(&run);

@@ -1,10 +1,21 @@
-//! A run without a watcher: what is kept of it, and how another one goes on with it.
+//! Runs that outlive their watcher: what is kept of them, and how another watcher goes on. The watcher may be the actor of a script (it
+//! failed, the daemon lives on) or a whole daemon (it died, or the machine did; the journal lives on).
+
+use std::time::Duration;
 
 use chrono::{DateTime, NaiveDate, Utc};
+use chrono_tz::{Tz, UTC};
 use serde::{Deserialize, Serialize};
 
-use super::{Ended, Run};
-use crate::domain::time::Mono;
+use super::{
+    Actual, AttemptId, Effect, Ended, MEMORY, Machine, Memory, RestartCause, Run, RunResult, ScriptSpec, State, Timer,
+    Wanted, What, Window,
+};
+use crate::domain::outcome::AttemptResult;
+use crate::domain::record::{Grade, Record, RunRecord, ScriptPast};
+use crate::domain::restart::{classify, is_fatal};
+use crate::domain::time::{Mono, Now};
+use crate::domain::timeline::DayPlan;
 
 /// A run that is not over, as the journal keeps it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -19,7 +30,7 @@ pub struct Unfinished {
 /// How far it had come.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-enum Step {
+pub(super) enum Step {
     /// Before an attempt, or in one that its watcher will not see the end of.
     Cut,
     /// The leader ended by itself; what it left behind was being ended.
@@ -35,5 +46,314 @@ impl Unfinished {
     #[must_use]
     pub fn trading_date(&self) -> NaiveDate {
         self.run.window.trading_date
+    }
+
+    pub(super) fn new(run: Run, step: Step, now: &Now) -> Self {
+        Self { at: now.wall, mono: now.mono, run, step }
+    }
+
+    pub(super) fn into_run(self) -> Run {
+        self.run
+    }
+
+    /// The same, with what was spent of its budget put on this daemon's monotonic clock.
+    fn seen_from(mut self, now: &Now) -> Self {
+        let passed = (now.wall - self.at).to_std().unwrap_or_default().div_f64(now.rate);
+        self.run.budget.move_to(self.mono, now.mono, passed);
+        self.mono = now.mono;
+        self
+    }
+}
+
+/// What the journal keeps of a run that is not over.
+pub(super) fn record(run: Run, step: Step, spec: &ScriptSpec, now: &Now) -> RunRecord {
+    let unfinished = Unfinished::new(run.clone(), step, now);
+    let reason = step.words(&run, spec);
+    RunRecord { unfinished: Some(unfinished), ..run.record(spec, RunResult::Running, reason, now) }
+}
+
+impl Step {
+    fn words(self, run: &Run, spec: &ScriptSpec) -> String {
+        let local = |at: DateTime<Utc>| at.with_timezone(&run.window.zone).format("%H:%M:%S");
+        match self {
+            Self::Cut if run.attempts == 0 => "not started yet".to_owned(),
+            Self::Cut => format!("attempt {}", run.attempts),
+            Self::Sweeping(_) => "it ended, and what it left behind is being ended".to_owned(),
+            Self::Backoff { next_try, restart } => {
+                format!("restart {restart} of {} at {}", spec.restart.max_restarts, local(next_try))
+            }
+            Self::GivenUp { next_try } => format!("gave up; next try {}", local(next_try)),
+        }
+    }
+}
+
+impl Run {
+    pub(super) fn record(&self, spec: &ScriptSpec, result: RunResult, reason: String, now: &Now) -> RunRecord {
+        RunRecord {
+            script: spec.name.clone(),
+            trading_date: self.window.trading_date,
+            result,
+            reason,
+            zone: self.window.zone,
+            first_start: self.first_start,
+            ended_at: (result != RunResult::Running).then_some(now.wall),
+            attempts: self.attempts,
+            restarts: self.restarts,
+            last_exit: self.last_exit,
+            at: now.wall,
+            unfinished: None,
+        }
+    }
+
+    /// `later` has had its first start, and this is not yet the same run with it.
+    pub(super) fn is_before_first_start_of(&self, later: &Self) -> bool {
+        later.first_start.is_some()
+            && (self.first_start.is_none() || self.window.trading_date != later.window.trading_date)
+    }
+
+    /// Without its latest attempt, which never had a process.
+    pub(super) fn without_attempt(mut self, cause: Option<RestartCause>) -> Self {
+        self.attempts = self.attempts.saturating_sub(1);
+        if cause == Some(RestartCause::Crash) {
+            self.restarts = self.restarts.saturating_sub(1);
+        }
+        if self.attempts == 0 {
+            (self.first_start, self.deadline) = (None, None);
+        }
+        self
+    }
+}
+
+impl State {
+    /// The state for the watcher of a new daemon that finds this past. Nothing of what an earlier one started is left.
+    #[must_use]
+    pub fn resumed(past: &ScriptPast, now: &Now) -> Self {
+        let known = past.results.len().saturating_sub(MEMORY);
+        let results = past.results.iter().skip(known).copied().collect();
+        let unfinished = past.unfinished.clone().map(|unfinished| unfinished.seen_from(now));
+        Self { memory: Memory { results, unfinished, ..Memory::default() }, ..Self::default() }
+    }
+
+    /// The state for a watcher that takes over from a dead one, when nothing of the last attempt is left: the run goes on as a new attempt
+    /// as soon as the level says so, with its budget, its waits and its deadline; what is over stays over.
+    #[must_use]
+    pub fn taken_over(mut self, now: &Now) -> Self {
+        let cut = self.actual.progress().map(|(run, step)| Unfinished::new(run, step, now));
+        self.memory.unfinished = cut.or(self.memory.unfinished);
+        Self { wanted: Wanted::Down, actual: Actual::Off, memory: self.memory }
+    }
+
+    /// Nobody watches this script any more on this date: a run that was cut off is over, and this is what to remember and to tell of it.
+    #[must_use]
+    pub fn abandoned(self, reason: &str, spec: &ScriptSpec, now: &Now) -> (Self, Option<(RunRecord, u32, What)>) {
+        let mut state = self.taken_over(now);
+        let Some(Unfinished { run, .. }) = state.memory.unfinished.take() else { return (state, None) };
+        let (result, reason) = match run.ended() {
+            Some((why, result)) => (result, why.to_string()),
+            None => (RunResult::Interrupted, reason.to_owned()),
+        };
+        let trading_date = run.window.trading_date;
+        let record = run.record(spec, result, reason.clone(), now);
+        let attempts = run.attempts;
+        state.memory.remember(trading_date, result);
+        state.actual = Actual::Over { trading_date, result, reason: reason.clone(), run: Some(run) };
+        (state, Some((record, attempts, What::Finished { result, reason })))
+    }
+
+    /// The run that is not over, and how far it has come.
+    pub(super) fn progress(&self) -> Option<(Run, Step)> {
+        let left = || self.memory.unfinished.as_ref().map(|left| (left.run.clone(), left.step));
+        self.actual.progress().or_else(left)
+    }
+
+    /// How the present or latest run stands, for a journal that may have missed it.
+    #[must_use]
+    pub fn record(&self, spec: &ScriptSpec, now: &Now) -> Option<Record> {
+        let run = match &self.actual {
+            Actual::Over { result, reason, run: Some(run), .. } => run.record(spec, *result, reason.clone(), now),
+            _ => self.progress().map(|(run, step)| record(run, step, spec, now))?,
+        };
+        Some(Record::Run(Box::new(run)))
+    }
+
+    /// The results that are remembered, for a journal that begins anew.
+    #[must_use]
+    pub fn results(&self, spec: &ScriptSpec, now: &Now) -> Vec<Record> {
+        let reason = "known from before the journal began anew";
+        let of = |(date, result): &(NaiveDate, RunResult)| unseen(spec, *date, UTC, *result, reason.to_owned(), now);
+        self.memory.results.iter().map(of).map(|run| Record::Run(Box::new(run))).collect()
+    }
+}
+
+/// A run that nothing is known of but its result.
+fn unseen(
+    spec: &ScriptSpec,
+    trading_date: NaiveDate,
+    zone: Tz,
+    result: RunResult,
+    reason: String,
+    now: &Now,
+) -> RunRecord {
+    RunRecord {
+        script: spec.name.clone(),
+        trading_date,
+        result,
+        reason,
+        zone,
+        first_start: None,
+        ended_at: Some(now.wall),
+        attempts: 0,
+        restarts: 0,
+        last_exit: None,
+        at: now.wall,
+        unfinished: None,
+    }
+}
+
+impl Actual {
+    fn progress(&self) -> Option<(Run, Step)> {
+        match self {
+            Self::Off | Self::Over { .. } => None,
+            Self::Waiting { run, .. } | Self::Starting { run, .. } | Self::Running { run, .. } => {
+                Some((run.clone(), Step::Cut))
+            }
+            Self::Held { run, cause, .. } => Some((run.clone().without_attempt(*cause), Step::Cut)),
+            Self::Stopping { run, stop, .. } => Some((Run { ends: stop.ends, ..run.clone() }, Step::Cut)),
+            Self::Sweeping { run, ended, .. } => Some((run.clone(), Step::Sweeping(*ended))),
+            Self::Backoff { run, next_try, restart, .. } => {
+                Some((run.clone(), Step::Backoff { next_try: *next_try, restart: *restart }))
+            }
+            Self::GivenUp { run, next_try, .. } => Some((run.clone(), Step::GivenUp { next_try: *next_try })),
+        }
+    }
+}
+
+impl Machine<'_> {
+    /// A run that was cut off goes on in its window: as a new attempt, with its budget and its deadline, after what is left of its wait.
+    pub(super) fn resume(&mut self, unfinished: Unfinished, window: Window) -> Actual {
+        let Unfinished { at, run, step, .. } = unfinished;
+        let mut run = Run { window, ..run };
+        if let Some((reason, result)) = run.ended() {
+            return self.end(run, result, reason.to_string());
+        }
+        // The open came while nobody watched.
+        let rearmed = at < run.window.open && run.window.open <= self.now.wall;
+        if rearmed {
+            self.rearm(&mut run);
+        }
+        if run.attempts == 0 {
+            return self.start_when_free(run, None);
+        }
+        self.set_alarms(&run);
+        match step {
+            Step::Sweeping(ended) => {
+                let attempt = run.attempt(self.spec);
+                self.conclude(run, attempt, ended)
+            }
+            Step::Backoff { next_try, restart } if !rearmed && next_try > self.now.wall => {
+                self.wait_again(run, Timer::Backoff, next_try, |run, after| Actual::Backoff {
+                    run,
+                    after,
+                    next_try,
+                    restart,
+                })
+            }
+            Step::GivenUp { next_try } if !rearmed && next_try > self.now.wall => {
+                self.wait_again(run, Timer::Cooldown, next_try, |run, after| Actual::GivenUp { run, after, next_try })
+            }
+            Step::Cut | Step::Backoff { .. } | Step::GivenUp { .. } => self.start(run, Some(RestartCause::Daemon)),
+        }
+    }
+
+    fn wait_again(
+        &mut self,
+        run: Run,
+        timer: Timer,
+        until: DateTime<Utc>,
+        state: impl FnOnce(Run, AttemptId) -> Actual,
+    ) -> Actual {
+        if until >= run.end() {
+            return self.end_between_attempts(run, "no attempt fits into the rest of its time");
+        }
+        let attempt = run.attempt(self.spec);
+        let left: Duration = (until - self.now.wall).to_std().unwrap_or_default().div_f64(self.now.rate);
+        self.effects.push(Effect::Arm { timer, after: left, attempt: attempt.clone() });
+        state(run, attempt)
+    }
+
+    /// What became of a run whose window ended while nobody watched it.
+    pub(super) fn judge_unwatched(&self, unfinished: &Unfinished) -> (RunResult, String) {
+        let Unfinished { run, step, .. } = unfinished;
+        if let Some((reason, result)) = run.ended() {
+            return (result, reason.to_string());
+        }
+        if let Step::Sweeping(Ended { exit, lived }) = *step {
+            match classify(exit, lived, &self.spec.exits) {
+                AttemptResult::Succeeded => return (RunResult::Succeeded, "it exited with a success code".to_owned()),
+                AttemptResult::FinishedEarly => return (RunResult::FinishedEarly, "it finished early".to_owned()),
+                _ if is_fatal(Some(exit), &self.spec.exits) => {
+                    return (RunResult::Failed, "it exited with a fatal code".to_owned());
+                }
+                _ => {}
+            }
+        }
+        let reason = "its window ended while nobody watched it".to_owned();
+        (if run.attempts == 0 { RunResult::Missed } else { RunResult::Interrupted }, reason)
+    }
+
+    /// These dates ended while no daemon watched: each gets its result, and one line tells of all.
+    pub(super) fn on_unwatched(&mut self, actual: Actual, dates: Vec<(NaiveDate, DayPlan)>) -> Actual {
+        let (mut missed, mut interrupted, mut last) = (Vec::new(), None, None);
+        for (date, found) in dates {
+            if self.memory.result(date).is_some() {
+                continue;
+            }
+            let cut = self.memory.unfinished.take_if(|unfinished| unfinished.trading_date() == date);
+            let (result, reason, run) = match (found, cut) {
+                (DayPlan::NoSession { .. }, None) => continue,
+                (DayPlan::Skipped { reason, zone, .. }, None) => {
+                    self.note_unseen(date, zone, RunResult::Skipped, reason);
+                    self.memory.remember(date, RunResult::Skipped);
+                    continue;
+                }
+                (_, Some(unfinished)) => {
+                    let (result, reason) = self.judge_unwatched(&unfinished);
+                    self.note_end(&unfinished.run, result, &reason);
+                    (result, reason, Some(unfinished.run))
+                }
+                (DayPlan::Window(window), None) => {
+                    let reason = "no daemon ran in its window".to_owned();
+                    self.note_unseen(date, window.zone, RunResult::Missed, reason.clone());
+                    (RunResult::Missed, reason, None)
+                }
+            };
+            self.memory.remember(date, result);
+            match result {
+                RunResult::Missed => missed.push(date),
+                _ => interrupted = Some((date, result)),
+            }
+            last = Some(Actual::Over { trading_date: date, result, reason, run });
+        }
+        let Some(Actual::Over { trading_date, .. }) = &last else { return actual };
+        let what = What::Unwatched { missed, interrupted };
+        self.effects.push(Effect::Tell { trading_date: *trading_date, attempt: 0, what });
+        match actual {
+            Actual::Off => last.unwrap_or_default(),
+            other => other, // it is said first of all; should anything live all the same, that goes on
+        }
+    }
+
+    /// A run is over: to be remembered, come what may.
+    pub(super) fn note_end(&mut self, run: &Run, result: RunResult, reason: &str) {
+        let record = run.record(self.spec, result, reason.to_owned(), self.now);
+        self.records.push(Record::Run(Box::new(record)));
+        self.grade = Grade::PowerSafe;
+    }
+
+    /// A date is over without a run.
+    pub(super) fn note_unseen(&mut self, date: NaiveDate, zone: Tz, result: RunResult, reason: String) {
+        let record = unseen(self.spec, date, zone, result, reason, self.now);
+        self.records.push(Record::Run(Box::new(record)));
+        self.grade = Grade::PowerSafe;
     }
 }

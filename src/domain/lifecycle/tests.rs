@@ -7,7 +7,9 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::domain::dependency::Progress;
+use crate::domain::record::{RunRecord, ScriptPast};
 use crate::domain::script::{Condition, Dependency, Policy};
+use crate::domain::timeline::DayPlan;
 
 /// Monday, 23 November 2026, 08:30 in New York, is the beginning of everything here.
 fn monday() -> DateTime<Utc> {
@@ -44,6 +46,11 @@ fn opens(day: i64) -> Event {
     Event::Clock(ClockEvent::WindowOpen { window: window(day, false), arrival: Arrival::OnTime, absent })
 }
 
+fn unwatched(day: i64) -> Event {
+    let window = window(day, false);
+    Event::Clock(ClockEvent::Unwatched { dates: vec![(window.trading_date, DayPlan::Window(window))] })
+}
+
 fn closes(day: i64) -> Event {
     Event::Clock(ClockEvent::WindowClose { trading_date: window(day, false).trading_date })
 }
@@ -78,6 +85,10 @@ fn started() -> Vec<Event> {
     vec![opens(0), fed(RunResult::Succeeded), Event::Spawned { attempt: id(1), process: ProcessId { pid: 7, born: 7 } }]
 }
 
+fn busy(number: u32) -> Event {
+    Event::Busy { attempt: id(number), on: "exec, PID 5".into() }
+}
+
 fn with(mut before: Vec<Event>, event: Event) -> Vec<Event> {
     before.push(event);
     before
@@ -98,6 +109,7 @@ fn states() -> Vec<(&'static str, State)> {
         ("off", State::default()),
         ("waiting", run_through(vec![opens(0)])),
         ("starting", run_through(vec![opens(0), fed(RunResult::Succeeded)])),
+        ("held", run_through(vec![opens(0), fed(RunResult::Succeeded), busy(1)])),
         ("running", run_through(started())),
         ("stopping", run_through(with(started(), closes(0)))),
         ("sweeping", run_through(with(started(), exited(1, 1, vec![8])))),
@@ -112,6 +124,7 @@ fn name(state: &State) -> &'static str {
         Actual::Off => "off",
         Actual::Waiting { .. } => "waiting",
         Actual::Starting { .. } => "starting",
+        Actual::Held { .. } => "held",
         Actual::Running { .. } => "running",
         Actual::Stopping { .. } => "stopping",
         Actual::Sweeping { .. } => "sweeping",
@@ -144,10 +157,12 @@ fn events(n: u32) -> Vec<(&'static str, Event)> {
         ("closes", closes(0)),
         ("no window", Event::Clock(ClockEvent::NoWindow)),
         ("passed next", Event::Clock(ClockEvent::WindowPassed { window: window(1, false) })),
+        ("unwatched", unwatched(1)),
         (
             "skipped next",
             Event::Clock(ClockEvent::WindowSkipped {
                 trading_date: window(1, false).trading_date,
+                zone: chrono_tz::America::New_York,
                 reason: "half day".into(),
             }),
         ),
@@ -157,6 +172,7 @@ fn events(n: u32) -> Vec<(&'static str, Event)> {
         ("limit", Event::Clock(ClockEvent::Alarm { alarm: Alarm::Limit })),
         ("spawned", Event::Spawned { attempt: attempt.clone(), process: ProcessId { pid: 9, born: 9 } }),
         ("spawn failed", Event::SpawnFailed { attempt: attempt.clone(), error: SpawnError("no".into()) }),
+        ("busy", busy(n)),
         ("exit 0", exited(n, 0, vec![])),
         ("exit 1", exited(n, 1, vec![])),
         ("exit 42", exited(n, 42, vec![])),
@@ -167,6 +183,7 @@ fn events(n: u32) -> Vec<(&'static str, Event)> {
         ("grace", of(Timer::Grace)),
         ("backoff", of(Timer::Backoff)),
         ("cooldown", of(Timer::Cooldown)),
+        ("look", of(Timer::Held)),
         ("fed", fed(RunResult::Succeeded)),
         ("unfed", fed(RunResult::Failed)),
         ("start nothing", Event::StartNothing),
@@ -177,34 +194,37 @@ fn events(n: u32) -> Vec<(&'static str, Event)> {
 
 /// What each event leads to. `=`: the state stays what it is called. Columns as in `states()`.
 const TABLE: &str = "
-                 off      waiting  starting running  stopping sweeping backoff  given_up over
-opens            waiting  =        =        =        =        =        =        =        =
-opens_next       waiting  =        =        =        =        =        =        waiting  waiting
-closes           =        over     =        stopping =        =        over     over     =
-no_window        =        =        =        =        =        =        =        =        =
-passed_next      over     =        =        =        =        =        =        =        =
-skipped_next     over     =        =        =        =        =        =        =        =
-session_opens    =        =        =        =        =        =        starting starting =
-session_closes   =        =        =        =        =        =        =        =        =
-limit_near       =        =        =        =        =        =        =        =        =
-limit            =        =        =        stopping =        =        over     over     =
-spawned          =        =        running  =        =        =        =        =        =
-spawn_failed     =        =        backoff  =        =        =        =        =        =
-exit_0           =        =        =        over     over     =        =        =        =
-exit_1           =        =        =        backoff  over     =        =        =        =
-exit_42          =        =        =        over     over     =        =        =        =
-exit_78          =        =        =        over     over     =        =        =        =
-exit_leaving     =        =        =        sweeping =        =        =        =        =
-gone             =        =        =        =        over     backoff  =        =        =
-unkillable       =        =        =        =        =        =        =        =        =
-grace            =        =        =        =        =        =        =        =        =
-backoff          =        =        =        =        =        =        starting =        =
-cooldown         =        =        =        =        =        =        =        starting =
-fed              =        starting =        =        =        =        =        =        =
-unfed            =        over     =        =        =        =        =        =        =
-start_nothing    =        off      =        =        =        =        off      off      =
-shutdown         =        off      =        stopping =        =        off      off      =
-kill             =        off      =        stopping =        =        off      off      =
+                 off      waiting  starting held     running  stopping sweeping backoff  given_up over
+opens            waiting  =        =        =        =        =        =        =        =        =
+opens_next       waiting  =        =        waiting  =        =        =        =        waiting  waiting
+closes           =        over     =        over     stopping =        =        over     over     =
+no_window        =        =        =        =        =        =        =        =        =        =
+passed_next      over     =        =        =        =        =        =        =        =        =
+unwatched        over     =        =        =        =        =        =        =        =        =
+skipped_next     over     =        =        =        =        =        =        =        =        =
+session_opens    =        =        =        =        =        =        =        starting starting =
+session_closes   =        =        =        =        =        =        =        =        =        =
+limit_near       =        =        =        =        =        =        =        =        =        =
+limit            =        =        =        over     stopping =        =        over     over     =
+spawned          =        =        running  =        =        =        =        =        =        =
+spawn_failed     =        =        backoff  =        =        =        =        =        =        =
+busy             =        =        held     =        =        =        =        =        =        =
+exit_0           =        =        =        =        over     over     =        =        =        =
+exit_1           =        =        =        =        backoff  over     =        =        =        =
+exit_42          =        =        =        =        over     over     =        =        =        =
+exit_78          =        =        =        =        over     over     =        =        =        =
+exit_leaving     =        =        =        =        sweeping =        =        =        =        =
+gone             =        =        =        =        =        over     backoff  =        =        =
+unkillable       =        =        =        =        =        =        =        =        =        =
+grace            =        =        =        =        =        =        =        =        =        =
+backoff          =        =        =        =        =        =        =        starting =        =
+cooldown         =        =        =        =        =        =        =        =        starting =
+look             =        =        =        starting =        =        =        =        =        =
+fed              =        starting =        =        =        =        =        =        =        =
+unfed            =        over     =        =        =        =        =        =        =        =
+start_nothing    =        off      =        off      =        =        =        off      off      =
+shutdown         =        off      =        off      stopping =        =        off      off      =
+kill             =        off      =        off      stopping =        =        off      off      =
 ";
 
 #[test]
@@ -228,6 +248,11 @@ fn every_event_leads_every_state_where_the_table_says() {
     }
 }
 
+/// What is done, besides remembering it.
+fn deeds(effects: Vec<Effect>) -> Vec<Effect> {
+    effects.into_iter().filter(|effect| !matches!(effect, Effect::Record { .. })).collect()
+}
+
 fn spawns(effects: &[Effect]) -> usize {
     effects.iter().filter(|e| matches!(e, Effect::Spawn { .. })).count()
 }
@@ -239,6 +264,7 @@ fn results(effects: &[Effect]) -> Vec<NaiveDate> {
             what: What::Finished { .. } | What::Skipped { .. } | What::Carried { .. },
             ..
         } => Some(*trading_date),
+        Effect::Tell { trading_date, what: What::Unwatched { .. }, .. } => Some(*trading_date),
         _ => None,
     };
     effects.iter().filter_map(date).collect()
@@ -270,7 +296,11 @@ fn in_every_state_news_of_another_attempt_changes_nothing() {
         for (event_name, event) in events(99) {
             let ours = matches!(
                 event,
-                Event::Spawned { .. } | Event::SpawnFailed { .. } | Event::Process(_) | Event::Timer { .. }
+                Event::Spawned { .. }
+                    | Event::SpawnFailed { .. }
+                    | Event::Busy { .. }
+                    | Event::Process(_)
+                    | Event::Timer { .. }
             );
             if ours {
                 let (after, effects) = step(state.clone(), event, &spec(), &at(61));
@@ -294,7 +324,7 @@ fn after_a_shutdown_no_event_starts_anything_and_no_run_is_begun() {
 
 #[test]
 fn an_event_that_is_heard_twice_does_no_more_than_once() {
-    let levels = ["opens", "opens next", "closes", "passed next", "skipped next", "shutdown", "kill"];
+    let levels = ["opens", "opens next", "closes", "passed next", "unwatched", "skipped next", "shutdown", "kill"];
     for (from, state) in states() {
         for (event_name, event) in events(latest(&state)).into_iter().filter(|(n, _)| levels.contains(n)) {
             let (once, _) = step(state.clone(), event.clone(), &spec(), &at(61));
@@ -307,6 +337,7 @@ fn an_event_that_is_heard_twice_does_no_more_than_once() {
 #[test]
 fn a_stop_signal_comes_with_its_grace_and_sigkill_without_one() {
     let (_, effects) = step(run_through(started()), closes(0), &spec(), &at(61));
+    let effects = deeds(effects);
     let grace = Duration::from_secs(10);
     assert_eq!(
         effects[1..],
@@ -317,6 +348,7 @@ fn a_stop_signal_comes_with_its_grace_and_sigkill_without_one() {
     );
     let stopping = run_through(with(started(), closes(0)));
     let (killed, effects) = step(stopping, Event::Timer { timer: Timer::Grace, attempt: id(1) }, &spec(), &at(71));
+    let effects = deeds(effects);
     assert_eq!(effects[1..], [Effect::Disarm(Timer::Grace), Effect::Kill { attempt: id(1) }]);
     let (_, again) = step(killed, Event::Timer { timer: Timer::Grace, attempt: id(1) }, &spec(), &at(72));
     assert_eq!(again, [], "once");
@@ -376,13 +408,16 @@ fn a_stronger_reason_takes_over_and_any_reason_that_ends_the_run_ends_it() {
 #[test]
 fn a_watcher_that_takes_over_goes_on_with_what_was_not_over() {
     for (from, state) in states() {
-        let taken = state.clone().taken_over();
-        assert_eq!(taken.taken_over(), state.clone().taken_over(), "{from}: twice is once");
-        let (after, effects) = step(state.taken_over(), opens(0), &spec(), &at(61));
+        let taken = state.clone().taken_over(&at(60));
+        assert_eq!(taken.clone().taken_over(&at(60)), state.clone().taken_over(&at(60)), "{from}: twice is once");
+        let (after, effects) = step(state.taken_over(&at(60)), opens(0), &spec(), &at(60));
         let expected = match from {
             "off" | "waiting" => ("waiting", 0),
             // The stop was decided, and so is the result.
             "stopping" | "over" => ("over", 0),
+            // What was left of a wait is waited for; one that ended with leftovers has ended.
+            "sweeping" | "backoff" => ("backoff", 0),
+            "given up" => ("given up", 0),
             _ => ("starting", 1),
         };
         // Without news of its predecessor an attempt that was never made waits again.
@@ -403,10 +438,17 @@ enum Act {
     Unkillable,
     /// The next spawns fail, or not.
     Spawning(bool),
+    /// Somebody else runs the script: so many spawns are refused.
+    Busy(u32),
     /// A timer of the attempt before the latest comes late.
     LateTimer(Timer),
     /// The watcher dies; what lived is gone before the next one comes.
     TakeOver,
+    /// The daemon dies, or with it the machine loses its power, and the next one comes so much later.
+    Die {
+        power: bool,
+        down: i64,
+    },
     Shutdown,
     Kill,
 }
@@ -421,6 +463,7 @@ struct World {
     leader: bool,
     killed: bool,
     spawning: bool,
+    busy: u32,
     timers: BTreeMap<Timer, (i64, AttemptId)>,
     alarms: BTreeMap<Alarm, DateTime<Utc>>,
     next_open: i64,
@@ -433,6 +476,11 @@ struct World {
     promised: Vec<i64>,
     gave_up: bool,
     started: i64,
+    /// When this daemon came up.
+    came_up: i64,
+    /// What the journal holds, and what of it would survive the loss of power.
+    kept: BTreeMap<NaiveDate, RunRecord>,
+    synced: BTreeMap<NaiveDate, RunRecord>,
 }
 
 impl World {
@@ -449,6 +497,7 @@ impl World {
             leader: false,
             killed: false,
             spawning: true,
+            busy: 0,
             timers: BTreeMap::new(),
             alarms: BTreeMap::new(),
             next_open: 0,
@@ -460,6 +509,29 @@ impl World {
             promised: Vec::new(),
             gave_up: false,
             started: 0,
+            came_up: -60,
+            kept: BTreeMap::new(),
+            synced: BTreeMap::new(),
+        }
+    }
+
+    fn now(&self) -> Now {
+        let mono = Mono::after_start(Duration::from_secs((self.now - self.came_up).unsigned_abs()));
+        Now { wall: self.wall(), mono, rate: 1.0, jitter: 0.0 }
+    }
+
+    fn keep(&mut self, grade: Grade, records: Vec<Record>) {
+        for record in records {
+            if let Record::Run(run) = record {
+                let json = serde_json::to_string(&run.unfinished).unwrap();
+                let unfinished = serde_json::from_str(&json).unwrap();
+                assert_eq!(run.unfinished, unfinished, "it survives being written down");
+                let before = self.kept.insert(run.trading_date, *run);
+                assert!(before.is_none_or(|run| run.result == RunResult::Running), "what is over stays over");
+            }
+        }
+        if grade == Grade::PowerSafe {
+            self.synced = self.kept.clone();
         }
     }
 
@@ -470,12 +542,7 @@ impl World {
     fn give(&mut self, event: Event) {
         let mut queue = VecDeque::from([event]);
         while let Some(event) = queue.pop_front() {
-            let now = Now {
-                wall: self.wall(),
-                mono: Mono(Duration::from_secs((self.now + 60).unsigned_abs())),
-                rate: 1.0,
-                jitter: 0.0,
-            };
+            let now = self.now();
             let (state, effects) = step(std::mem::take(&mut self.state), event, &self.spec.clone(), &now);
             self.state = state;
             for effect in effects {
@@ -503,6 +570,7 @@ impl World {
             Effect::SetAlarm { alarm, at: Some(at) } => drop(self.alarms.insert(alarm, at)),
             Effect::SetAlarm { alarm, at: None } => drop(self.alarms.remove(&alarm)),
             Effect::Tell { trading_date, what, .. } => self.hear(trading_date, &what),
+            Effect::Record { grade, records } => self.keep(grade, records),
             Effect::ReportTail { .. } | Effect::CarryOutput { .. } => {}
         }
         None
@@ -518,9 +586,15 @@ impl World {
         assert_eq!(context.stop_at, window.stop);
         assert!(context.deadline.is_none_or(|at| wall < at && at < window.stop), "no start at or after the deadline");
         assert!(!self.results.contains_key(&window.trading_date), "a date with a result never runs again");
+        if self.busy > 0 {
+            self.busy -= 1;
+            return Event::Busy { attempt, on: "exec, PID 5".into() };
+        }
         if !self.spawning {
             return Event::SpawnFailed { attempt, error: SpawnError("no".into()) };
         }
+        let known = self.synced.get(&window.trading_date).expect("before its first start the run is recorded");
+        assert!(known.attempts >= 1 && known.result == RunResult::Running, "{known:?}");
         self.started = self.now;
         self.leader = true;
         self.killed = false;
@@ -534,6 +608,10 @@ impl World {
             What::Finished { result, .. } => self.conclude(date, *result),
             What::Skipped { .. } => self.conclude(date, RunResult::Skipped),
             What::Carried { .. } => drop(self.results.insert(date, RunResult::Carried).map(|_| panic!("two results"))),
+            What::Unwatched { missed, interrupted } => {
+                missed.iter().for_each(|date| self.conclude(*date, RunResult::Missed));
+                interrupted.iter().for_each(|(date, result)| self.conclude(*date, *result));
+            }
             What::Rearmed => self.refresh(),
             What::GaveUp { .. } => {
                 assert!(!self.gave_up, "one alert per episode");
@@ -552,6 +630,7 @@ impl World {
 
     fn conclude(&mut self, date: NaiveDate, result: RunResult) {
         assert!(self.results.insert(date, result).is_none(), "two results for {date}");
+        assert_eq!(self.synced.get(&date).map(|run| run.result), Some(result), "it is safe before it is told");
         self.refresh();
     }
 
@@ -605,6 +684,7 @@ impl World {
                 Timer::Grace => matches!(name(&self.state), "stopping" | "sweeping"),
                 Timer::Backoff => name(&self.state) == "backoff",
                 Timer::Cooldown => name(&self.state) == "given up",
+                Timer::Held => name(&self.state) == "held",
             };
             assert!(waits, "{timer:?} was armed for what is over: {:?}", self.state);
             return self.give(Event::Timer { timer, attempt });
@@ -625,6 +705,7 @@ impl World {
                 }
             }
             Act::Spawning(works) => self.spawning = *works,
+            Act::Busy(busy) => self.busy = *busy,
             Act::LateTimer(timer) => {
                 if let Some(attempt) = self.live.clone().filter(|a| a.number > 1) {
                     let late = AttemptId { number: attempt.number - 1, ..attempt };
@@ -634,6 +715,7 @@ impl World {
                 }
             }
             Act::TakeOver => self.take_over(),
+            Act::Die { power, down } => self.die(*power, *down),
             Act::Shutdown => {
                 self.ended = true;
                 self.give(Event::Shutdown);
@@ -670,7 +752,11 @@ impl World {
         }
         self.live = None;
         self.timers.clear();
-        self.state = std::mem::take(&mut self.state).taken_over();
+        self.state = std::mem::take(&mut self.state).taken_over(&self.now());
+        self.tell_level();
+    }
+
+    fn tell_level(&mut self) {
         let event = match self.open {
             None => ClockEvent::NoWindow,
             Some(day) => {
@@ -679,6 +765,39 @@ impl World {
             }
         };
         self.give(Event::Clock(event));
+    }
+
+    /// Nothing of the daemon is left but its journal; what it had started is gone before the next one starts anything.
+    fn die(&mut self, power: bool, down: i64) {
+        let died = self.wall();
+        (self.live, self.ended) = (None, false);
+        self.timers.clear();
+        self.alarms.clear();
+        if power {
+            self.kept = self.synced.clone();
+            self.refresh(); // restarts that were not recorded do not count
+        }
+        self.now += down;
+        self.came_up = self.now;
+        let wall = self.wall();
+        while window(self.next_open, self.touching).start <= wall {
+            self.begun.insert(window(self.next_open, self.touching).trading_date);
+            self.open = Some(self.next_open);
+            self.next_open += 1;
+        }
+        self.open = self.open.filter(|day| window(*day, self.touching).stop > wall);
+        let session = if self.touching { 0 } else { HOUR };
+        while self.next_session * DAY + session <= self.now {
+            self.next_session += 1;
+        }
+        let ended = (0..self.next_open).map(|day| window(day, self.touching));
+        let ended = ended.filter(|window| died < window.stop && window.stop <= wall);
+        let dates: Vec<_> = ended.map(|window| (window.trading_date, DayPlan::Window(window))).collect();
+        self.state = State::resumed(&past(&self.kept), &self.now());
+        if !dates.is_empty() {
+            self.give(Event::Clock(ClockEvent::Unwatched { dates }));
+        }
+        self.tell_level();
     }
 
     /// Everything that was begun comes to its end: processes end when they are told, and the daemon is asked to end.
@@ -692,6 +811,9 @@ impl World {
         for date in self.begun.iter().filter(|date| Some(**date) != open && !self.ended) {
             assert!(self.results.contains_key(date), "{date} has no result: {:?}", self.state);
         }
+        for (date, result) in &self.results {
+            assert_eq!(self.kept.get(date).map(|run| run.result), Some(*result), "the journal has it");
+        }
         self.act(&Act::Shutdown);
         self.exit(1, false);
         self.gone();
@@ -702,6 +824,18 @@ impl World {
     }
 }
 
+/// What the next daemon finds in the journal.
+fn past(kept: &BTreeMap<NaiveDate, RunRecord>) -> ScriptPast {
+    let mut past = ScriptPast::default();
+    for (date, run) in kept {
+        match run.result {
+            RunResult::Running => past.unfinished.clone_from(&run.unfinished),
+            result => past.results.push((*date, result)),
+        }
+    }
+    past
+}
+
 fn act() -> impl Strategy<Value = Act> {
     let code = prop_oneof![4 => Just(1), 2 => Just(0), 1 => Just(42), 1 => Just(78)];
     prop_oneof![
@@ -710,8 +844,11 @@ fn act() -> impl Strategy<Value = Act> {
         3 => Just(Act::Gone),
         2 => Just(Act::Unkillable),
         1 => any::<bool>().prop_map(Act::Spawning),
+        1 => (1..5_u32).prop_map(Act::Busy),
         1 => prop_oneof![Just(Timer::Grace), Just(Timer::Backoff), Just(Timer::Cooldown)].prop_map(Act::LateTimer),
         1 => Just(Act::TakeOver),
+        2 => (any::<bool>(), prop_oneof![3 => 0..3_i64, 2 => 0..4_000_i64, 1 => 0..300_000_i64])
+            .prop_map(|(power, down)| Act::Die { power, down }),
     ]
 }
 

@@ -97,8 +97,6 @@ pub struct View {
     pub next: Option<NextAction>,
     /// What dependents see.
     pub standing: Option<Standing>,
-    /// The run, for a watcher that takes over.
-    pub run: Option<Run>,
     /// Nothing lives, and nothing starts any more: the daemon ends.
     pub ended: bool,
     /// It is critical and has failed, in words: the daemon must end.
@@ -149,11 +147,6 @@ impl State {
             standing: self.standing(),
             ended: self.has_ended(),
             escalated: self.memory.escalated.clone(),
-            run: match &self.actual {
-                Actual::Over { .. } => None,
-                Actual::Off => self.memory.unfinished.clone(),
-                _ => run.cloned(),
-            },
         }
     }
 

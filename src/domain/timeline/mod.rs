@@ -49,6 +49,8 @@ pub enum DayPlan {
     Skipped {
         /// When it would have started.
         at: DateTime<Utc>,
+        /// The calendar's zone: people see this one.
+        zone: Tz,
         /// In words.
         reason: String,
     },
@@ -68,7 +70,7 @@ pub fn plan(spec: &WindowSpec, calendar: &Calendar, date: NaiveDate) -> Result<D
     let start = instant(spec.start, calendar, &session);
     let stop = cut(spec.stop, instant(spec.stop, calendar, &session), &session);
     let early = session.is_early_close();
-    let skipped = |reason: String| Ok(DayPlan::Skipped { at: start, reason });
+    let skipped = |reason: String| Ok(DayPlan::Skipped { at: start, zone: calendar.zone(), reason });
     if spec.skip_dates.contains(&date) {
         return skipped("listed in skip_dates".to_owned());
     }

@@ -176,6 +176,7 @@ fn told(addressed: &Addressed) -> String {
         ClockEvent::SessionOpen { .. } => "open".to_owned(),
         ClockEvent::SessionClose { .. } => "close".to_owned(),
         ClockEvent::Alarm { alarm } => format!("{alarm:?}"),
+        ClockEvent::Unwatched { dates } => format!("unwatched {}", dates.len()),
     };
     format!("{} {who} {what}", addressed.at.format("%d %H:%M"))
 }

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use chrono::{DateTime, Days, NaiveDate, TimeDelta, Utc};
+use chrono_tz::Tz;
 
 use super::{DayPlan, Window, plan};
 use crate::domain::calendar::{Calendar, Session};
@@ -56,10 +57,17 @@ pub enum ClockEvent {
         /// Which.
         window: Window,
     },
+    /// These dates came to their end while no daemon watched, oldest first: said to a script that an earlier daemon knew, before all else.
+    Unwatched {
+        /// What each would have been.
+        dates: Vec<(NaiveDate, DayPlan)>,
+    },
     /// On this date you sit it out.
     WindowSkipped {
         /// Which.
         trading_date: NaiveDate,
+        /// The calendar's zone: people see this one.
+        zone: Tz,
         /// In words.
         reason: String,
     },
@@ -85,7 +93,7 @@ impl ClockEvent {
     /// re-armed).
     fn rank(&self) -> u8 {
         match self {
-            Self::WindowPassed { .. } => 0,
+            Self::WindowPassed { .. } | Self::Unwatched { .. } => 0,
             Self::SessionClose { .. } => 1,
             Self::Alarm { .. } => 2,
             Self::NoWindow | Self::WindowClose { .. } => 3,
@@ -159,8 +167,9 @@ impl Track {
                 DayPlan::Window(w) if w.start > now => break,
                 DayPlan::Skipped { at, .. } if *at > now => break,
                 DayPlan::Window(w) if w.stop > now => self.open = Some(w.clone()),
-                DayPlan::Skipped { at, reason } if *date == today => {
-                    due.push((*at, ClockEvent::WindowSkipped { trading_date: *date, reason: reason.clone() }));
+                DayPlan::Skipped { at, zone, reason } if *date == today => {
+                    let (trading_date, zone, reason) = (*date, *zone, reason.clone());
+                    due.push((*at, ClockEvent::WindowSkipped { trading_date, zone, reason }));
                 }
                 DayPlan::Window(_) | DayPlan::Skipped { .. } | DayPlan::NoSession { .. } => {}
             }
@@ -181,6 +190,25 @@ impl Track {
         let window = Window { joined, ..window };
         self.open = Some(window.clone());
         (window.start, ClockEvent::WindowOpen { window, arrival, absent: BTreeMap::new() })
+    }
+
+    /// The dates that came to their end after `since` and until `now`, oldest first.
+    fn ended(&self, since: DateTime<Utc>, now: DateTime<Utc>) -> Vec<(NaiveDate, DayPlan)> {
+        let first = since.with_timezone(&self.calendar.zone()).date_naive();
+        let mut found = Vec::new();
+        let mut next = self.seek(first.checked_sub_days(LOOK_BACK).unwrap_or(first));
+        while let Some((date, planned)) = next.filter(|(_, planned)| starts_at(planned).is_some_and(|at| at <= now)) {
+            let end = match &planned {
+                DayPlan::Window(window) => Some(window.stop),
+                DayPlan::Skipped { at, .. } => Some(*at),
+                DayPlan::NoSession { .. } => None,
+            };
+            next = date.succ_opt().and_then(|d| self.seek(d));
+            if end.is_some_and(|end| since < end && end <= now) {
+                found.push((date, planned));
+            }
+        }
+        found
     }
 
     fn next(&self) -> Option<DateTime<Utc>> {
@@ -224,8 +252,8 @@ impl Track {
                     events.push(self.enter(window, arrival));
                 }
             }
-            DayPlan::Skipped { at, reason } => {
-                events.push((at, ClockEvent::WindowSkipped { trading_date: date, reason }));
+            DayPlan::Skipped { at, zone, reason } => {
+                events.push((at, ClockEvent::WindowSkipped { trading_date: date, zone, reason }));
             }
             DayPlan::NoSession { .. } => {}
         }
@@ -342,6 +370,15 @@ impl Timeline {
         }
         let found: Vec<_> = self.tracks.iter_mut().map(|t| if t.enabled { t.begin(now) } else { Vec::new() }).collect();
         self.address(found, Vec::new(), now)
+    }
+
+    /// What a script that was watched until `since` is told first: the dates that ended since then, and that no window is open, if so.
+    #[must_use]
+    pub fn unwatched(&self, script: usize, since: DateTime<Utc>, now: DateTime<Utc>) -> Vec<ClockEvent> {
+        let Some(track) = self.tracks.get(script).filter(|track| track.enabled) else { return Vec::new() };
+        let dates = track.ended(since, now);
+        let ended = (!dates.is_empty()).then_some(ClockEvent::Unwatched { dates });
+        ended.into_iter().chain(track.open.is_none().then_some(ClockEvent::NoWindow)).collect()
     }
 
     /// All boundaries up to and with `now` that were not reported yet, in order. A window that began longer than `punctual` ago is heard of

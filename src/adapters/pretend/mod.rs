@@ -1,6 +1,8 @@
-//! The pretend world, for `simulate` and for tests: a virtual clock (tokio's paused one) and processes that are not there.
+//! The pretend world, for `simulate` and for tests: a virtual clock (tokio's paused one), processes that are not there, and a journal in memory.
 //!
 //! Never with a real child: an idle runtime on a paused clock jumps ahead while the child has not moved.
+
+mod journal;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,6 +19,8 @@ use crate::domain::time::{Mono, Now};
 use crate::ports::{
     AttemptId, Clock, LaunchOrder, Launcher, Notifier, PortFuture, ProcessEvent, ProcessId, ProcessSink, Refusal,
 };
+
+pub use self::journal::{MemoryJournal, Trouble};
 
 /// A wall clock that starts at an anchor and goes with tokio's clock. A test may set it.
 pub struct VirtualClock {

@@ -1,0 +1,90 @@
+//! What the root has to do with the journal: it owns the recorder, tells it everything where that is needed, and lets it finish.
+//!
+//! A recorder that fails is replaced; the scripts notice nothing. What it had not written is in the root's ledger, and told anew.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ractor::{Actor, ActorProcessingErr, ActorRef};
+
+use super::Tree;
+use crate::actors::messages::{RecorderMsg, RootMsg};
+use crate::actors::recorder::{Recorder, RecorderArgs};
+use crate::domain::lifecycle::Event;
+use crate::domain::notice::What;
+use crate::domain::record::{Grade, Record};
+
+/// The end of the daemon waits this long for the journal.
+const FINISH: Duration = Duration::from_secs(2);
+
+impl Tree {
+    pub(super) async fn spawn_recorder(&mut self, myself: &ActorRef<RootMsg>) -> Result<(), ActorProcessingErr> {
+        let args = RecorderArgs { ports: self.ports.clone(), alive_interval: self.plan.alive_interval };
+        let (recorder, _) = Actor::spawn_linked(None, Recorder, args, myself.get_cell()).await?;
+        self.recorder.set(Some(recorder));
+        Ok(())
+    }
+
+    pub(super) async fn on_recorder_failed(
+        &mut self,
+        myself: &ActorRef<RootMsg>,
+        error: &str,
+    ) -> Result<(), ActorProcessingErr> {
+        self.recorder.set(None);
+        let now = self.ports.clock.now();
+        self.tell(now.wall, What::JournalLost { error: format!("its writer failed: {error}") });
+        if self.recorder_respawns.spend(now.mono) {
+            self.spawn_recorder(myself).await?;
+            self.tell_journal(false);
+            self.tell(now.wall, What::JournalBack { lost: 0 });
+        }
+        if self.outcome.is_some() {
+            self.finish_recording(myself);
+        }
+        Ok(())
+    }
+
+    /// How all runs stand; where the journal began anew, the results that are remembered, too.
+    pub(super) fn tell_journal(&self, anew: bool) {
+        let now = self.ports.clock.now();
+        let mut records = Vec::new();
+        for child in &self.children {
+            if anew {
+                records.extend(child.state.results(&child.spec, &now));
+            }
+            records.extend(child.state.record(&child.spec, &now));
+        }
+        self.keep(records, Grade::PowerSafe);
+    }
+
+    pub(super) fn keep(&self, records: Vec<Record>, grade: Grade) {
+        if let Some(recorder) = self.recorder.get() {
+            // One that fails at this moment is told everything anew.
+            let _ = recorder.cast(RecorderMsg::Keep { records, grade, reply: None });
+        }
+    }
+
+    /// Lets the recorder write what is left; the answer, or the end of patience, ends the daemon.
+    pub(super) fn finish_recording(&self, myself: &ActorRef<RootMsg>) {
+        let (recorder, root) = (self.recorder.get(), myself.clone());
+        tokio::spawn(async move {
+            if let Some(recorder) = recorder {
+                let _ = recorder.call(RecorderMsg::Finish, Some(FINISH)).await;
+            }
+            let _ = root.cast(RootMsg::Recorded);
+        });
+    }
+
+    /// All that the predecessors of a script have to tell it, for a worker that is new.
+    pub(super) fn tell_standings(&self, index: usize) {
+        let spec = Arc::clone(&self.children[index].spec);
+        let predecessors =
+            spec.depends_on.iter().filter_map(|d| self.children.iter().find(|c| c.spec.name == d.script));
+        for predecessor in predecessors {
+            for standing in predecessor.state.standings() {
+                let script = predecessor.spec.name.clone();
+                self.send(index, Event::Standing { script, standing });
+            }
+        }
+    }
+}
