@@ -1,0 +1,166 @@
+//! An open journal: a connection whose file was looked at and brought to the present schema.
+
+use std::fs;
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
+
+use super::Kind;
+use super::fault::Fault;
+use super::place::{FileId, Place};
+use super::schema::{APPLICATION, Schema};
+use crate::domain::record::Grade;
+
+/// So long one statement waits for another process, which holds the file for a moment only.
+const BUSY: Duration = Duration::from_millis(200);
+
+/// A connection to the file of one [`Place`].
+pub(super) struct Link {
+    pub(super) connection: Connection,
+    pub(super) place: Place,
+    /// Which file it was when we opened it.
+    pub(super) id: FileId,
+    wal: Option<FileId>,
+    synced: bool,
+    /// There was nothing in it.
+    pub(super) fresh: bool,
+}
+
+/// What is asked of a file before it is used.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Demand {
+    pub(super) kind: Kind,
+    pub(super) schema: Schema,
+    /// Every page is looked at.
+    pub(super) thorough: bool,
+}
+
+impl Link {
+    /// Opens the file, made if there is none. A file that is not what is demanded is left as it is.
+    pub(super) fn open(place: &Place, demand: Demand) -> Result<Self, Fault> {
+        let fresh = place.prepare().map_err(|error| Fault::io(place.path(), &error))?;
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let opened = Connection::open_with_flags(place.path(), flags);
+        let mut connection = opened.map_err(|error| Fault::of(place.path(), &error))?;
+        examine(&connection, place, demand)?;
+        arrange(&mut connection, place, demand).map_err(|error| Fault::of(place.path(), &error))?;
+        let id = place.id().ok_or_else(|| gone(place))?;
+        Ok(Self { connection, place: place.clone(), id, wal: place.wal_id(), synced: false, fresh })
+    }
+
+    /// An error if the name does not mean the file any more that we write to, or its log is another: then what we write would be lost.
+    pub(super) fn still_there(&mut self) -> Result<(), Fault> {
+        let wal = self.place.wal_id();
+        if self.place.id() != Some(self.id) || self.wal.is_some() && self.wal != wal {
+            return Err(gone(&self.place));
+        }
+        // The log is made by the first write.
+        self.wal = wal;
+        Ok(())
+    }
+
+    /// How the next commits are kept.
+    pub(super) fn set_grade(&mut self, grade: Grade) -> rusqlite::Result<()> {
+        let synced = grade == Grade::PowerSafe;
+        if synced != self.synced {
+            self.connection.pragma_update(None, "synchronous", if synced { "FULL" } else { "NORMAL" })?;
+            self.synced = synced;
+        }
+        Ok(())
+    }
+
+    /// Brings the log into the file, as far as no reader needs it. Then a write of ours, since the first one into an emptied log is
+    /// synced, and that is not to be a commit that somebody waits for.
+    pub(super) fn checkpoint(&mut self) -> rusqlite::Result<()> {
+        self.connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))?;
+        self.set_grade(Grade::CrashSafe)?;
+        let note = "INSERT INTO meta VALUES ('checkpoints', '1')
+            ON CONFLICT (key) DO UPDATE SET value = CAST(value AS INTEGER) + 1";
+        self.connection.execute(note, []).map(|_| ())
+    }
+}
+
+fn gone(place: &Place) -> Fault {
+    let path = place.path().display();
+    Fault::Unavailable(format!("{path} was moved or deleted while it was in use; leave it alone while the daemon runs"))
+}
+
+/// Reads only: whoever cannot use the file must not have changed it.
+fn examine(connection: &Connection, place: &Place, demand: Demand) -> Result<(), Fault> {
+    let failed = |error: rusqlite::Error| Fault::of(place.path(), &error);
+    let path = place.path().display();
+    connection.busy_timeout(BUSY).map_err(failed)?;
+    let number = |pragma| connection.pragma_query_value(None, pragma, |row| row.get::<_, i64>(0)).map_err(failed);
+    let (version, application, ours) = (number("user_version")?, number("application_id")?, demand.schema.version());
+    let tables: i64 =
+        connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0)).map_err(failed)?;
+    if tables > 0 && application != APPLICATION {
+        return Err(Fault::Damaged(format!("{path} is a database of another program")));
+    }
+    if version > ours {
+        return Err(Fault::Newer(format!(
+            "{path} was written by a newer mho (schema {version}, this one knows {ours}): start that version, or name another directory with --state-dir"
+        )));
+    }
+    if connection.is_readonly("main").map_err(failed)? {
+        return Err(Fault::Unavailable(format!(
+            "{path} is read-only; give this user the right to write it, on a file system mounted rw"
+        )));
+    }
+    if tables > 0 {
+        let kind = connection.query_row("SELECT value FROM meta WHERE key = 'kind'", [], |row| row.get(0)).optional();
+        let kind: Option<String> = kind.map_err(|error| undecodable(place, &error))?;
+        kind.map_or(Ok(()), |kind| demand.kind.accepts(&kind, place.path()).map_err(Fault::OtherKind))?;
+    }
+    if demand.thorough && tables > 0 {
+        let word: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)).map_err(failed)?;
+        if word != "ok" {
+            return Err(Fault::Damaged(format!("{path} is damaged: {word}")));
+        }
+    }
+    Ok(())
+}
+
+/// An error of a statement that any whole journal can answer.
+pub(super) fn undecodable(place: &Place, error: &rusqlite::Error) -> Fault {
+    match Fault::of(place.path(), error) {
+        Fault::Unavailable(_) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::Unknown) => {
+            Fault::Damaged(format!("{} is damaged: {error}", place.path().display()))
+        }
+        fault => fault,
+    }
+}
+
+fn arrange(connection: &mut Connection, place: &Place, demand: Demand) -> rusqlite::Result<()> {
+    connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
+    connection.pragma_update(None, "synchronous", "NORMAL")?;
+    connection.pragma_update(None, "cache_size", -256)?;
+    connection.pragma_update(None, "temp_store", "MEMORY")?;
+    // A checkpoint syncs: it has its own time, not that of a commit.
+    connection.pragma_update(None, "wal_autocheckpoint", 0)?;
+    connection.pragma_update(None, "journal_size_limit", 4 << 20)?;
+    let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    if version > 0 && version < demand.schema.version() {
+        copy(connection, place, version)?;
+    }
+    demand.schema.migrate(connection)?;
+    connection.execute("INSERT OR IGNORE INTO meta VALUES ('kind', ?1)", params![demand.kind.name()])?;
+    Ok(())
+}
+
+/// What an older version of this program can go on with: `mho.db.before-2` is of version 1... whole or not there.
+fn copy(connection: &Connection, place: &Place, version: i64) -> rusqlite::Result<()> {
+    let to = place.beside(&format!(".before-{}", version + 1));
+    let half = place.beside(".copy");
+    let done = || -> std::io::Result<()> {
+        match fs::remove_file(&half) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        super::place::make_private(&half)
+    };
+    let other = |error: std::io::Error| rusqlite::Error::ToSqlConversionFailure(Box::new(error));
+    done().map_err(other)?;
+    connection.execute("VACUUM INTO ?1", params![half.to_string_lossy()])?;
+    fs::File::open(&half).and_then(|file| file.sync_all()).and_then(|()| fs::rename(&half, &to)).map_err(other)
+}
