@@ -5,6 +5,14 @@ use std::path::Path;
 
 use rusqlite::{Error, ErrorCode};
 
+/// SQLite's own code, if it comes from there.
+pub(super) fn code(error: &Error) -> Option<ErrorCode> {
+    match error {
+        Error::SqliteFailure(error, _) | Error::SqlInputError { error, .. } => Some(error.code),
+        _ => None,
+    }
+}
+
 /// Why the journal could not be read or written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Fault {
@@ -35,8 +43,7 @@ impl Fault {
     /// What SQLite says of the file at `path`.
     pub(super) fn of(path: &Path, error: &Error) -> Self {
         let path = path.display();
-        let code = error.sqlite_error_code();
-        match code {
+        match code(error) {
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked | ErrorCode::FileLockingProtocolFailed) => {
                 Self::Locked(format!(
                     "{path} is locked by another process; end whatever has it open (fuser {path} names it)"

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension, params};
 
-use super::text::instant;
+use super::text::{instant, read_instant};
 use crate::domain::script::ScriptName;
 
 /// A daemon's life, from its first order on.
@@ -54,10 +54,19 @@ pub(super) fn end(connection: &Connection, life: i64, at: DateTime<Utc>, reason:
 }
 
 /// Forgets what is older than `history`, and all but the newest attempts of a run. What is not over stays: a process that still lives (it
-/// may have been carried from date to date for months), the latest life.
-pub(super) fn prune(connection: &Connection, now: DateTime<Utc>, history: Duration) -> rusqlite::Result<()> {
-    let oldest = TimeDelta::from_std(history).ok().and_then(|history| now.checked_sub_signed(history));
-    if let Some(oldest) = oldest {
+/// may have been carried from date to date for months), the latest life. Without `now` the last sign of the latest life counts: a
+/// clock that is years ahead when the machine comes up does not cost the history.
+pub(super) fn prune(connection: &Connection, now: Option<DateTime<Utc>>, history: Duration) -> rusqlite::Result<()> {
+    let latest = "SELECT last_alive FROM lives ORDER BY id DESC LIMIT 1";
+    let now = match now {
+        Some(now) => Some(now),
+        None => {
+            let latest: Option<String> = connection.query_row(latest, [], |row| row.get(0)).optional()?;
+            latest.and_then(|text| read_instant(&text).ok())
+        }
+    };
+    let history = TimeDelta::from_std(history).ok();
+    if let Some(oldest) = now.zip(history).and_then(|(now, history)| now.checked_sub_signed(history)) {
         let (date, at) = (oldest.date_naive().to_string(), instant(oldest));
         connection.execute("DELETE FROM runs WHERE trading_date < ?1", [&date])?;
         let over = "DELETE FROM attempts WHERE trading_date < ?1 AND (pid IS NULL OR result IS NOT NULL)";

@@ -6,7 +6,7 @@ use std::time::Duration;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 
 use super::Kind;
-use super::fault::Fault;
+use super::fault::{Fault, code};
 use super::place::{FileId, Place};
 use super::schema::{APPLICATION, Schema};
 use crate::domain::record::Grade;
@@ -44,19 +44,20 @@ impl Link {
         let mut connection = opened.map_err(|error| Fault::of(place.path(), &error))?;
         examine(&connection, place, demand)?;
         arrange(&mut connection, place, demand).map_err(|error| Fault::of(place.path(), &error))?;
-        let id = place.id().ok_or_else(|| gone(place))?;
+        let gone = || Fault::Unavailable(format!("{} was deleted as it was opened", place.path().display()));
+        let id = place.id().ok_or_else(gone)?;
         Ok(Self { connection, place: place.clone(), id, wal: place.wal_id(), synced: false, fresh })
     }
 
-    /// An error if the name does not mean the file any more that we write to, or its log is another: then what we write would be lost.
-    pub(super) fn still_there(&mut self) -> Result<(), Fault> {
+    /// The name still means the file that we write to, and its log is the same: else what we write would be lost.
+    pub(super) fn is_still_there(&mut self) -> bool {
         let wal = self.place.wal_id();
         if self.place.id() != Some(self.id) || self.wal.is_some() && self.wal != wal {
-            return Err(gone(&self.place));
+            return false;
         }
         // The log is made by the first write.
         self.wal = wal;
-        Ok(())
+        true
     }
 
     /// How the next commits are kept.
@@ -80,21 +81,18 @@ impl Link {
     }
 }
 
-fn gone(place: &Place) -> Fault {
-    let path = place.path().display();
-    Fault::Unavailable(format!("{path} was moved or deleted while it was in use; leave it alone while the daemon runs"))
-}
-
-/// Reads only: whoever cannot use the file must not have changed it.
-fn examine(connection: &Connection, place: &Place, demand: Demand) -> Result<(), Fault> {
+/// The version of the tables, 0 in an empty file; an error if the file is not ours, or of a newer version of this program.
+pub(super) fn examine_version(connection: &Connection, place: &Place, schema: Schema) -> Result<i64, Fault> {
     let failed = |error: rusqlite::Error| Fault::of(place.path(), &error);
     let path = place.path().display();
-    connection.busy_timeout(BUSY).map_err(failed)?;
     let number = |pragma| connection.pragma_query_value(None, pragma, |row| row.get::<_, i64>(0)).map_err(failed);
-    let (version, application, ours) = (number("user_version")?, number("application_id")?, demand.schema.version());
+    let (version, application, ours) = (number("user_version")?, number("application_id")?, schema.version());
     let tables: i64 =
         connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0)).map_err(failed)?;
-    if tables > 0 && application != APPLICATION {
+    if tables == 0 {
+        return Ok(0);
+    }
+    if application != APPLICATION || version < 1 {
         return Err(Fault::Damaged(format!("{path} is a database of another program")));
     }
     if version > ours {
@@ -102,17 +100,26 @@ fn examine(connection: &Connection, place: &Place, demand: Demand) -> Result<(),
             "{path} was written by a newer mho (schema {version}, this one knows {ours}): start that version, or name another directory with --state-dir"
         )));
     }
+    Ok(version)
+}
+
+/// Reads only: whoever cannot use the file must not have changed it.
+fn examine(connection: &Connection, place: &Place, demand: Demand) -> Result<(), Fault> {
+    let failed = |error: rusqlite::Error| Fault::of(place.path(), &error);
+    let path = place.path().display();
+    connection.busy_timeout(BUSY).map_err(failed)?;
+    let version = examine_version(connection, place, demand.schema)?;
     if connection.is_readonly("main").map_err(failed)? {
         return Err(Fault::Unavailable(format!(
             "{path} is read-only; give this user the right to write it, on a file system mounted rw"
         )));
     }
-    if tables > 0 {
+    if version > 0 {
         let kind = connection.query_row("SELECT value FROM meta WHERE key = 'kind'", [], |row| row.get(0)).optional();
         let kind: Option<String> = kind.map_err(|error| undecodable(place, &error))?;
         kind.map_or(Ok(()), |kind| demand.kind.accepts(&kind, place.path()).map_err(Fault::OtherKind))?;
     }
-    if demand.thorough && tables > 0 {
+    if demand.thorough && version > 0 {
         let word: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)).map_err(failed)?;
         if word != "ok" {
             return Err(Fault::Damaged(format!("{path} is damaged: {word}")));
@@ -124,7 +131,7 @@ fn examine(connection: &Connection, place: &Place, demand: Demand) -> Result<(),
 /// An error of a statement that any whole journal can answer.
 pub(super) fn undecodable(place: &Place, error: &rusqlite::Error) -> Fault {
     match Fault::of(place.path(), error) {
-        Fault::Unavailable(_) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::Unknown) => {
+        Fault::Unavailable(_) if code(error) == Some(rusqlite::ErrorCode::Unknown) => {
             Fault::Damaged(format!("{} is damaged: {error}", place.path().display()))
         }
         fault => fault,

@@ -6,6 +6,7 @@
 
 mod facts;
 mod fault;
+pub mod history;
 mod life;
 mod link;
 mod load;

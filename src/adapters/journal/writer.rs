@@ -1,10 +1,11 @@
 //! The one who writes: a thread that owns the connection and takes one order after the other. The daemon waits for answers, never for the disk.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender};
 use std::time::Duration;
 
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::{DateTime, Utc};
 use rusqlite::Transaction;
 use tokio::sync::oneshot;
 
@@ -47,7 +48,7 @@ pub(super) struct Writer {
     pub(super) known: Option<FileId>,
     pub(super) history: Duration,
     pub(super) boot: String,
-    pub(super) facts: std::collections::BTreeMap<ScriptName, ScriptFacts>,
+    pub(super) facts: BTreeMap<ScriptName, ScriptFacts>,
     pub(super) hashing: Option<Sender<AttemptId>>,
     /// What was left over by the lives before is known to whoever started this one.
     pub(super) ledger_read: bool,
@@ -55,7 +56,8 @@ pub(super) struct Writer {
     life: Option<Life>,
     /// The number of this life, if it is in the file.
     entered: Option<i64>,
-    pruned: Option<NaiveDate>,
+    /// The latest sign of this life.
+    alive: Option<DateTime<Utc>>,
     unchecked: usize,
     set_aside: u32,
 }
@@ -75,11 +77,11 @@ impl Writer {
         link: Option<Link>,
         history: Duration,
         boot: String,
-        facts: std::collections::BTreeMap<ScriptName, ScriptFacts>,
+        facts: BTreeMap<ScriptName, ScriptFacts>,
         renewed: Renewed,
     ) -> Self {
         let (known, ledger_read) = (link.as_ref().map(|link| link.id), link.is_some());
-        let (hashing, life, entered, pruned) = (None, None, None, None);
+        let (hashing, life, entered, alive) = (None, None, None, None);
         Self {
             place,
             demand,
@@ -93,7 +95,7 @@ impl Writer {
             renewed,
             life,
             entered,
-            pruned,
+            alive,
             unchecked: 0,
             set_aside: 0,
         }
@@ -113,7 +115,6 @@ impl Writer {
                     }
                 }
                 Command::Begin(life, reply) => {
-                    self.pruned = Some(life.started_at.date_naive());
                     self.life = Some(life);
                     let done = self.commit(&Batch::Nothing, Grade::PowerSafe);
                     let _ = reply.send(done);
@@ -164,9 +165,9 @@ impl Writer {
             Some(link) => link,
             None => self.reopen()?,
         };
-        if let Err(fault) = link.still_there() {
+        if !link.is_still_there() {
             drop(link);
-            link = self.reopen().map_err(|_| fault)?;
+            link = self.reopen()?;
         }
         let failed = |error: rusqlite::Error| Fault::of(self.place.path(), &error);
         link.set_grade(grade).map_err(failed)?;
@@ -202,7 +203,7 @@ impl Writer {
             if self.ledger_read {
                 life::give_up_ledger(tx)?;
             }
-            life::prune(tx, life.started_at, self.history)?;
+            life::prune(tx, None, self.history)?;
             entered = Some(life::begin(tx, life, &self.boot)?);
         }
         match batch {
@@ -228,10 +229,10 @@ impl Writer {
     /// What nobody waits for. The sign of life comes in quiet moments.
     fn after(&mut self, records: &[Record]) {
         self.unchecked += records.len();
-        let mut alive = None;
+        let before = self.alive;
         for record in records {
             match record {
-                Record::Alive { at } => alive = Some(*at),
+                Record::Alive { at } => self.alive = Some(*at),
                 Record::Attempt(attempt) if attempt.start.is_some() => {
                     // Without its thread there are no fingerprints.
                     let _ = self.hashing.as_ref().map(|hashing| hashing.send(attempt.id.clone()));
@@ -239,14 +240,19 @@ impl Writer {
                 _ => {}
             }
         }
-        if let Some(now) = alive.filter(|now| self.pruned.is_some_and(|pruned| pruned < now.date_naive())) {
-            self.pruned = Some(now.date_naive());
+        // By the clock as it was before: one that is years ahead for a moment does not cost the history.
+        if let (Some(before), Some(now)) = (before, self.alive)
+            && before.date_naive() < now.date_naive()
+        {
             let history = self.history;
             self.aside(|link| {
-                link.set_grade(Grade::CrashSafe).and_then(|()| life::prune(&link.connection, now, history))
+                link.set_grade(Grade::CrashSafe)?;
+                let tx = link.connection.transaction()?;
+                life::prune(&tx, Some(before), history)?;
+                tx.commit()
             });
         }
-        let is_quiet = alive.is_some() && records.len() == 1;
+        let is_quiet = matches!(records, [Record::Alive { .. }]);
         if self.unchecked >= 10 * CHECKPOINT || is_quiet && self.unchecked >= CHECKPOINT {
             self.unchecked = 0;
             self.aside(Link::checkpoint);
