@@ -43,7 +43,8 @@ fn a_new_daemon_finds_what_the_one_before_knew() {
     let days = (1..=33_u32).rev().map(|n| format!("2026-{:02}-{:02}", 9 + (n - 1) / 28, 1 + (n - 1) % 28));
     write(&opened.journal, days.map(|day| run_record("demo", &day, RunResult::WindowEnd)).collect());
     write(&opened.journal, vec![run_record("demo", "2026-10-05", RunResult::Failed)]);
-    let attempts = [started("demo", 1), alive("demo", 1, 100), ended("demo", 1), started("demo", 2), alive("demo", 2, 200)];
+    let attempts =
+        [started("demo", 1), alive("demo", 1, 100), ended("demo", 1), started("demo", 2), alive("demo", 2, 200)];
     write(&opened.journal, attempts.map(Record::Attempt).to_vec());
     write(&opened.journal, vec![Record::Alive { at: at("2026-11-27T14:30:00Z") }]);
     drop(opened);
@@ -57,7 +58,8 @@ fn a_new_daemon_finds_what_the_one_before_knew() {
     assert_eq!(demo.results.last(), Some(&(date("2026-10-05"), RunResult::Failed)));
     assert_eq!((demo.watched_until, demo.unfinished.is_none()), (past.last_alive, true));
     assert_eq!(past.scripts[&name("other")].watched_until, past.last_alive);
-    let left = LedgerEntry { attempt: alive("demo", 2, 200).id, process: ProcessId { pid: 200, born: 4711 }, boot: boot_id() };
+    let left =
+        LedgerEntry { attempt: alive("demo", 2, 200).id, process: ProcessId { pid: 200, born: 4711 }, boot: boot_id() };
     assert_eq!(past.ledger, [left]);
 
     // It is swept before the next life begins; in that one, a script is gone.
@@ -110,8 +112,7 @@ fn records_written_twice_do_no_harm_and_the_parts_of_an_attempt_add_up() {
     let runs = query(dir.path(), "SELECT result, reason, last_exit_code, last_exit_result, unfinished FROM runs");
     assert_eq!(runs, ["failed|gave up|3|crashed|NULL"]);
     let attempts = "SELECT started_at, pid, born, pgid, boot_id, exit_code, result, ended_at FROM attempts";
-    let expected =
-        format!("2026-11-27T13:30:00.000Z|100|4711|100|{}|3|crashed|2026-11-27T14:00:00.000Z", boot_id());
+    let expected = format!("2026-11-27T13:30:00.000Z|100|4711|100|{}|3|crashed|2026-11-27T14:00:00.000Z", boot_id());
     assert_eq!(query(dir.path(), attempts), [expected]);
     assert_eq!(query(dir.path(), "SELECT who, action, script FROM actions"), ["root|sweep|NULL"]);
 }
@@ -124,7 +125,8 @@ fn an_attempt_is_told_with_its_log_file_and_the_hashes_of_what_it_was_made_of() 
     spec.launch.working_dir = dir.path().to_owned();
     spec.launch.args = vec!["strategy.py".to_owned()];
     spec.output.dir = "/var/log/demo".into();
-    let journal = SqliteJournal::open(OpenArgs { scripts: facts(&[spec]), ..args(dir.path()) }).expect("opened").journal;
+    let journal =
+        SqliteJournal::open(OpenArgs { scripts: facts(&[spec]), ..args(dir.path()) }).expect("opened").journal;
     write(&journal, vec![Record::Attempt(started("demo", 1)), Record::Attempt(started("stranger", 1))]);
     let first = query(dir.path(), "SELECT log_file, length(config_sha256) FROM attempts ORDER BY script");
     assert_eq!(first, ["/var/log/demo/2026-11-27.log|64", "NULL|NULL"]);
@@ -174,7 +176,8 @@ fn a_damaged_file_is_set_aside_as_it_is_and_a_new_one_begun() {
         let opened = SqliteJournal::open(args(dir.path())).expect(what);
         assert_eq!((opened.past, opened.unavailable), (Past::default(), None), "{what}");
         let [Report::Error(text)] = opened.reports.as_slice() else { panic!("{what}: {:?}", opened.reports) };
-        let aside: Vec<_> = names(dir.path(), "mho.db.damaged-").into_iter().filter(|name| name.ends_with('Z')).collect();
+        let aside: Vec<_> =
+            names(dir.path(), "mho.db.damaged-").into_iter().filter(|name| name.ends_with('Z')).collect();
         assert!(aside.len() == 1 && text.contains(&aside[0]), "{what}: {aside:?} {text}");
         assert!(fs::read(dir.path().join(&aside[0])).expect("kept") == spoiled, "{what}");
         write(&opened.journal, vec![run_record("demo", "2026-11-30", RunResult::Skipped)]);
@@ -187,7 +190,8 @@ fn a_row_that_cannot_be_read_costs_no_other() {
     let dir = directory();
     let journal = open(dir.path()).journal;
     begin(&journal, "2026-11-27T13:00:00Z", &["demo"]);
-    let both = vec![run_record("demo", "2026-11-26", RunResult::Failed), run_record("demo", "2026-11-27", RunResult::Running)];
+    let both =
+        vec![run_record("demo", "2026-11-26", RunResult::Failed), run_record("demo", "2026-11-27", RunResult::Running)];
     write(&journal, both);
     end(&journal, "2026-11-27T21:00:00Z");
     query(dir.path(), "UPDATE runs SET unfinished = '{}' WHERE result = 'running'");
@@ -205,7 +209,10 @@ fn a_file_of_a_newer_version_is_refused_and_left_as_it_is() {
     query(dir.path(), "PRAGMA user_version = 7");
     let before = fs::read(dir.path().join("mho.db")).expect("readable");
     let Err(OpenError::Newer(text)) = SqliteJournal::open(args(dir.path())) else { panic!("it is refused") };
-    assert!(text.contains("written by a newer mho (schema 7, this one knows 1)") && text.contains("--state-dir"), "{text}");
+    assert!(
+        text.contains("written by a newer mho (schema 7, this one knows 1)") && text.contains("--state-dir"),
+        "{text}"
+    );
     assert!(fs::read(dir.path().join("mho.db")).expect("readable") == before);
     assert_eq!(names(dir.path(), "mho.db"), ["mho.db"]);
 }
@@ -234,12 +241,15 @@ fn a_locked_file_is_written_as_soon_as_it_is_free() {
     filled(dir.path());
     let other = rusqlite::Connection::open(dir.path().join("mho.db")).expect("opened");
     // For itself: nobody else may even read.
-    other.execute_batch("PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE; UPDATE runs SET reason = 'x'; COMMIT").expect("held");
+    other
+        .execute_batch("PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE; UPDATE runs SET reason = 'x'; COMMIT")
+        .expect("held");
     let opened = SqliteJournal::open(args(dir.path())).expect("the daemon starts from memory");
     let why = opened.unavailable.expect("it is locked").to_string();
     assert!(why.contains("is locked by another process") && opened.past == Past::default(), "{why}");
     let batch = || vec![run_record("demo", "2026-11-30", RunResult::Failed), Record::Attempt(alive("demo", 2001, 9))];
-    let life = mho::adapters::journal::Life { started_at: at("2026-11-28T13:00:00Z"), pid: 1, scripts: vec![name("demo")] };
+    let life =
+        mho::adapters::journal::Life { started_at: at("2026-11-28T13:00:00Z"), pid: 1, scripts: vec![name("demo")] };
     assert!(wait(opened.journal.begin_life(life)).is_err());
     assert!(try_write(&opened.journal, batch(), Grade::PowerSafe).is_err());
     drop(other);

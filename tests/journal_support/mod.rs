@@ -131,7 +131,8 @@ pub fn query(dir: &Path, sql: &str) -> Vec<String> {
 /// The names in a directory that begin so.
 pub fn names(dir: &Path, prefix: &str) -> Vec<String> {
     let entries = std::fs::read_dir(dir).expect("readable").map(|entry| entry.expect("readable").file_name());
-    let mut names: Vec<_> = entries.filter_map(|name| name.into_string().ok()).filter(|n| n.starts_with(prefix)).collect();
+    let mut names: Vec<_> =
+        entries.filter_map(|name| name.into_string().ok()).filter(|n| n.starts_with(prefix)).collect();
     names.sort();
     names
 }

@@ -171,3 +171,55 @@ fn copy(connection: &Connection, place: &Place, version: i64) -> rusqlite::Resul
     connection.execute("VACUUM INTO ?1", params![half.to_string_lossy()])?;
     fs::File::open(&half).and_then(|file| file.sync_all()).and_then(|()| fs::rename(&half, &to)).map_err(other)
 }
+
+#[cfg(test)]
+mod tests {
+    use rusqlite_migration::M;
+
+    use super::super::schema::{SCHEMA, V1};
+    use super::*;
+
+    const LATER: &[M<'_>] = &[M::up(V1), M::up("ALTER TABLE runs ADD COLUMN mood TEXT NOT NULL DEFAULT 'calm'")];
+
+    fn demand(schema: Schema) -> Demand {
+        Demand { kind: Kind::Live, schema, thorough: true }
+    }
+
+    fn moods(connection: &Connection) -> rusqlite::Result<String> {
+        connection.query_row("SELECT group_concat(script || ' ' || mood) FROM runs", [], |row| row.get(0))
+    }
+
+    #[test]
+    fn an_older_file_is_brought_to_the_present_and_kept_as_it_was() {
+        let dir = tempfile::tempdir().unwrap();
+        let place = Place::of(dir.path());
+        let old = Link::open(&place, demand(SCHEMA)).unwrap();
+        let run = "INSERT INTO runs (script, trading_date, result, reason, zone, attempts, restarts, recorded_at)
+            VALUES ('demo', '2026-11-27', 'failed', '', 'UTC', 1, 0, '')";
+        old.connection.execute(run, []).unwrap();
+        drop(old);
+        let copy = place.beside(".before-2");
+        assert!(!copy.exists(), "a new file has no past");
+        for _ in 0..2 {
+            let new = Link::open(&place, demand(Schema::of(LATER))).unwrap();
+            assert!(moods(&new.connection).unwrap() == "demo calm" && !new.fresh);
+        }
+        let mode = std::os::unix::fs::PermissionsExt::mode(&fs::metadata(&copy).unwrap().permissions());
+        assert_eq!(mode & 0o777, 0o600);
+        let kept = Connection::open(&copy).unwrap();
+        assert_eq!(kept.query_row("SELECT script FROM runs", [], |row| row.get::<_, String>(0)).unwrap(), "demo");
+        assert!(moods(&kept).is_err() && !place.beside(".copy").exists());
+        assert!(matches!(Link::open(&place, demand(SCHEMA)), Err(Fault::Newer(_))), "there is no way back");
+    }
+
+    #[test]
+    fn a_step_that_fails_leaves_the_file_as_it_was() {
+        const BROKEN: &[M<'_>] = &[M::up(V1), M::up("DROP TABLE runs; SELECT nonsense")];
+        let dir = tempfile::tempdir().unwrap();
+        let place = Place::of(dir.path());
+        drop(Link::open(&place, demand(SCHEMA)).unwrap());
+        assert!(Link::open(&place, demand(Schema::of(BROKEN))).is_err());
+        let link = Link::open(&place, demand(SCHEMA)).unwrap();
+        assert_eq!(link.connection.query_row("SELECT count(*) FROM runs", [], |row| row.get::<_, i64>(0)), Ok(0));
+    }
+}

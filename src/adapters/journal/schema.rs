@@ -9,7 +9,7 @@ pub(super) const APPLICATION: i64 = 0x6d68_6f31;
 
 /// `slot`: the number of a run among those of one date; always 0 as long as a script runs once a date.
 /// `holds`: what an operator forbids; nothing writes it yet, the commands that pause and skip will.
-const V1: &str = "
+pub(super) const V1: &str = "
 PRAGMA application_id = 0x6d686f31;
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
 CREATE TABLE lives (

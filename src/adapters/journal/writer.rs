@@ -272,3 +272,105 @@ impl Writer {
         self.link = None;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::sync::Mutex;
+
+    use super::super::Kind;
+    use super::super::schema::SCHEMA;
+    use super::*;
+    use crate::domain::record::ActionRecord;
+
+    const DEMAND: Demand = Demand { kind: Kind::Live, schema: SCHEMA, thorough: false };
+
+    fn writer(dir: &std::path::Path) -> (Writer, Arc<Mutex<Vec<String>>>) {
+        let told = Arc::new(Mutex::new(Vec::new()));
+        let hear = Arc::clone(&told);
+        let renewed = Box::new(move |text: &str| hear.lock().unwrap().push(text.to_owned()));
+        let place = Place::of(dir);
+        let link = Link::open(&place, DEMAND).unwrap();
+        let history = Duration::from_secs(86_400);
+        (Writer::new(place, DEMAND, Some(link), history, "boot".to_owned(), BTreeMap::new(), renewed), told)
+    }
+
+    fn actions(count: i64) -> Vec<Record> {
+        let begin: DateTime<Utc> = "2026-11-27T14:30:00Z".parse().unwrap();
+        let action = |n| ActionRecord {
+            at: begin + chrono::TimeDelta::seconds(n),
+            who: "somebody".to_owned(),
+            action: "test".to_owned(),
+            script: None,
+            reason: "x".repeat(100),
+        };
+        (0..count).map(|n| Record::Action(action(n))).collect()
+    }
+
+    fn count(writer: &Writer) -> i64 {
+        let connection = &writer.link.as_ref().unwrap().connection;
+        connection.query_row("SELECT count(*) FROM actions", [], |row| row.get(0)).unwrap()
+    }
+
+    #[test]
+    fn on_a_full_disk_nothing_of_a_batch_is_written_and_all_of_it_when_there_is_room() {
+        let dir = tempfile::tempdir().unwrap();
+        let (mut writer, told) = writer(dir.path());
+        writer.commit(&Batch::Records(&actions(3)), Grade::CrashSafe).unwrap();
+        let connection = &writer.link.as_ref().unwrap().connection;
+        let pages: i64 = connection.pragma_query_value(None, "page_count", |row| row.get(0)).unwrap();
+        connection.pragma_update_and_check(None, "max_page_count", pages + 1, |_| Ok(())).unwrap();
+        let error = writer.commit(&Batch::Records(&actions(1000)), Grade::PowerSafe).unwrap_err().to_string();
+        assert!(error.contains("the disk is full") && error.contains("make room"), "{error}");
+        // The limit is that of the closed connection.
+        writer.commit(&Batch::Nothing, Grade::CrashSafe).unwrap();
+        assert_eq!(count(&writer), 3);
+        writer.commit(&Batch::Records(&actions(1000)), Grade::PowerSafe).unwrap();
+        assert_eq!((count(&writer), told.lock().unwrap().len()), (1000, 0));
+    }
+
+    #[test]
+    fn a_file_that_is_spoiled_in_use_is_set_aside_and_the_batch_goes_into_a_new_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let (mut writer, told) = writer(dir.path());
+        writer.commit(&Batch::Records(&actions(3)), Grade::CrashSafe).unwrap();
+        for n in 1..=SET_ASIDE {
+            // As after an error of any kind: the next batch opens the file again.
+            writer.link = None;
+            fs::write(writer.place.path(), "no database".repeat(1000)).unwrap();
+            writer.commit(&Batch::Records(&actions(1)), Grade::CrashSafe).unwrap();
+            assert_eq!(count(&writer), 1, "{n}");
+        }
+        let first = told.lock().unwrap()[0].clone();
+        assert!(first.contains("is damaged") && first.contains("it is kept as"), "{first}");
+        let aside = fs::read_dir(dir.path()).unwrap().filter(|entry| {
+            let name = entry.as_ref().unwrap().file_name().into_string().unwrap();
+            name.starts_with("mho.db.damaged-") && !name.ends_with("-shm") && !name.ends_with("-wal")
+        });
+        assert_eq!(aside.count(), SET_ASIDE as usize);
+        // A disk that spoils every file is not filled with them.
+        writer.link = None;
+        fs::write(writer.place.path(), "no database".repeat(1000)).unwrap();
+        let error = writer.commit(&Batch::Records(&actions(1)), Grade::CrashSafe).unwrap_err();
+        assert!(error.to_string().contains("is damaged"), "{error}");
+    }
+
+    #[test]
+    fn the_log_is_brought_into_the_file_in_quiet_moments_and_does_not_grow_for_ever() {
+        let dir = tempfile::tempdir().unwrap();
+        let (mut writer, _) = writer(dir.path());
+        let alive = [Record::Alive { at: "2026-11-27T14:30:00Z".parse().unwrap() }];
+        let size = |writer: &Writer| fs::metadata(writer.place.path()).unwrap().len();
+        let mut write = |records: &[Record]| {
+            writer.commit(&Batch::Records(records), Grade::CrashSafe).unwrap();
+            writer.after(records);
+            size(&writer)
+        };
+        let small = write(&alive);
+        let few = actions(i64::try_from(CHECKPOINT).unwrap());
+        assert_eq!(write(&few), small, "somebody may be about to write more");
+        assert!(write(&alive) > small, "a quiet moment");
+        let before = write(&few);
+        assert!(write(&actions(i64::try_from(10 * CHECKPOINT).unwrap())) > before, "too much to wait");
+    }
+}
