@@ -2,10 +2,12 @@
 
 mod daemon;
 mod exec;
+mod history;
 mod simulate;
 
 pub use crate::adapters::process::read_env_file;
 pub use crate::adapters::sys::clock_is_synchronised;
 pub use daemon::{Rehearsal, StartError, run};
 pub use exec::{ExecError, exec};
+pub use history::{PastRun, Runs, Unreadable, history};
 pub use simulate::{Act, Pretence, simulate};

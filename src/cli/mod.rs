@@ -3,6 +3,7 @@
 pub mod calendar;
 pub mod check;
 mod exec;
+mod history;
 pub mod init;
 mod logs;
 mod next;
@@ -69,6 +70,8 @@ enum Verb {
     Exec(exec::ExecArgs),
     /// Show what a script printed
     Logs(logs::LogsArgs),
+    /// Show what became of past runs
+    History(history::HistoryArgs),
     /// Write a commented configuration and an example script
     Init(init::InitArgs),
     /// Print shell completions
@@ -106,6 +109,7 @@ fn print(global: &Global, verb: Verb, out: &mut dyn Write) -> Result<u8, Failure
         Verb::Simulate(args) => simulate::run(global, &args, out),
         Verb::Exec(args) => exec::run(global, &args),
         Verb::Logs(args) => logs::run(global, &args, out),
+        Verb::History(args) => history::run(global, &args, out),
         Verb::Init(args) => Ok(init::run(&args, &std::env::current_dir().map_err(|error| lost(&error))?, out)?),
         Verb::Completions { shell } => {
             // To memory first: the generator panics where it cannot write.

@@ -1,0 +1,135 @@
+//! Reads the runs in a journal, whether a daemon writes to it or not. Changes nothing.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::Path;
+use std::time::Duration;
+
+use chrono::{DateTime, NaiveDate, Utc};
+use chrono_tz::Tz;
+use rusqlite::{Connection, OpenFlags, Row};
+use rustix::fs::{FlockOperation, flock};
+
+use super::fault::Fault;
+use super::link::{examine_version, undecodable};
+use super::load::{each, get};
+use super::place::Place;
+use super::schema::SCHEMA;
+use super::text::{read_date, read_end, read_instant, read_word};
+use crate::domain::attempt::AttemptEnd;
+use crate::domain::outcome::RunResult;
+use crate::domain::script::ScriptName;
+
+/// A run as the journal has it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PastRun {
+    /// Which script.
+    pub script: ScriptName,
+    /// Which trading date.
+    pub trading_date: NaiveDate,
+    /// `Running` while it is not over.
+    pub result: RunResult,
+    /// Why, in words.
+    pub reason: String,
+    /// The zone of its calendar.
+    pub zone: Tz,
+    /// When the first attempt started.
+    pub first_start: Option<DateTime<Utc>>,
+    /// When it was over.
+    pub end: Option<DateTime<Utc>>,
+    /// How many attempts.
+    pub attempts: u32,
+    /// How the latest one ended.
+    pub last_exit: Option<AttemptEnd>,
+}
+
+/// All runs, by date and script; and in words the rows that cannot be read.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Runs {
+    /// Those that can be read.
+    pub runs: Vec<PastRun>,
+    /// Why the others cannot.
+    pub unread: Vec<String>,
+}
+
+/// Why the journal cannot be read, in words.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Unreadable(String);
+
+const RUNS: &str = "
+SELECT script, trading_date, result, reason, zone, first_start, ended_at, attempts,
+  last_exit_code, last_exit_signal, last_exit_result, last_exit_at
+FROM runs ORDER BY trading_date, script, slot";
+
+/// So long somebody who holds the file for himself is waited for.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Reads the journal of a state directory; None if there is none yet.
+pub fn read(state_dir: &Path) -> Result<Option<Runs>, Unreadable> {
+    let place = Place::of(state_dir);
+    match fs::metadata(place.path()) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => {
+            let path = place.path().display();
+            return Err(Unreadable(format!("{path} cannot be read: {error}; see who may read it")));
+        }
+        // A daemon is about to write the first word.
+        Ok(found) if found.len() == 0 => return Ok(None),
+        Ok(_) => {}
+    }
+    let wal = fs::metadata(place.beside("-wal")).ok().map(|found| found.len());
+    let found = match (wal, read_as(&place, wal.is_none())) {
+        // The log is empty, and the directory is not ours to make the index of the log in.
+        (Some(0), Err(Fault::Unavailable(_))) => read_as(&place, true),
+        (_, found) => found,
+    };
+    found.map(Some).map_err(|fault| Unreadable(fault.to_string()))
+}
+
+/// `alone`: nobody writes, there is no log beside the file. Then nothing is needed but the file itself.
+fn read_as(place: &Place, alone: bool) -> Result<Runs, Fault> {
+    let failed = |error: rusqlite::Error| undecodable(place, &error);
+    let path = place.path().to_string_lossy().replace('%', "%25").replace('?', "%3f").replace('#', "%23");
+    let uri = format!("file:{path}{}", if alone { "?immutable=1" } else { "" });
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(uri, flags).map_err(failed)?;
+    connection.busy_timeout(PATIENCE).map_err(failed)?;
+    if examine_version(&connection, place, SCHEMA)? == 0 {
+        return Ok(Runs::default());
+    }
+    let mut unread = Vec::new();
+    let runs = each(&connection, RUNS, [], &mut unread, past_run).map_err(failed)?;
+    Ok(Runs { runs, unread })
+}
+
+fn past_run(row: &Row<'_>) -> Result<PastRun, String> {
+    let text = |column| get::<Option<String>>(row, column);
+    let instant = |column| text(column)?.as_deref().map(read_instant).transpose();
+    let zone: String = get(row, 4)?;
+    Ok(PastRun {
+        script: ScriptName::new(&get::<String>(row, 0)?)?,
+        trading_date: read_date(&get::<String>(row, 1)?)?,
+        result: read_word(&get::<String>(row, 2)?)?,
+        reason: get(row, 3)?,
+        zone: zone.parse().map_err(|_| format!("{zone:?} is no zone"))?,
+        first_start: instant(5)?,
+        end: instant(6)?,
+        attempts: get(row, 7)?,
+        last_exit: read_end(get(row, 8)?, get(row, 9)?, text(10)?.as_deref(), text(11)?.as_deref())?,
+    })
+}
+
+/// Whether a daemon holds the state directory; None if we may not look.
+#[must_use]
+pub fn is_held(state_dir: &Path) -> Option<bool> {
+    let lock = match File::open(state_dir.join("lock")) {
+        Ok(lock) => lock,
+        Err(error) => return (error.kind() == io::ErrorKind::NotFound).then_some(false),
+    };
+    match flock(&lock, FlockOperation::NonBlockingLockShared) {
+        Ok(()) => Some(false),
+        Err(rustix::io::Errno::WOULDBLOCK) => Some(true),
+        Err(_) => None,
+    }
+}

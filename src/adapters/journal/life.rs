@@ -1,0 +1,83 @@
+//! The lives of daemons, and how much of the past is kept.
+
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use rusqlite::{Connection, OptionalExtension, params};
+
+use super::text::{instant, read_instant};
+use crate::domain::script::ScriptName;
+
+/// A daemon's life, from its first order on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Life {
+    /// On the market clock.
+    pub started_at: DateTime<Utc>,
+    /// Of the daemon.
+    pub pid: u32,
+    /// The scripts that it watches.
+    pub scripts: Vec<ScriptName>,
+}
+
+/// More attempts of one run are not kept: a script that crashes for months does not fill the disk.
+const ATTEMPTS_KEPT: u32 = 1000;
+
+/// Enters the life. Entering it again, into this file or another, does no harm.
+pub(super) fn begin(connection: &Connection, life: &Life, boot: &str) -> rusqlite::Result<i64> {
+    let sql = "INSERT INTO lives (started_at, pid, boot_id, version, last_alive) VALUES (?1, ?2, ?3, ?4, ?1)
+        ON CONFLICT (started_at, pid, boot_id) DO UPDATE SET version = excluded.version RETURNING id";
+    let values = params![instant(life.started_at), life.pid, boot, env!("CARGO_PKG_VERSION")];
+    let id = connection.query_row(sql, values, |row| row.get(0))?;
+    let mut belongs = connection.prepare_cached("INSERT OR REPLACE INTO scripts (name, life) VALUES (?1, ?2)")?;
+    for script in &life.scripts {
+        belongs.execute(params![script.as_str(), id])?;
+    }
+    Ok(id)
+}
+
+/// Nobody will see the end of what the lives before started: it was swept. When it ended is not known, and stays empty.
+pub(super) fn give_up_ledger(connection: &Connection) -> rusqlite::Result<()> {
+    connection.execute("UPDATE attempts SET result = 'lost' WHERE pid IS NOT NULL AND result IS NULL", [])?;
+    Ok(())
+}
+
+pub(super) fn alive(connection: &Connection, life: i64, at: DateTime<Utc>) -> rusqlite::Result<()> {
+    let mut alive = connection.prepare_cached("UPDATE lives SET last_alive = ?2 WHERE id = ?1")?;
+    alive.execute(params![life, instant(at)])?;
+    Ok(())
+}
+
+pub(super) fn end(connection: &Connection, life: i64, at: DateTime<Utc>, reason: &str) -> rusqlite::Result<()> {
+    let sql = "UPDATE lives SET last_alive = ?2, ended_at = ?2, end_reason = ?3 WHERE id = ?1";
+    connection.execute(sql, params![life, instant(at), reason])?;
+    Ok(())
+}
+
+/// Forgets what is older than `history`, and all but the newest attempts of a run. What is not over stays: a process that still lives (it
+/// may have been carried from date to date for months), the latest life. Without `now` the last sign of the latest life counts: a
+/// clock that is years ahead when the machine comes up does not cost the history.
+pub(super) fn prune(connection: &Connection, now: Option<DateTime<Utc>>, history: Duration) -> rusqlite::Result<()> {
+    let latest = "SELECT last_alive FROM lives ORDER BY id DESC LIMIT 1";
+    let now = match now {
+        Some(now) => Some(now),
+        None => {
+            let latest: Option<String> = connection.query_row(latest, [], |row| row.get(0)).optional()?;
+            latest.and_then(|text| read_instant(&text).ok())
+        }
+    };
+    let history = TimeDelta::from_std(history).ok();
+    if let Some(oldest) = now.zip(history).and_then(|(now, history)| now.checked_sub_signed(history)) {
+        let (date, at) = (oldest.date_naive().to_string(), instant(oldest));
+        connection.execute("DELETE FROM runs WHERE trading_date < ?1", [&date])?;
+        let over = "DELETE FROM attempts WHERE trading_date < ?1 AND (pid IS NULL OR result IS NOT NULL)";
+        connection.execute(over, [&date])?;
+        connection.execute("DELETE FROM actions WHERE at < ?1", [&at])?;
+        let lives = "DELETE FROM lives WHERE last_alive < ?1 AND id < (SELECT max(id) FROM lives)";
+        connection.execute(lives, [&at])?;
+    }
+    let many = "DELETE FROM attempts WHERE (pid IS NULL OR result IS NOT NULL) AND number <= (
+        SELECT max(number) - ?1 FROM attempts other WHERE other.script = attempts.script
+        AND other.trading_date = attempts.trading_date AND other.slot = attempts.slot)";
+    connection.execute(many, [ATTEMPTS_KEPT])?;
+    Ok(())
+}

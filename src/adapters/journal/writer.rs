@@ -1,0 +1,376 @@
+//! The one who writes: a thread that owns the connection and takes one order after the other. The daemon waits for answers, never for the disk.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender};
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use rusqlite::Transaction;
+use tokio::sync::oneshot;
+
+use super::Renewed;
+use super::facts::{Fingerprint, ScriptFacts};
+use super::fault::Fault;
+use super::life::{self, Life};
+use super::link::{Demand, Link};
+use super::place::{FileId, Place};
+use super::rows;
+use crate::domain::attempt::AttemptId;
+use crate::domain::record::{Grade, Record};
+use crate::domain::script::ScriptName;
+use crate::ports::JournalError;
+
+/// Told when the order was carried out, or why not.
+pub(super) type Reply = oneshot::Sender<Result<(), JournalError>>;
+
+/// An order to the writer.
+pub(super) enum Command {
+    Write(Arc<Vec<Record>>, Grade, Reply),
+    Begin(Life, Reply),
+    End { at: DateTime<Utc>, reason: String, reply: Reply },
+    Fingerprint(Fingerprint),
+    Close,
+}
+
+/// After so many records the log is brought into the file at the next quiet moment, after ten times as many at once.
+const CHECKPOINT: usize = 200;
+
+/// A disk that spoils one file after the other is not filled with them.
+const SET_ASIDE: u32 = 3;
+
+/// What the writer knows; the connection comes and goes.
+pub(super) struct Writer {
+    pub(super) place: Place,
+    pub(super) demand: Demand,
+    pub(super) link: Option<Link>,
+    /// Which file we wrote to last.
+    pub(super) known: Option<FileId>,
+    pub(super) history: Duration,
+    pub(super) boot: String,
+    pub(super) facts: BTreeMap<ScriptName, ScriptFacts>,
+    pub(super) hashing: Option<Sender<AttemptId>>,
+    /// What was left over by the lives before is known to whoever started this one.
+    pub(super) ledger_read: bool,
+    pub(super) renewed: Renewed,
+    life: Option<Life>,
+    /// The number of this life, if it is in the file.
+    entered: Option<i64>,
+    /// The latest sign of this life.
+    alive: Option<DateTime<Utc>>,
+    unchecked: usize,
+    set_aside: u32,
+}
+
+/// What goes into one transaction, besides what has to be made up for.
+enum Batch<'a> {
+    Records(&'a [Record]),
+    Fingerprint(&'a Fingerprint),
+    Nothing,
+    End { at: DateTime<Utc>, reason: &'a str },
+}
+
+impl Writer {
+    pub(super) fn new(
+        place: Place,
+        demand: Demand,
+        link: Option<Link>,
+        history: Duration,
+        boot: String,
+        facts: BTreeMap<ScriptName, ScriptFacts>,
+        renewed: Renewed,
+    ) -> Self {
+        let (known, ledger_read) = (link.as_ref().map(|link| link.id), link.is_some());
+        let (hashing, life, entered, alive) = (None, None, None, None);
+        Self {
+            place,
+            demand,
+            link,
+            known,
+            history,
+            boot,
+            facts,
+            hashing,
+            ledger_read,
+            renewed,
+            life,
+            entered,
+            alive,
+            unchecked: 0,
+            set_aside: 0,
+        }
+    }
+
+    /// Until it is told to close.
+    pub(super) fn run(mut self, orders: &Receiver<Command>) {
+        while let Ok(order) = orders.recv() {
+            match order {
+                Command::Write(records, grade, reply) => {
+                    let done = self.commit(&Batch::Records(&records), grade);
+                    let is_done = done.is_ok();
+                    // Whoever asked may be gone.
+                    let _ = reply.send(done);
+                    if is_done {
+                        self.after(&records);
+                    }
+                }
+                Command::Begin(life, reply) => {
+                    self.life = Some(life);
+                    let done = self.commit(&Batch::Nothing, Grade::PowerSafe);
+                    let _ = reply.send(done);
+                }
+                Command::End { at, reason, reply } => {
+                    let done = self.commit(&Batch::End { at, reason: &reason }, Grade::PowerSafe);
+                    self.close();
+                    let _ = reply.send(done);
+                    return;
+                }
+                // Worth having, not worth an error: the next start of the script has one, too.
+                Command::Fingerprint(found) => drop(self.commit(&Batch::Fingerprint(&found), Grade::CrashSafe)),
+                Command::Close => return,
+            }
+        }
+    }
+
+    /// All of the batch or nothing of it. A damaged file is set aside and the batch goes into a new one.
+    fn commit(&mut self, batch: &Batch<'_>, grade: Grade) -> Result<(), JournalError> {
+        let mut done = self.attempt(batch, grade);
+        if let Err(Fault::Damaged(text)) = &done
+            && self.set_aside < SET_ASIDE
+        {
+            let text = text.clone();
+            done = self.put_aside(&text).and_then(|()| self.attempt(batch, grade));
+        }
+        done.map_err(|fault| {
+            self.link = None;
+            JournalError(fault.to_string())
+        })
+    }
+
+    fn put_aside(&mut self, text: &str) -> Result<(), Fault> {
+        self.link = None;
+        self.set_aside += 1;
+        let to = self.place.set_aside("damaged", Utc::now()).map_err(|error| Fault::io(self.place.path(), &error))?;
+        (self.renewed)(&format!(
+            "{text}; it is kept as {}, and a new one is begun with what the daemon knows",
+            to.display()
+        ));
+        self.known = None;
+        self.entered = None;
+        Ok(())
+    }
+
+    fn attempt(&mut self, batch: &Batch<'_>, grade: Grade) -> Result<(), Fault> {
+        let mut link = match self.link.take() {
+            Some(link) => link,
+            None => self.reopen()?,
+        };
+        if !link.is_still_there() {
+            drop(link);
+            link = self.reopen()?;
+        }
+        let failed = |error: rusqlite::Error| Fault::of(self.place.path(), &error);
+        link.set_grade(grade).map_err(failed)?;
+        // Takes the lock at once: a transaction that reads first could not wait for it.
+        let tx = Transaction::new(&mut link.connection, rusqlite::TransactionBehavior::Immediate).map_err(failed)?;
+        let entered = self.fill(&tx, batch).map_err(failed)?;
+        tx.commit().map_err(failed)?;
+        self.entered = entered;
+        self.known = Some(link.id);
+        self.link = Some(link);
+        Ok(())
+    }
+
+    /// Opens the file that is there now. If it is another one than before, whoever sends records hears of it.
+    fn reopen(&mut self) -> Result<Link, Fault> {
+        let link = Link::open(&self.place, self.demand)?;
+        self.demand.thorough = false;
+        let is_other = self.known.is_some_and(|known| known != link.id);
+        if is_other || link.fresh {
+            self.entered = None;
+            self.known = Some(link.id);
+            let path = self.place.path().display();
+            let what = if link.fresh { "was begun anew" } else { "is another file than before" };
+            (self.renewed)(&format!("{path} {what}: what the daemon knows is written to it"));
+        }
+        Ok(link)
+    }
+
+    /// Writes the batch, after the entry of this life where it is missing; returns the number of this life.
+    fn fill(&self, tx: &Transaction<'_>, batch: &Batch<'_>) -> rusqlite::Result<Option<i64>> {
+        let mut entered = self.entered;
+        if let (None, Some(life)) = (entered, &self.life) {
+            if self.ledger_read {
+                life::give_up_ledger(tx)?;
+            }
+            life::prune(tx, None, self.history)?;
+            entered = Some(life::begin(tx, life, &self.boot)?);
+        }
+        match batch {
+            Batch::Records(records) => records.iter().try_for_each(|record| self.write(tx, entered, record))?,
+            Batch::Fingerprint(found) => rows::write_fingerprint(tx, found)?,
+            Batch::Nothing => {}
+            Batch::End { at, reason } => entered.map_or(Ok(()), |id| life::end(tx, id, *at, reason))?,
+        }
+        Ok(entered)
+    }
+
+    fn write(&self, tx: &Transaction<'_>, entered: Option<i64>, record: &Record) -> rusqlite::Result<()> {
+        match record {
+            Record::Run(run) => rows::write_run(tx, run),
+            Record::Attempt(attempt) => {
+                rows::write_attempt(tx, attempt, self.facts.get(&attempt.id.script), &self.boot)
+            }
+            Record::Action(action) => rows::write_action(tx, action),
+            Record::Alive { at } => entered.map_or(Ok(()), |id| life::alive(tx, id, *at)),
+        }
+    }
+
+    /// What nobody waits for. The sign of life comes in quiet moments.
+    fn after(&mut self, records: &[Record]) {
+        self.unchecked += records.len();
+        let before = self.alive;
+        for record in records {
+            match record {
+                Record::Alive { at } => self.alive = Some(*at),
+                Record::Attempt(attempt) if attempt.start.is_some() => {
+                    // Without its thread there are no fingerprints.
+                    let _ = self.hashing.as_ref().map(|hashing| hashing.send(attempt.id.clone()));
+                }
+                _ => {}
+            }
+        }
+        // By the clock as it was before: one that is years ahead for a moment does not cost the history.
+        if let (Some(before), Some(now)) = (before, self.alive)
+            && before.date_naive() < now.date_naive()
+        {
+            let history = self.history;
+            self.aside(|link| {
+                link.set_grade(Grade::CrashSafe)?;
+                let tx = link.connection.transaction()?;
+                life::prune(&tx, Some(before), history)?;
+                tx.commit()
+            });
+        }
+        let is_quiet = matches!(records, [Record::Alive { .. }]);
+        if self.unchecked >= 10 * CHECKPOINT || is_quiet && self.unchecked >= CHECKPOINT {
+            self.unchecked = 0;
+            self.aside(Link::checkpoint);
+        }
+    }
+
+    /// Housekeeping: if it fails, the next batch finds out why.
+    fn aside(&mut self, work: impl FnOnce(&mut Link) -> rusqlite::Result<()>) {
+        if self.link.as_mut().is_some_and(|link| work(link).is_err()) {
+            self.link = None;
+        }
+    }
+
+    /// In order: nothing is left in the log, and the last connection removes it.
+    fn close(&mut self) {
+        self.aside(|link| link.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())));
+        self.link = None;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::sync::Mutex;
+
+    use super::super::Kind;
+    use super::super::schema::SCHEMA;
+    use super::*;
+    use crate::domain::record::ActionRecord;
+
+    const DEMAND: Demand = Demand { kind: Kind::Live, schema: SCHEMA, thorough: false };
+
+    fn writer(dir: &std::path::Path) -> (Writer, Arc<Mutex<Vec<String>>>) {
+        let told = Arc::new(Mutex::new(Vec::new()));
+        let hear = Arc::clone(&told);
+        let renewed = Box::new(move |text: &str| hear.lock().unwrap().push(text.to_owned()));
+        let place = Place::of(dir);
+        let link = Link::open(&place, DEMAND).unwrap();
+        let history = Duration::from_secs(86_400);
+        (Writer::new(place, DEMAND, Some(link), history, "boot".to_owned(), BTreeMap::new(), renewed), told)
+    }
+
+    fn actions(count: i64) -> Vec<Record> {
+        let begin: DateTime<Utc> = "2026-11-27T14:30:00Z".parse().unwrap();
+        let action = |n| ActionRecord {
+            at: begin + chrono::TimeDelta::seconds(n),
+            who: "somebody".to_owned(),
+            action: "test".to_owned(),
+            script: None,
+            reason: "x".repeat(100),
+        };
+        (0..count).map(|n| Record::Action(action(n))).collect()
+    }
+
+    fn count(writer: &Writer) -> i64 {
+        let connection = &writer.link.as_ref().unwrap().connection;
+        connection.query_row("SELECT count(*) FROM actions", [], |row| row.get(0)).unwrap()
+    }
+
+    #[test]
+    fn on_a_full_disk_nothing_of_a_batch_is_written_and_all_of_it_when_there_is_room() {
+        let dir = tempfile::tempdir().unwrap();
+        let (mut writer, told) = writer(dir.path());
+        writer.commit(&Batch::Records(&actions(3)), Grade::CrashSafe).unwrap();
+        let connection = &writer.link.as_ref().unwrap().connection;
+        let pages: i64 = connection.pragma_query_value(None, "page_count", |row| row.get(0)).unwrap();
+        connection.pragma_update_and_check(None, "max_page_count", pages + 1, |_| Ok(())).unwrap();
+        let error = writer.commit(&Batch::Records(&actions(1000)), Grade::PowerSafe).unwrap_err().to_string();
+        assert!(error.contains("the disk is full") && error.contains("make room"), "{error}");
+        // The limit is that of the closed connection.
+        writer.commit(&Batch::Nothing, Grade::CrashSafe).unwrap();
+        assert_eq!(count(&writer), 3);
+        writer.commit(&Batch::Records(&actions(1000)), Grade::PowerSafe).unwrap();
+        assert_eq!((count(&writer), told.lock().unwrap().len()), (1000, 0));
+    }
+
+    #[test]
+    fn a_file_that_is_spoiled_in_use_is_set_aside_and_the_batch_goes_into_a_new_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let (mut writer, told) = writer(dir.path());
+        writer.commit(&Batch::Records(&actions(3)), Grade::CrashSafe).unwrap();
+        for n in 1..=SET_ASIDE {
+            // As after an error of any kind: the next batch opens the file again.
+            writer.link = None;
+            fs::write(writer.place.path(), "no database".repeat(1000)).unwrap();
+            writer.commit(&Batch::Records(&actions(1)), Grade::CrashSafe).unwrap();
+            assert_eq!(count(&writer), 1, "{n}");
+        }
+        let first = told.lock().unwrap()[0].clone();
+        assert!(first.contains("is damaged") && first.contains("it is kept as"), "{first}");
+        let aside = fs::read_dir(dir.path()).unwrap().filter(|entry| {
+            let name = entry.as_ref().unwrap().file_name().into_string().unwrap();
+            name.starts_with("mho.db.damaged-") && !name.ends_with("-shm") && !name.ends_with("-wal")
+        });
+        assert_eq!(aside.count(), SET_ASIDE as usize);
+        // A disk that spoils every file is not filled with them.
+        writer.link = None;
+        fs::write(writer.place.path(), "no database".repeat(1000)).unwrap();
+        let error = writer.commit(&Batch::Records(&actions(1)), Grade::CrashSafe).unwrap_err();
+        assert!(error.to_string().contains("is damaged"), "{error}");
+    }
+
+    #[test]
+    fn the_log_is_brought_into_the_file_in_quiet_moments_and_does_not_grow_for_ever() {
+        let dir = tempfile::tempdir().unwrap();
+        let (mut writer, _) = writer(dir.path());
+        let alive = [Record::Alive { at: "2026-11-27T14:30:00Z".parse().unwrap() }];
+        let size = |writer: &Writer| fs::metadata(writer.place.path()).unwrap().len();
+        let mut write = |records: &[Record]| {
+            writer.commit(&Batch::Records(records), Grade::CrashSafe).unwrap();
+            writer.after(records);
+            size(&writer)
+        };
+        let small = write(&alive);
+        let few = actions(i64::try_from(CHECKPOINT).unwrap());
+        assert_eq!(write(&few), small, "somebody may be about to write more");
+        assert!(write(&alive) > small, "a quiet moment");
+        let before = write(&few);
+        assert!(write(&actions(i64::try_from(10 * CHECKPOINT).unwrap())) > before, "too much to wait");
+    }
+}

@@ -1,0 +1,350 @@
+//! The journal on a real disk: what is found again, and what becomes of it when the file is damaged, locked, deleted, foreign.
+
+mod common;
+mod journal_support;
+
+use std::fs;
+use std::os::unix::fs::{FileExt, PermissionsExt};
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+use common::eventually;
+use journal_support::*;
+use mho::adapters::journal::{Kind, OpenArgs, OpenError, Report, SqliteJournal, boot_id};
+use mho::domain::attempt::ProcessId;
+use mho::domain::outcome::RunResult;
+use mho::domain::record::{ActionRecord, Grade, LedgerEntry, Past, Record};
+use mho::domain::script::ScriptSpec;
+
+fn directory() -> tempfile::TempDir {
+    tempfile::tempdir().expect("a directory")
+}
+
+#[test]
+fn a_new_journal_knows_nothing_and_belongs_to_its_user_alone() {
+    let dir = directory();
+    let opened = open(dir.path());
+    assert_eq!(opened.past, Past::default());
+    begin(&opened.journal, "2026-11-27T13:00:00Z", &["demo"]);
+    for name in ["mho.db", "mho.db-wal", "mho.db-shm"] {
+        let mode = fs::metadata(dir.path().join(name)).expect(name).permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{name}");
+    }
+    end(&opened.journal, "2026-11-27T13:00:01Z");
+    assert_eq!(names(dir.path(), "mho.db"), ["mho.db"], "closed in order");
+}
+
+#[test]
+fn a_new_daemon_finds_what_the_one_before_knew() {
+    let dir = directory();
+    let opened = open(dir.path());
+    begin(&opened.journal, "2026-11-01T13:00:00Z", &["demo", "other"]);
+    // One more than a daemon asks for; with a result each, and told of in no order.
+    let days = (1..=33_u32).rev().map(|n| format!("2026-{:02}-{:02}", 9 + (n - 1) / 28, 1 + (n - 1) % 28));
+    write(&opened.journal, days.map(|day| run_record("demo", &day, RunResult::WindowEnd)).collect());
+    write(&opened.journal, vec![run_record("demo", "2026-10-05", RunResult::Failed)]);
+    let attempts =
+        [started("demo", 1), alive("demo", 1, 100), ended("demo", 1), started("demo", 2), alive("demo", 2, 200)];
+    write(&opened.journal, attempts.map(Record::Attempt).to_vec());
+    write(&opened.journal, vec![Record::Alive { at: at("2026-11-27T14:30:00Z") }]);
+    drop(opened);
+
+    let opened = open(dir.path());
+    let past = opened.past;
+    assert_eq!(past.last_alive, Some(at("2026-11-27T14:30:00Z")));
+    let demo = &past.scripts[&name("demo")];
+    assert_eq!(demo.results.len(), 32);
+    assert_eq!(demo.results.first(), Some(&(date("2026-09-02"), RunResult::WindowEnd)));
+    assert_eq!(demo.results.last(), Some(&(date("2026-10-05"), RunResult::Failed)));
+    assert_eq!((demo.watched_until, demo.unfinished.is_none()), (past.last_alive, true));
+    assert_eq!(past.scripts[&name("other")].watched_until, past.last_alive);
+    let left =
+        LedgerEntry { attempt: alive("demo", 2, 200).id, process: ProcessId { pid: 200, born: 4711 }, boot: boot_id() };
+    assert_eq!(past.ledger, [left]);
+
+    // It is swept before the next life begins; in that one, a script is gone.
+    begin(&opened.journal, "2026-11-27T15:00:00Z", &["other"]);
+    end(&opened.journal, "2026-11-27T15:00:05Z");
+    let lost = query(dir.path(), "SELECT number, result, ended_at IS NULL FROM attempts ORDER BY number");
+    assert_eq!(lost, ["1|crashed|0", "2|lost|1"]);
+    let past = open(dir.path()).past;
+    assert!(past.ledger.is_empty());
+    assert_eq!(past.scripts[&name("demo")].watched_until, None);
+    assert_eq!(past.scripts[&name("other")].watched_until, Some(at("2026-11-27T15:00:05Z")));
+    let lives = query(dir.path(), "SELECT started_at, pid, last_alive, ended_at, end_reason FROM lives ORDER BY id");
+    let (mine, end) = (std::process::id(), "2026-11-27T15:00:05.000Z");
+    assert_eq!(
+        lives,
+        [
+            format!("2026-11-01T13:00:00.000Z|{mine}|2026-11-27T14:30:00.000Z|NULL|NULL"),
+            format!("2026-11-27T15:00:00.000Z|{mine}|{end}|{end}|asked to")
+        ]
+    );
+}
+
+#[test]
+fn records_written_twice_do_no_harm_and_the_parts_of_an_attempt_add_up() {
+    let dir = directory();
+    let opened = open(dir.path());
+    let action = ActionRecord {
+        at: at("2026-11-27T13:29:00Z"),
+        who: "root".to_owned(),
+        action: "sweep".to_owned(),
+        script: None,
+        reason: String::new(),
+    };
+    let mut over = run("demo", "2026-11-27", RunResult::Failed);
+    over.reason = "gave up".to_owned();
+    over.last_exit = ended("demo", 1).end;
+    let records = [
+        run_record("demo", "2026-11-27", RunResult::Running),
+        Record::Attempt(started("demo", 1)),
+        Record::Attempt(alive("demo", 1, 100)),
+        Record::Attempt(ended("demo", 1)),
+        Record::Action(action),
+        Record::Run(Box::new(over)),
+    ];
+    for grade in [Grade::CrashSafe, Grade::PowerSafe, Grade::CrashSafe] {
+        try_write(&opened.journal, records.to_vec(), grade).expect("written");
+    }
+    // What is told later, and less of it.
+    write(&opened.journal, vec![Record::Attempt(alive("demo", 1, 100))]);
+    let runs = query(dir.path(), "SELECT result, reason, last_exit_code, last_exit_result, unfinished FROM runs");
+    assert_eq!(runs, ["failed|gave up|3|crashed|NULL"]);
+    let attempts = "SELECT started_at, pid, born, pgid, boot_id, exit_code, result, ended_at FROM attempts";
+    let expected = format!("2026-11-27T13:30:00.000Z|100|4711|100|{}|3|crashed|2026-11-27T14:00:00.000Z", boot_id());
+    assert_eq!(query(dir.path(), attempts), [expected]);
+    assert_eq!(query(dir.path(), "SELECT who, action, script FROM actions"), ["root|sweep|NULL"]);
+}
+
+#[test]
+fn an_attempt_is_told_with_its_log_file_and_the_hashes_of_what_it_was_made_of() {
+    let dir = directory();
+    fs::write(dir.path().join("strategy.py"), "abc").expect("written");
+    let mut spec = ScriptSpec::with_defaults("demo", "/bin/true");
+    spec.launch.working_dir = dir.path().to_owned();
+    spec.launch.args = vec!["strategy.py".to_owned()];
+    spec.output.dir = "/var/log/demo".into();
+    let journal =
+        SqliteJournal::open(OpenArgs { scripts: facts(&[spec]), ..args(dir.path()) }).expect("opened").journal;
+    write(&journal, vec![Record::Attempt(started("demo", 1)), Record::Attempt(started("stranger", 1))]);
+    let first = query(dir.path(), "SELECT log_file, length(config_sha256) FROM attempts ORDER BY script");
+    assert_eq!(first, ["/var/log/demo/2026-11-27.log|64", "NULL|NULL"]);
+    let abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+    eventually("the hashes", || {
+        query(dir.path(), "SELECT script_sha256, length(program_sha256) FROM attempts ORDER BY script")
+            == [format!("{abc}|64"), "NULL|NULL".to_owned()]
+    });
+}
+
+/// A journal with a history of some pages, closed.
+fn filled(dir: &Path) {
+    let journal = open(dir).journal;
+    begin(&journal, "2026-11-27T13:00:00Z", &["demo"]);
+    write(&journal, (1..2000).map(|n| Record::Attempt(started("demo", n))).collect());
+    write(&journal, vec![run_record("demo", "2026-11-27", RunResult::Failed)]);
+    end(&journal, "2026-11-27T21:00:00Z");
+}
+
+fn overwrite(path: &Path, offset: u64, bytes: &[u8]) {
+    fs::OpenOptions::new().write(true).open(path).and_then(|file| file.write_all_at(bytes, offset)).expect("spoiled");
+}
+
+#[test]
+fn a_damaged_file_is_set_aside_as_it_is_and_a_new_one_begun() {
+    type Damage = fn(&Path);
+    let damages: [(&str, Damage); 5] = [
+        ("garbage", |path| fs::write(path, b"this is no database, and never was one".repeat(300)).expect("written")),
+        ("cut short", |path| fs::File::options().write(true).open(path).and_then(|f| f.set_len(20_000)).expect("cut")),
+        ("a spoiled page", |path| overwrite(path, 4096 * 9, &[0xff; 4096])),
+        ("no tables", |path| {
+            let connection = rusqlite::Connection::open(path).expect("opened");
+            connection.execute_batch("DROP TABLE runs").expect("dropped");
+        }),
+        ("of another program", |path| {
+            fs::remove_file(path).expect("removed");
+            let connection = rusqlite::Connection::open(path).expect("opened");
+            connection.execute_batch("CREATE TABLE other (x)").expect("made");
+        }),
+    ];
+    for (what, damage) in damages {
+        let dir = directory();
+        filled(dir.path());
+        let path = dir.path().join("mho.db");
+        damage(&path);
+        let spoiled = fs::read(&path).expect("readable");
+        let opened = SqliteJournal::open(args(dir.path())).expect(what);
+        assert_eq!((opened.past, opened.unavailable), (Past::default(), None), "{what}");
+        let [Report::Error(text)] = opened.reports.as_slice() else { panic!("{what}: {:?}", opened.reports) };
+        let aside: Vec<_> =
+            names(dir.path(), "mho.db.damaged-").into_iter().filter(|name| name.ends_with('Z')).collect();
+        assert!(aside.len() == 1 && text.contains(&aside[0]), "{what}: {aside:?} {text}");
+        assert!(fs::read(dir.path().join(&aside[0])).expect("kept") == spoiled, "{what}");
+        write(&opened.journal, vec![run_record("demo", "2026-11-30", RunResult::Skipped)]);
+        assert_eq!(query(dir.path(), "SELECT trading_date FROM runs"), ["2026-11-30"], "{what}");
+    }
+}
+
+#[test]
+fn a_row_that_cannot_be_read_costs_no_other() {
+    let dir = directory();
+    let journal = open(dir.path()).journal;
+    begin(&journal, "2026-11-27T13:00:00Z", &["demo"]);
+    let both =
+        vec![run_record("demo", "2026-11-26", RunResult::Failed), run_record("demo", "2026-11-27", RunResult::Running)];
+    write(&journal, both);
+    end(&journal, "2026-11-27T21:00:00Z");
+    query(dir.path(), "UPDATE runs SET unfinished = '{}' WHERE result = 'running'");
+    query(dir.path(), "UPDATE runs SET zone = 'Mars' WHERE result = 'failed'");
+    let opened = SqliteJournal::open(args(dir.path())).expect("opened");
+    assert_eq!(opened.past.scripts[&name("demo")].results.len(), 2);
+    let [Report::Error(text)] = opened.reports.as_slice() else { panic!("{:?}", opened.reports) };
+    assert!(text.contains("unfinished run of demo on 2026-11-27"), "{text}");
+}
+
+#[test]
+fn a_file_of_a_newer_version_is_refused_and_left_as_it_is() {
+    let dir = directory();
+    filled(dir.path());
+    query(dir.path(), "PRAGMA user_version = 7");
+    let before = fs::read(dir.path().join("mho.db")).expect("readable");
+    let Err(OpenError::Newer(text)) = SqliteJournal::open(args(dir.path())) else { panic!("it is refused") };
+    assert!(
+        text.contains("written by a newer mho (schema 7, this one knows 1)") && text.contains("--state-dir"),
+        "{text}"
+    );
+    assert!(fs::read(dir.path().join("mho.db")).expect("readable") == before);
+    assert_eq!(names(dir.path(), "mho.db"), ["mho.db"]);
+}
+
+#[test]
+fn a_rehearsal_keeps_off_a_live_journal_and_a_live_daemon_starts_anew_after_a_rehearsal() {
+    let dir = directory();
+    filled(dir.path());
+    let rehearsal = || OpenArgs { kind: Kind::Rehearsal, ..args(dir.path()) };
+    let Err(OpenError::OfLiveDaemon(text)) = SqliteJournal::open(rehearsal()) else { panic!("it is refused") };
+    assert!(text.contains("belongs to a live daemon") && text.contains("--state-dir"), "{text}");
+    assert_eq!(open(dir.path()).past.scripts.len(), 1, "it is as before");
+
+    fs::remove_file(dir.path().join("mho.db")).expect("removed");
+    end(&SqliteJournal::open(rehearsal()).expect("a new one").journal, "2026-11-27T13:00:00Z");
+    SqliteJournal::open(rehearsal()).expect("its own");
+    let opened = SqliteJournal::open(args(dir.path())).expect("opened");
+    let [Report::Warning(text)] = opened.reports.as_slice() else { panic!("{:?}", opened.reports) };
+    assert!(text.contains("belongs to a rehearsal") && text.contains("mho.db.rehearsal-"), "{text}");
+    assert_eq!(opened.past, Past::default());
+}
+
+#[test]
+fn a_locked_file_is_written_as_soon_as_it_is_free() {
+    let dir = directory();
+    filled(dir.path());
+    let other = rusqlite::Connection::open(dir.path().join("mho.db")).expect("opened");
+    // For itself: nobody else may even read.
+    other
+        .execute_batch("PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE; UPDATE runs SET reason = 'x'; COMMIT")
+        .expect("held");
+    let opened = SqliteJournal::open(args(dir.path())).expect("the daemon starts from memory");
+    let why = opened.unavailable.expect("it is locked").to_string();
+    assert!(why.contains("is locked by another process") && opened.past == Past::default(), "{why}");
+    let batch = || vec![run_record("demo", "2026-11-30", RunResult::Failed), Record::Attempt(alive("demo", 2001, 9))];
+    let life =
+        mho::adapters::journal::Life { started_at: at("2026-11-28T13:00:00Z"), pid: 1, scripts: vec![name("demo")] };
+    assert!(wait(opened.journal.begin_life(life)).is_err());
+    assert!(try_write(&opened.journal, batch(), Grade::PowerSafe).is_err());
+    drop(other);
+    try_write(&opened.journal, batch(), Grade::PowerSafe).expect("it is free");
+    assert_eq!(query(dir.path(), "SELECT result FROM runs ORDER BY trading_date"), ["failed", "failed"]);
+    assert_eq!(query(dir.path(), "SELECT count(*) FROM lives"), ["2"], "the life is entered with the first batch");
+
+    // Held for writing only, between two batches of ours.
+    let other = rusqlite::Connection::open(dir.path().join("mho.db")).expect("opened");
+    other.execute_batch("BEGIN IMMEDIATE; UPDATE runs SET reason = 'half'").expect("held");
+    let error = try_write(&opened.journal, vec![run_record("demo", "2026-12-01", RunResult::Failed)], Grade::CrashSafe);
+    assert!(error.expect_err("it is held").to_string().contains("is locked"));
+    other.execute_batch("ROLLBACK").expect("free");
+    write(&opened.journal, vec![run_record("demo", "2026-12-01", RunResult::Failed)]);
+    assert_eq!(query(dir.path(), "SELECT count(*) FROM runs"), ["3"]);
+}
+
+#[test]
+fn without_a_directory_to_write_in_the_daemon_starts_and_writes_when_there_is_one() {
+    let dir = directory();
+    let state = dir.path().join("state");
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let hear = Arc::clone(&told);
+    let on_renewed = Box::new(move |text: &str| hear.lock().expect("not poisoned").push(text.to_owned()));
+    let opened = SqliteJournal::open(OpenArgs { on_renewed, ..args(&state) }).expect("it starts");
+    let why = opened.unavailable.expect("there is no directory").to_string();
+    assert!(why.contains("mho.db") && why.contains("see that its directory is there"), "{why}");
+    let batch = || vec![run_record("demo", "2026-11-27", RunResult::Failed)];
+    assert!(try_write(&opened.journal, batch(), Grade::CrashSafe).is_err());
+    fs::create_dir(&state).expect("made");
+    try_write(&opened.journal, batch(), Grade::CrashSafe).expect("there is one");
+    assert_eq!(query(&state, "SELECT result FROM runs"), ["failed"]);
+    assert_eq!(told.lock().expect("not poisoned").len(), 1, "whoever knows more is asked for it");
+}
+
+#[test]
+fn a_file_that_is_deleted_or_exchanged_in_use_is_followed_by_another_and_whoever_writes_hears_of_it() {
+    let dir = directory();
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let hear = Arc::clone(&told);
+    let on_renewed = Box::new(move |text: &str| hear.lock().expect("not poisoned").push(text.to_owned()));
+    let journal = SqliteJournal::open(OpenArgs { on_renewed, ..args(dir.path()) }).expect("opened").journal;
+    begin(&journal, "2026-11-27T13:00:00Z", &["demo"]);
+    write(&journal, vec![run_record("demo", "2026-11-26", RunResult::Failed)]);
+    for name in names(dir.path(), "mho.db") {
+        fs::remove_file(dir.path().join(name)).expect("removed");
+    }
+    write(&journal, vec![run_record("demo", "2026-11-27", RunResult::Failed)]);
+    assert_eq!(query(dir.path(), "SELECT trading_date FROM runs"), ["2026-11-27"]);
+    assert_eq!(query(dir.path(), "SELECT started_at FROM lives"), ["2026-11-27T13:00:00.000Z"], "this life is in it");
+    assert!(told.lock().expect("not poisoned")[0].contains("was begun anew"));
+
+    // A backup takes its place.
+    let elsewhere = directory();
+    filled(elsewhere.path());
+    fs::rename(elsewhere.path().join("mho.db"), dir.path().join("mho.db")).expect("exchanged");
+    write(&journal, vec![run_record("demo", "2026-11-30", RunResult::Failed)]);
+    assert_eq!(query(dir.path(), "SELECT trading_date FROM runs ORDER BY 1"), ["2026-11-27", "2026-11-30"]);
+    let told = told.lock().expect("not poisoned");
+    assert!(told.len() == 2 && told[1].contains("is another file than before"), "{told:?}");
+}
+
+#[test]
+fn old_history_is_pruned_and_the_attempts_of_a_crash_loop_are_bounded() {
+    let dir = directory();
+    let journal = open(dir.path()).journal;
+    begin(&journal, "2026-11-27T13:00:00Z", &["demo"]);
+    write(&journal, (1..=1500).map(|n| Record::Attempt(ended("demo", n))).collect());
+    let mut carried = alive("demo", 1, 100);
+    carried.id.trading_date = date("2020-01-02");
+    let mut gone = ended("demo", 2);
+    gone.id.trading_date = date("2020-01-02");
+    write(&journal, vec![Record::Attempt(carried), Record::Attempt(gone)]);
+    let runs = ["2020-01-02", "2025-10-22", "2025-10-23", "2026-11-27"];
+    write(&journal, runs.map(|day| run_record("demo", day, RunResult::Failed)).to_vec());
+    // A clock that is years ahead at first: the last sign of life counts.
+    write(&journal, vec![Record::Alive { at: at("2026-11-27T20:00:00Z") }]);
+    write(&journal, vec![Record::Alive { at: at("2099-01-01T00:00:00Z") }]);
+    // The answer comes before the housekeeping, the next answer after it.
+    write(&journal, vec![Record::Alive { at: at("2026-11-27T20:02:00Z") }]);
+    let days = |table| query(dir.path(), &format!("SELECT trading_date, count(*) FROM {table} GROUP BY 1 ORDER BY 1"));
+    assert_eq!(days("runs"), ["2025-10-23|1", "2026-11-27|1"]);
+    assert_eq!(days("attempts"), ["2020-01-02|1", "2026-11-27|1000"]);
+    end(&journal, "2026-11-27T21:00:00Z");
+
+    let journal = SqliteJournal::open(OpenArgs { history: 30 * DAY, ..args(dir.path()) }).expect("opened").journal;
+    begin(&journal, "2099-11-27T13:00:00Z", &["demo"]);
+    assert_eq!(days("runs"), ["2026-11-27|1"]);
+}
+
+#[test]
+fn nothing_is_written_after_the_end_of_a_life() {
+    let dir = directory();
+    let journal = open(dir.path()).journal;
+    end(&journal, "2026-11-27T21:00:00Z");
+    let error = try_write(&journal, vec![run_record("demo", "2026-11-27", RunResult::Failed)], Grade::CrashSafe);
+    assert!(error.expect_err("closed").to_string().contains("is closed"));
+}
