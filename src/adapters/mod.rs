@@ -3,6 +3,7 @@
 
 pub mod clock;
 pub mod identity;
+pub mod lock;
 pub mod output;
 mod patience;
 pub mod pretend;

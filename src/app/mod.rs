@@ -2,10 +2,12 @@
 
 mod daemon;
 mod exec;
+mod instance;
 mod simulate;
 
 pub use crate::adapters::process::read_env_file;
 pub use crate::adapters::sys::clock_is_synchronised;
 pub use daemon::{Rehearsal, StartError, run};
 pub use exec::{ExecError, exec};
+pub use instance::refuse_beside_live;
 pub use simulate::{Act, Pretence, simulate};
