@@ -4,6 +4,7 @@
 pub mod clock;
 pub mod identity;
 pub mod lock;
+pub mod notify;
 pub mod output;
 mod patience;
 pub mod pretend;

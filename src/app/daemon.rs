@@ -13,10 +13,12 @@ use tracing::{error, info, warn};
 use tracing_subscriber::filter::LevelFilter;
 
 use super::instance::take_state;
+use super::service;
 use crate::actors::messages::RootMsg;
 use crate::actors::root::{Root, RootArgs};
 use crate::actors::{Plan, Ports};
 use crate::adapters::clock::{RealClock, RehearsalClock};
+use crate::adapters::notify::{Announcing, ServiceManager};
 use crate::adapters::process::{Identity, RealLauncher};
 use crate::adapters::rotating::RotatingFile;
 use crate::adapters::signals::{DaemonSignal, Signals};
@@ -154,7 +156,8 @@ async fn supervise(settings: &Settings, clock: Arc<dyn Clock>, identity: Identit
     let mut guard = Some(parent_id());
     let mut signals = Signals::new()?;
     let zone = settings.default_calendar().zone();
-    let notifier = Arc::new(LogNotifier::new(zone));
+    let manager = Arc::new(ServiceManager::of_environment(parent_id()));
+    let notifier = Arc::new(Announcing::new(LogNotifier::new(zone), Arc::clone(&manager), zone));
     let inherited = std::env::vars_os().collect();
     let launcher = RealLauncher::new(identity, inherited, Arc::clone(&clock), notifier.clone())?;
     let launcher = Arc::new(launcher.beside_exec(settings.orchestrator.state_dir.clone()));
@@ -168,6 +171,7 @@ async fn supervise(settings: &Settings, clock: Arc<dyn Clock>, identity: Identit
     let (tell, mut done) = oneshot::channel();
     let args = RootArgs { plan, ports, with_clock: true, done: tell };
     let (root, ended) = Actor::spawn(None, Root, args).await.map_err(io::Error::other)?;
+    service::announce(manager, &root);
     let mut requests = EndRequests::default();
     let mut asked = false;
     let outcome = loop {

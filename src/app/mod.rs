@@ -3,6 +3,7 @@
 mod daemon;
 mod exec;
 mod instance;
+mod service;
 mod simulate;
 
 pub use crate::adapters::process::read_env_file;
