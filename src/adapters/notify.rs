@@ -29,7 +29,16 @@ impl ServiceManager {
         let text = |name| std::env::var(name).ok();
         let ours = [std::process::id(), guard];
         let watchdog = watchdog(text("WATCHDOG_USEC").as_deref(), text("WATCHDOG_PID").as_deref(), ours);
-        Self { line: open(), watchdog }
+        Self::new(address(), watchdog)
+    }
+
+    /// The one that listens at `address`; None = there is none, or we cannot speak.
+    pub(crate) fn new(address: Option<SocketAddr>, watchdog: Option<Duration>) -> Self {
+        let socket = || {
+            let socket = UnixDatagram::unbound().ok()?;
+            socket.set_nonblocking(true).ok().map(|()| socket)
+        };
+        Self { line: address.and_then(|address| Some((socket()?, address))), watchdog }
     }
 
     /// How often it wants to hear that we are alive, at least; None = it does not, or somebody else is meant.
@@ -70,16 +79,14 @@ impl ServiceManager {
     }
 }
 
-/// A path, or with a leading `@` an abstract name. None for any other kind: nobody there would be heard by us.
-fn open() -> Option<(UnixDatagram, SocketAddr)> {
+/// A path, or with a leading `@` an abstract name. None for any other kind: we could not speak to it.
+fn address() -> Option<SocketAddr> {
     let name = std::env::var_os("NOTIFY_SOCKET")?;
-    let address = match name.as_bytes() {
-        [b'/', ..] => SocketAddr::from_pathname(&name),
-        [b'@', rest @ ..] => SocketAddr::from_abstract_name(rest),
-        _ => return None,
-    };
-    let socket = UnixDatagram::unbound().and_then(|socket| socket.set_nonblocking(true).map(|()| socket));
-    Some((socket.ok()?, address.ok()?))
+    match name.as_bytes() {
+        [b'/', ..] => SocketAddr::from_pathname(&name).ok(),
+        [b'@', rest @ ..] => SocketAddr::from_abstract_name(rest).ok(),
+        _ => None,
+    }
 }
 
 fn watchdog(micros: Option<&str>, pid: Option<&str>, ours: [u32; 2]) -> Option<Duration> {
@@ -136,7 +143,7 @@ mod tests {
 
     #[test]
     fn without_anybody_to_tell_all_is_well() {
-        let nobody = ServiceManager { line: None, watchdog: Some(Duration::from_secs(1)) };
+        let nobody = ServiceManager::new(None, Some(Duration::from_secs(1)));
         assert!(nobody.ready().is_ok());
         assert_eq!(nobody.watchdog(), None);
     }

@@ -45,3 +45,66 @@ async fn report_life(manager: Arc<ServiceManager>, root: ActorRef<RootMsg>, ever
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixDatagram;
+
+    use ractor::{Actor, ActorProcessingErr};
+
+    use super::*;
+
+    /// A root that answers or, without an error, does not.
+    struct Stub {
+        answers: bool,
+    }
+
+    impl Actor for Stub {
+        type Msg = RootMsg;
+        type State = Vec<RootMsg>;
+        type Arguments = ();
+
+        async fn pre_start(&self, _: ActorRef<RootMsg>, (): ()) -> Result<Self::State, ActorProcessingErr> {
+            Ok(Vec::new())
+        }
+
+        async fn handle(
+            &self,
+            _: ActorRef<RootMsg>,
+            message: RootMsg,
+            unanswered: &mut Self::State,
+        ) -> Result<(), ActorProcessingErr> {
+            match message {
+                RootMsg::Views(reply) if self.answers => drop(reply.send(Vec::new())),
+                other => unanswered.push(other),
+            }
+            Ok(())
+        }
+    }
+
+    async fn beats_in_ten_seconds(answers: bool) -> usize {
+        let dir = tempfile::tempdir().expect("a directory");
+        let socket = UnixDatagram::bind(dir.path().join("notify")).expect("bound");
+        socket.set_nonblocking(true).expect("set");
+        let manager = ServiceManager::new(socket.local_addr().ok(), Some(Duration::from_secs(4)));
+        let (root, ended) = Actor::spawn(None, Stub { answers }, ()).await.expect("started");
+        announce(Arc::new(manager), &root);
+        let (mut beats, mut buffer) = (0, [0; 64]);
+        for _ in 0..100 {
+            // The queue is short: it is read all the time.
+            sleep(Duration::from_millis(100)).await;
+            while let Ok(length) = socket.recv(&mut buffer) {
+                beats += usize::from(&buffer[..length] == b"WATCHDOG=1");
+            }
+        }
+        root.stop(None);
+        ended.await.expect("it ended well");
+        beats
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn life_is_reported_at_half_the_time_for_as_long_as_the_root_answers() {
+        assert_eq!(beats_in_ten_seconds(true).await, 5, "at 0, 2, 4, 6, 8 s");
+        assert_eq!(beats_in_ten_seconds(false).await, 0);
+    }
+}
