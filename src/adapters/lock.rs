@@ -59,6 +59,7 @@ impl Holder {
         serde_json::from_str(&text).unwrap_or_default()
     }
 
+    /// A disk that is full keeps nobody from the lock itself: callers go on.
     fn write(&self, mut file: &File) -> io::Result<()> {
         let line = serde_json::to_string(self)? + "\n";
         file.set_len(0)?;
@@ -106,7 +107,6 @@ impl InstanceLock {
     /// Takes `state_dir`, which must exist. If it is held, nothing in it is changed.
     pub fn take(state_dir: &Path, what: &str) -> Result<Self, LockError> {
         let file = take_file(&state_dir.join("lock"))?;
-        // To be read by people. A disk that is full must not keep the daemon from its work.
         let _ = Holder::this_process(what, Some(parent_id())).write(&file);
         Ok(Self { _file: file })
     }
@@ -148,7 +148,7 @@ impl ExecLock {
     pub fn take(state_dir: &Path, script: &ScriptName) -> Result<Self, LockError> {
         fs::create_dir_all(state_dir)?;
         let file = insist(|| open_exec(state_dir, script))?;
-        Holder::this_process("exec", None).write(&file)?;
+        let _ = Holder::this_process("exec", None).write(&file);
         Ok(Self { file })
     }
 
@@ -309,5 +309,112 @@ fn insist(open: impl Fn() -> io::Result<File>) -> Result<File, LockError> {
             return Err(LockError::Held(Box::new(Holder::read(&file))));
         }
         std::thread::sleep(pause);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn script() -> ScriptName {
+        ScriptName::new("demo").expect("a name")
+    }
+
+    /// Another test that spawns at this moment holds a copy of every descriptor until its child executes a program.
+    fn soon<T>(mut look: impl FnMut() -> Option<T>) -> T {
+        let looks = std::iter::repeat_with(|| {
+            std::thread::sleep(Duration::from_millis(10));
+            look()
+        });
+        looks.take(1000).flatten().next().expect("it came true in time")
+    }
+
+    #[test]
+    fn a_state_directory_is_free_again_when_its_lock_is_dropped() {
+        let dir = tempfile::tempdir().expect("a directory");
+        assert_eq!(InstanceLock::holder(dir.path()).expect("readable"), None);
+        assert_eq!(fs::read_dir(dir.path()).expect("readable").count(), 0, "looking makes no file");
+        let lock = InstanceLock::take(dir.path(), "live").expect("free");
+        let holder = InstanceLock::holder(dir.path()).expect("readable").expect("held");
+        assert_eq!((holder.pid, holder.what.as_deref()), (Some(std::process::id()), Some("live")));
+        let refused = InstanceLock::take(dir.path(), "live").expect_err("held");
+        assert!(matches!(refused, LockError::Held(found) if *found == holder));
+        drop(lock);
+        soon(|| InstanceLock::holder(dir.path()).expect("readable").is_none().then_some(()));
+        InstanceLock::take(dir.path(), "rehearsal").expect("free");
+    }
+
+    #[test]
+    fn exec_and_the_daemon_see_each_other() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let exec = ExecLock::take(dir.path(), &script()).expect("free");
+        let holder = ExecLock::try_take(dir.path(), &script()).expect_err("held");
+        assert_eq!((holder.pid, holder.what.as_deref()), (Some(std::process::id()), Some("exec")));
+        let other = ScriptName::new("other@eu").expect("a name");
+        assert!(ExecLock::try_take(dir.path(), &other).expect("free").is_some());
+        drop(exec);
+        let daemon = soon(|| ExecLock::try_take(dir.path(), &script()).ok()).expect("there is a lock");
+        assert!(matches!(ExecLock::take(dir.path(), &script()), Err(LockError::Held(_))));
+        drop(daemon);
+    }
+
+    #[test]
+    fn exec_waits_for_the_moment_that_the_daemon_takes_to_spawn() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let daemon = ExecLock::try_take(dir.path(), &script()).expect("free");
+        let spawn = std::thread::spawn(move || {
+            std::thread::sleep(LOOKS.1 * 3);
+            drop(daemon);
+        });
+        ExecLock::take(dir.path(), &script()).expect("free in time");
+        spawn.join().expect("joined");
+    }
+
+    #[test]
+    fn where_there_can_be_no_lock_the_daemon_starts_without() {
+        let dir = tempfile::tempdir().expect("a directory");
+        fs::write(dir.path().join("exec"), "").expect("written");
+        assert!(ExecLock::try_take(dir.path(), &script()).expect("nobody holds it").is_none());
+        assert!(matches!(ExecLock::take(dir.path(), &script()), Err(LockError::Io(_))));
+        assert!(ExecLock::try_take(&dir.path().join("none"), &script()).expect("nobody holds it").is_none());
+    }
+
+    #[test]
+    fn a_lock_that_is_a_link_to_elsewhere_is_none() {
+        let dir = tempfile::tempdir().expect("a directory");
+        fs::create_dir(dir.path().join("exec")).expect("made");
+        let elsewhere = dir.path().join("elsewhere");
+        fs::write(&elsewhere, "precious").expect("written");
+        std::os::unix::fs::symlink(&elsewhere, dir.path().join("exec/demo.lock")).expect("linked");
+        assert!(matches!(ExecLock::take(dir.path(), &script()), Err(LockError::Io(_))));
+        assert_eq!(fs::read_to_string(&elsewhere).expect("readable"), "precious");
+    }
+
+    #[test]
+    fn what_root_makes_belongs_to_the_owner_of_the_state_directory() {
+        if !nix::unistd::geteuid().is_root() {
+            return;
+        }
+        let dir = tempfile::tempdir().expect("a directory");
+        std::os::unix::fs::chown(dir.path(), Some(65_534), Some(65_534)).expect("root may");
+        drop(ExecLock::take(dir.path(), &script()));
+        drop(InstanceLock::take(dir.path(), "live"));
+        for made in ["exec", "exec/demo.lock", "lock"] {
+            let found = fs::metadata(dir.path().join(made)).expect("made");
+            assert_eq!((found.uid(), found.gid()), (65_534, 65_534), "{made}");
+        }
+    }
+
+    #[test]
+    fn a_holder_is_told_as_far_as_it_is_known() {
+        let known = Holder {
+            pid: Some(12),
+            guard: Some(11),
+            since: Some("2026-11-27T13:30:00Z".to_owned()),
+            what: Some("live".to_owned()),
+        };
+        assert_eq!(known.to_string(), "PID 12 (guard PID 11), live since 2026-11-27T13:30:00Z");
+        assert_eq!(Holder { guard: None, since: None, ..known }.to_string(), "PID 12, live");
+        assert_eq!(Holder::default().to_string(), "a process that did not say which");
     }
 }
