@@ -6,20 +6,29 @@ use std::path::Path;
 
 /// The identity in `state_dir/id`, made at the first start.
 pub fn of_state_dir(state_dir: &Path) -> io::Result<String> {
-    let path = state_dir.join("id");
-    match fs::read_to_string(&path) {
-        Ok(text) if is_identity(text.trim()) => return Ok(text.trim().to_owned()),
-        Ok(_) => {} // cut short by a crash, before any process could carry it
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(error) => return Err(error),
+    if let Some(id) = existing(state_dir)? {
+        return Ok(id);
     }
     let id = random()?;
     let fresh = state_dir.join("id.new");
     let mut file = OpenOptions::new().write(true).create(true).truncate(true).open(&fresh)?;
     file.write_all(format!("{id}\n").as_bytes())?;
     file.sync_all()?;
-    fs::rename(&fresh, &path)?;
+    fs::rename(&fresh, state_dir.join("id"))?;
     Ok(id)
+}
+
+/// The identity in `state_dir/id`, if a daemon has made one.
+pub fn existing(state_dir: &Path) -> io::Result<Option<String>> {
+    match fs::read_to_string(state_dir.join("id")) {
+        Ok(text) => {
+            let id = text.trim();
+            // Cut short by a crash, before any process could carry it.
+            Ok(is_identity(id).then(|| id.to_owned()))
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 /// An identity for processes that belong to no daemon.

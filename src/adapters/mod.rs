@@ -4,6 +4,8 @@
 pub mod clock;
 pub mod identity;
 pub mod journal;
+pub mod lock;
+pub mod notify;
 pub mod output;
 mod patience;
 pub mod pretend;

@@ -1,9 +1,8 @@
 //! The daemon: puts the tree on the real world and runs it until a signal, or a critical script, ends it.
 
-use std::fs;
 use std::io;
 use std::os::unix::process::parent_id;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,11 +12,13 @@ use tokio::sync::oneshot;
 use tracing::{error, info, warn};
 use tracing_subscriber::filter::LevelFilter;
 
+use super::instance::take_state;
+use super::service;
 use crate::actors::messages::RootMsg;
 use crate::actors::root::{Root, RootArgs};
 use crate::actors::{Plan, Ports};
 use crate::adapters::clock::{RealClock, RehearsalClock};
-use crate::adapters::identity;
+use crate::adapters::notify::{Announcing, ServiceManager};
 use crate::adapters::process::{Identity, RealLauncher};
 use crate::adapters::rotating::RotatingFile;
 use crate::adapters::signals::{DaemonSignal, Signals};
@@ -47,6 +48,30 @@ pub enum StartError {
         /// Why.
         reason: io::Error,
     },
+    /// Another daemon is at work there.
+    #[error("already running: {holder}, has the state directory {}; stop that one first, or name another directory with --state-dir", path.display())]
+    AlreadyRunning {
+        /// Where.
+        path: PathBuf,
+        /// Who, and since when.
+        holder: String,
+    },
+    /// A rehearsal was to start beside a live daemon.
+    #[error("already running: {holder}, has the configured state directory {}, and the scripts of a rehearsal are real; stop it first, or add --beside-live if they may run side by side", path.display())]
+    BesideLive {
+        /// Where the live one is.
+        path: PathBuf,
+        /// Who, and since when.
+        holder: String,
+    },
+    /// Whether a rehearsal would start beside a live daemon cannot be told.
+    #[error("cannot tell whether a daemon has the configured state directory {}: {reason}; rehearse as the user it runs as, or add --beside-live if both may run side by side", path.display())]
+    Unknown {
+        /// Where it would be.
+        path: PathBuf,
+        /// Why.
+        reason: io::Error,
+    },
     /// The machine has not what a daemon needs.
     #[error("cannot start: {0}; look at the limits of processes and open files (ulimit -a)")]
     Machine(#[from] io::Error),
@@ -68,7 +93,8 @@ pub fn run(
     tell_grace: impl FnOnce(Duration),
 ) -> Result<Outcome, StartError> {
     let settings = &loaded.settings;
-    let daemon_id = prepare_state(&settings.orchestrator.state_dir)?;
+    // Held to the end.
+    let (_lock, daemon_id) = take_state(&settings.orchestrator.state_dir, rehearsal.is_some())?;
     tell_grace(settings.scripts.iter().map(|s| s.stop.grace).max().unwrap_or_default());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
@@ -85,12 +111,6 @@ pub fn run(
         say_goodbye(&outcome, &telemetry);
         Ok(outcome)
     })
-}
-
-fn prepare_state(path: &Path) -> Result<String, StartError> {
-    let failed = |reason| StartError::StateDir { path: path.to_owned(), reason };
-    fs::create_dir_all(path).map_err(failed)?;
-    identity::of_state_dir(path).map_err(failed)
 }
 
 fn start_log(settings: &Settings, clock: &Arc<dyn Clock>) -> Telemetry {
@@ -139,9 +159,11 @@ async fn supervise(settings: &Settings, clock: Arc<dyn Clock>, identity: Identit
     let mut guard = Some(parent_id());
     let mut signals = Signals::new()?;
     let zone = settings.default_calendar().zone();
-    let notifier = Arc::new(LogNotifier::new(zone));
+    let manager = Arc::new(ServiceManager::of_environment(parent_id()));
+    let notifier = Arc::new(Announcing::new(LogNotifier::new(zone), Arc::clone(&manager), zone));
     let inherited = std::env::vars_os().collect();
-    let launcher = Arc::new(RealLauncher::new(identity, inherited, Arc::clone(&clock), notifier.clone())?);
+    let launcher = RealLauncher::new(identity, inherited, Arc::clone(&clock), notifier.clone())?;
+    let launcher = Arc::new(launcher.beside_exec(settings.orchestrator.state_dir.clone()));
     let plan = Plan {
         scripts: settings.scripts.iter().cloned().map(Arc::new).collect(),
         calendars: settings.calendars.clone(),
@@ -155,6 +177,7 @@ async fn supervise(settings: &Settings, clock: Arc<dyn Clock>, identity: Identit
     let (tell, mut done) = oneshot::channel();
     let args = RootArgs { plan, ports, with_clock: true, done: tell };
     let (root, ended) = Actor::spawn(None, Root, args).await.map_err(io::Error::other)?;
+    service::announce(manager, &root);
     let mut requests = EndRequests::default();
     let mut asked = false;
     let outcome = loop {

@@ -3,6 +3,8 @@
 mod daemon;
 mod exec;
 mod history;
+mod instance;
+mod service;
 mod simulate;
 
 pub use crate::adapters::process::read_env_file;
@@ -10,4 +12,5 @@ pub use crate::adapters::sys::clock_is_synchronised;
 pub use daemon::{Rehearsal, StartError, run};
 pub use exec::{ExecError, exec};
 pub use history::{PastRun, Runs, Unreadable, history};
+pub use instance::refuse_beside_live;
 pub use simulate::{Act, Pretence, simulate};

@@ -2,8 +2,8 @@
 
 use chrono::Utc;
 
-use super::{FAILED, Failure, Global, load, no_such_script};
-use crate::app;
+use super::{ALREADY_RUNNING, FAILED, Failure, Global, load, no_such_script};
+use crate::app::{self, ExecError};
 use crate::config::Flags;
 
 /// Arguments of `mho exec`.
@@ -23,6 +23,7 @@ pub(super) fn run(global: &Global, args: &ExecArgs) -> Result<u8, Failure> {
     let script = script.ok_or_else(|| no_such_script(&settings, &args.name))?;
     match app::exec(&settings, script, args.live, Utc::now()) {
         Ok(never) => match never {},
-        Err(error) => Err(Failure::new(FAILED, error)),
+        Err(error @ ExecError::Running(_)) => Err(Failure::new(ALREADY_RUNNING, error)),
+        Err(error @ ExecError::Failed(_)) => Err(Failure::new(FAILED, error)),
     }
 }

@@ -26,6 +26,8 @@ pub const FAILED: u8 = 1;
 pub const USAGE: u8 = 2;
 /// No script of this name.
 pub const NO_SUCH_SCRIPT: u8 = 4;
+/// A daemon, or the script, is running already.
+pub const ALREADY_RUNNING: u8 = 5;
 /// A critical script gave up.
 pub const CRITICAL: u8 = 10;
 
@@ -33,7 +35,7 @@ pub const CRITICAL: u8 = 10;
 #[derive(Debug, Parser)]
 #[command(name = "mho", version, about, propagate_version = true, max_term_width = 100)]
 #[command(
-    after_help = "Without a verb: mho run. Exit codes: 0 ok, 1 failed, 2 usage or configuration, 4 no such script, 10 critical script gave up."
+    after_help = "Without a verb: mho run. Exit codes: 0 ok, 1 failed, 2 usage or configuration, 4 no such script, 5 already running, 10 critical script gave up."
 )]
 pub struct Cli {
     #[command(flatten)]

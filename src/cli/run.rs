@@ -6,8 +6,8 @@ use chrono::{NaiveDateTime, Utc};
 
 use tempfile::TempDir;
 
-use super::{CRITICAL, FAILED, Failure, Global, OK, USAGE, finish, load, parse_local};
-use crate::app::{self, Rehearsal};
+use super::{ALREADY_RUNNING, CRITICAL, FAILED, Failure, Global, OK, USAGE, finish, load, parse_local};
+use crate::app::{self, Rehearsal, StartError};
 use crate::config::{Flags, Loaded};
 use crate::domain::time::resolve_local;
 use crate::domain::tree::Outcome;
@@ -22,6 +22,9 @@ pub struct RunArgs {
     /// Rehearse: the market clock runs this many times as fast
     #[arg(long, value_name = "N", value_parser = parse_speed)]
     speed: Option<f64>,
+    /// Rehearse even while a live daemon runs: both would run the same scripts
+    #[arg(long)]
+    beside_live: bool,
     /// Where logs go [default: orchestrator.log_dir]
     #[arg(long, value_name = "DIR")]
     log_dir: Option<String>,
@@ -53,6 +56,9 @@ pub(super) fn run(global: &Global, args: RunArgs) -> u8 {
 
 fn serve(global: &Global, args: RunArgs, daemon: &guard::DaemonSide) -> Result<u8, Failure> {
     let rehearses = args.at.is_some() || args.speed.is_some();
+    if args.beside_live && !rehearses {
+        return Err(Failure::new(USAGE, "--beside-live is for a rehearsal: give --at or --speed, too"));
+    }
     let mut global = global.clone();
     let mut flags = Flags {
         state_dir: None,
@@ -62,6 +68,9 @@ fn serve(global: &Global, args: RunArgs, daemon: &guard::DaemonSide) -> Result<u
         only: args.only,
         set: args.set,
     };
+    if rehearses && !args.beside_live {
+        refuse_beside_live(&global, &flags)?;
+    }
     // Removed again if nothing is started: there is nothing in it that anybody would want to read.
     let dir = if rehearses { throw_away(&mut global, &mut flags)? } else { None };
     // Where each value came from is for `check`; a daemon that runs for months need not keep it.
@@ -78,9 +87,26 @@ fn serve(global: &Global, args: RunArgs, daemon: &guard::DaemonSide) -> Result<u
         Ok(Outcome::Killed | Outcome::Failed(_)) => Ok(FAILED),
         Err(error) => {
             let _ = dir.map(std::fs::remove_dir_all);
-            Err(Failure::new(FAILED, error))
+            Err(error.into())
         }
     }
+}
+
+impl From<StartError> for Failure {
+    fn from(error: StartError) -> Self {
+        let code = match error {
+            StartError::AlreadyRunning { .. } | StartError::BesideLive { .. } => ALREADY_RUNNING,
+            StartError::StateDir { .. } | StartError::Unknown { .. } | StartError::Machine(_) => FAILED,
+        };
+        Self::new(code, error)
+    }
+}
+
+/// A live daemon is looked for where file and environment put its state, wherever the rehearsal has its own.
+fn refuse_beside_live(global: &Global, flags: &Flags) -> Result<(), Failure> {
+    let live = Global { state_dir: None, ..global.clone() };
+    let configured = load(&live.sources(flags.clone())?)?.settings.orchestrator.state_dir;
+    Ok(app::refuse_beside_live(&configured)?)
 }
 
 fn rehearsal(loaded: &Loaded, at: Option<NaiveDateTime>, speed: Option<f64>) -> Result<Rehearsal, Failure> {

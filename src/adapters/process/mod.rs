@@ -20,6 +20,7 @@ mod spawn;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::ffi::OsString;
 use std::io;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -35,10 +36,12 @@ pub use self::environment::{Identity, environment, read_env_file};
 use self::memory::OomCounter;
 use self::orphans::Orphan;
 pub use self::spawn::become_program;
+use super::lock::ExecLock;
 use super::output::OutputThread;
 use super::{procfs, sys};
 use crate::domain::notice::{About, Notice, What};
 use crate::domain::outcome::{Exit, Signal};
+use crate::domain::script::ScriptName;
 use crate::ports::{AttemptId, Clock, LaunchOrder, Launcher, Notifier, ProcessId, ProcessSink, Refusal};
 
 /// SIGKILL may take this long before the survivors are reported.
@@ -61,6 +64,8 @@ static LEADERS: Mutex<BTreeSet<u32>> = Mutex::new(BTreeSet::new());
 /// Starts and ends real processes.
 pub struct RealLauncher {
     shared: Arc<Shared>,
+    /// Where `mho exec` says what it runs.
+    state_dir: Option<PathBuf>,
 }
 
 struct Shared {
@@ -148,7 +153,22 @@ impl RealLauncher {
         });
         shared.watch_for_orphans()?;
         shared.settle_when_woken();
-        Ok(Self { shared })
+        Ok(Self { shared, state_dir: None })
+    }
+
+    /// From now on no script is started while `mho exec` runs it: that one holds a lock in `state_dir`.
+    #[must_use]
+    pub fn beside_exec(self, state_dir: PathBuf) -> Self {
+        Self { state_dir: Some(state_dir), ..self }
+    }
+
+    /// To be held across the spawn: `mho exec` takes it first and looks for the process second.
+    fn reserve(&self, script: &ScriptName) -> Result<Option<ExecLock>, Refusal> {
+        let Some(state_dir) = &self.state_dir else { return Ok(None) };
+        ExecLock::try_take(state_dir, script).map_err(|holder| {
+            let pid = holder.pid.map(|pid| format!(", PID {pid}")).unwrap_or_default();
+            Refusal::Busy(format!("exec{pid}"))
+        })
     }
 }
 
@@ -156,6 +176,7 @@ impl Launcher for RealLauncher {
     fn spawn(&self, order: LaunchOrder, sink: ProcessSink) -> Result<ProcessId, Refusal> {
         let shared = &self.shared;
         let LaunchOrder { attempt, launch, output, context } = order;
+        let _reserved = self.reserve(&attempt.script)?;
         let from_file =
             launch.env_file.as_ref().map_or_else(|| Ok(Vec::new()), read_env_file).map_err(Refusal::Failed)?;
         let inherited = shared.inherited.iter().cloned();

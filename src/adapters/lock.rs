@@ -1,0 +1,420 @@
+//! Only one at a time: one daemon per state directory, and no script that runs by `mho exec` and by the daemon at once.
+//!
+//! Both are `flock`s, which the kernel gives back when the last holder is gone: however a process ended, nothing stale is left to clean up.
+//! What stands in the files is for people, and for the text of whoever comes second.
+
+use std::fmt;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, fchown};
+use std::os::unix::process::parent_id;
+use std::path::Path;
+use std::time::Duration;
+
+use chrono::{SecondsFormat, Utc};
+use nix::libc;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::unistd::ForkResult;
+use rustix::fs::FlockOperation;
+use rustix::process::{PidfdFlags, WaitOptions};
+use serde::{Deserialize, Serialize};
+
+use super::{identity, procfs, sys};
+use crate::domain::script::ScriptName;
+
+/// A lock is also taken for a moment: by a rehearsal that looks whether there is a daemon, and by a daemon while it starts a script. Whoever
+/// finds one held looks this often again, this long after, before believing it.
+const LOOKS: (u32, Duration) = (10, Duration::from_millis(30));
+
+/// A lock file is some hundred bytes; whatever else stands there is not read to its end.
+const LONGEST: u64 = 1024;
+
+/// A process that has just been started shows no environment for a moment. It is looked at this often again, this long after.
+const LOOKS_AT_NEWBORN: (u32, Duration) = (20, Duration::from_millis(10));
+
+/// Who holds a lock, as far as it said so.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Holder {
+    /// Its process.
+    pub pid: Option<u32>,
+    /// The outer process of a daemon.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub guard: Option<u32>,
+    /// Since when, on the machine's clock.
+    pub since: Option<String>,
+    /// What it is: live, rehearsal, exec.
+    pub what: Option<String>,
+}
+
+impl Holder {
+    fn this_process(what: &str, guard: Option<u32>) -> Self {
+        let since = Utc::now().to_rfc3339_opts(SecondsFormat::Secs, true);
+        Self { pid: Some(std::process::id()), guard, since: Some(since), what: Some(what.to_owned()) }
+    }
+
+    fn read(file: &File) -> Self {
+        let mut text = String::new();
+        let _ = file.take(LONGEST).read_to_string(&mut text);
+        serde_json::from_str(&text).unwrap_or_default()
+    }
+
+    /// A disk that is full keeps nobody from the lock itself: callers go on.
+    fn write(&self, mut file: &File) -> io::Result<()> {
+        let line = serde_json::to_string(self)? + "\n";
+        file.set_len(0)?;
+        file.write_all(line.as_bytes())
+    }
+}
+
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.pid, self.guard) {
+            (Some(pid), Some(guard)) => write!(f, "PID {pid} (guard PID {guard})")?,
+            (Some(pid), None) => write!(f, "PID {pid}")?,
+            (None, _) => f.write_str("a process that did not say which")?,
+        }
+        let what = self.what.as_deref().unwrap_or_default();
+        let since = self.since.as_ref().map(|since| format!("since {since}"));
+        let more: Vec<&str> =
+            [what, since.as_deref().unwrap_or_default()].into_iter().filter(|s| !s.is_empty()).collect();
+        if more.is_empty() { Ok(()) } else { write!(f, ", {}", more.join(" ")) }
+    }
+}
+
+/// Why a lock was not taken.
+#[derive(Debug)]
+pub enum LockError {
+    /// Somebody else has it.
+    Held(Box<Holder>),
+    /// There can be none.
+    Io(io::Error),
+}
+
+impl From<io::Error> for LockError {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+/// A state directory is ours as long as this lives.
+#[derive(Debug)]
+pub struct InstanceLock {
+    _file: File,
+}
+
+impl InstanceLock {
+    /// Takes `state_dir`, which must exist. If it is held, nothing in it is changed.
+    pub fn take(state_dir: &Path, what: &str) -> Result<Self, LockError> {
+        let file = take_file(&state_dir.join("lock"))?;
+        let _ = Holder::this_process(what, Some(parent_id())).write(&file);
+        Ok(Self { _file: file })
+    }
+
+    /// Who holds `state_dir` now. Makes no file.
+    pub fn holder(state_dir: &Path) -> io::Result<Option<Holder>> {
+        let file = match File::open(state_dir.join("lock")) {
+            Ok(file) => file,
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+                return Ok(None);
+            }
+            Err(error) => return Err(error),
+        };
+        // A shared lock is enough to see an exclusive one, and two who look do not see each other.
+        let is_free = try_lock(&file, FlockOperation::NonBlockingLockShared)?;
+        Ok((!is_free).then(|| Holder::read(&file)))
+    }
+}
+
+/// As long as this lives, no other process starts the script.
+#[derive(Debug)]
+pub struct ExecLock {
+    file: File,
+}
+
+impl ExecLock {
+    /// For the daemon, across a spawn: who comes second, it or `mho exec`, sees the other. Looks once. None where there can be no lock:
+    /// starting is preferred to silence.
+    pub fn try_take(state_dir: &Path, script: &ScriptName) -> Result<Option<Self>, Box<Holder>> {
+        let Ok(file) = open_exec(state_dir, script) else { return Ok(None) };
+        match try_lock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(true) => Ok(Some(Self { file })),
+            Ok(false) => Err(Box::new(Holder::read(&file))),
+            Err(_) => Ok(None),
+        }
+    }
+
+    /// For `mho exec`: refused while another one has it.
+    pub fn take(state_dir: &Path, script: &ScriptName) -> Result<Self, LockError> {
+        fs::create_dir_all(state_dir)?;
+        let file = insist(|| open_exec(state_dir, script))?;
+        let _ = Holder::this_process("exec", None).write(&file);
+        Ok(Self { file })
+    }
+
+    /// Leaves a process behind that holds the lock until this one has ended, whatever program it becomes meanwhile. It is nobody's child
+    /// but init's, so no program gets a SIGCHLD that it does not know, and has nothing open that anybody could wait for.
+    ///
+    /// # Errors
+    /// Also where this process has more than one thread.
+    pub fn keep_until_this_process_ends(self) -> io::Result<()> {
+        let own = rustix::process::pidfd_open(rustix::process::getpid(), PidfdFlags::empty())?;
+        match sys::fork_single_threaded()? {
+            ForkResult::Parent { child } => {
+                let child = procfs::raw_pid(child.as_raw().unsigned_abs());
+                let status = rustix::io::retry_on_intr(|| rustix::process::waitpid(child, WaitOptions::empty()))?;
+                match status.and_then(|(_, status)| status.exit_status()) {
+                    Some(0) => Ok(()),
+                    _ => Err(io::Error::other("no further process is allowed")),
+                }
+            }
+            ForkResult::Child => match sys::fork_single_threaded() {
+                Ok(ForkResult::Child) => {
+                    let code = i32::from(self.keep(&own).is_err());
+                    std::process::exit(code)
+                }
+                Ok(ForkResult::Parent { .. }) => std::process::exit(0),
+                Err(_) => std::process::exit(1),
+            },
+        }
+    }
+
+    fn keep(&self, until: &OwnedFd) -> io::Result<()> {
+        nix::unistd::setsid()?;
+        sys::reset_signals_for_exec()?;
+        std::env::set_current_dir("/")?;
+        let nowhere = OpenOptions::new().read(true).write(true).open("/dev/null")?;
+        nix::unistd::dup2_stdin(&nowhere)?;
+        nix::unistd::dup2_stdout(&nowhere)?;
+        nix::unistd::dup2_stderr(&nowhere)?;
+        close_all_but(&[0, 1, 2, self.file.as_raw_fd(), until.as_raw_fd()])?;
+        // So that `ps` and `top` tell it from the program. Its command line is that of `mho exec`.
+        let _ = rustix::thread::set_name(c"mho-exec-lock");
+        let mut ended = [PollFd::new(until.as_fd(), PollFlags::POLLIN)];
+        while let Err(nix::errno::Errno::EINTR) = poll(&mut ended, PollTimeout::NONE) {}
+        Ok(())
+    }
+}
+
+/// Closes whatever this process was given or has opened, but those of `kept`.
+fn close_all_but(kept: &[i32]) -> io::Result<()> {
+    let open: Vec<i32> = fs::read_dir("/proc/self/fd")?
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+        .filter(|fd| !kept.contains(fd))
+        .collect();
+    for fd in open {
+        // That of the listing itself is closed already.
+        let _ = nix::unistd::close(fd);
+    }
+    Ok(())
+}
+
+/// The live processes that a daemon of `state_dir` started as `script`, with all that these started. To be asked while the script's lock is
+/// held: then none can be added.
+pub fn processes_of(state_dir: &Path, script: &ScriptName) -> io::Result<Vec<u32>> {
+    let Some(id) = identity::existing(state_dir)? else { return Ok(Vec::new()) };
+    let (again, pause) = LOOKS_AT_NEWBORN;
+    let mut looks = 0;
+    loop {
+        let (mut found, mut is_unsure) = (Vec::new(), false);
+        for process in procfs::Snapshot::take()?.iter() {
+            // The kernel's own threads are in no group, and have neither environment nor command line.
+            if process.zombie || process.group == 0 || process.pid == std::process::id() {
+                continue;
+            }
+            match procfs::environment(process.pid, ["MHO_DAEMON_ID", "MHO_SCRIPT"]) {
+                Some([Some(daemon), Some(name)]) if daemon == id && name == script.as_str() => found.push(process.pid),
+                Some(_) => {}
+                None => is_unsure |= !procfs::has_command_line(process.pid),
+            }
+        }
+        looks += 1;
+        if !found.is_empty() || !is_unsure || looks > again {
+            found.sort_unstable();
+            return Ok(found);
+        }
+        std::thread::sleep(pause);
+    }
+}
+
+fn open_exec(state_dir: &Path, script: &ScriptName) -> io::Result<File> {
+    let dir = state_dir.join("exec");
+    let path = dir.join(format!("{script}.lock"));
+    match open(&path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            match fs::create_dir(&dir) {
+                Ok(()) => hand_over(&File::open(&dir)?, &dir),
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(error),
+            }
+            open(&path)
+        }
+        other => other,
+    }
+}
+
+/// Opens a lock file, or makes it. For its owner alone: who can open it could lock it.
+fn open(path: &Path) -> io::Result<File> {
+    let options = || OpenOptions::new().read(true).write(true).mode(0o600).custom_flags(libc::O_NOFOLLOW).clone();
+    match options().create_new(true).open(path) {
+        Ok(file) => {
+            hand_over(&file, path);
+            Ok(file)
+        }
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => options().open(path),
+        Err(error) => Err(error),
+    }
+}
+
+/// What root made here belongs to the owner of the directory that it is in: the daemon of that user has to be able to open it.
+fn hand_over(made: &File, path: &Path) {
+    if let Some(owner) =
+        path.parent().and_then(|dir| fs::metadata(dir).ok()).filter(|_| nix::unistd::geteuid().is_root())
+    {
+        let _ = fchown(made, Some(owner.uid()), Some(owner.gid()));
+    }
+}
+
+fn try_lock(file: &File, how: FlockOperation) -> io::Result<bool> {
+    match rustix::fs::flock(file, how) {
+        Ok(()) => Ok(true),
+        Err(rustix::io::Errno::WOULDBLOCK) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The lock of the file at `path`, which is made if need be.
+fn take_file(path: &Path) -> Result<File, LockError> {
+    insist(|| open(path)).and_then(|file| {
+        // Somebody removed the file while we came: the next one would lock another.
+        let (ours, there) = (file.metadata()?, fs::metadata(path)?);
+        if (ours.dev(), ours.ino()) == (there.dev(), there.ino()) {
+            Ok(file)
+        } else {
+            Err(io::Error::other("its lock file was replaced at this moment").into())
+        }
+    })
+}
+
+fn insist(open: impl Fn() -> io::Result<File>) -> Result<File, LockError> {
+    let (again, pause) = LOOKS;
+    let mut looks = 0;
+    loop {
+        let file = open()?;
+        if try_lock(&file, FlockOperation::NonBlockingLockExclusive)? {
+            return Ok(file);
+        }
+        looks += 1;
+        if looks > again {
+            return Err(LockError::Held(Box::new(Holder::read(&file))));
+        }
+        std::thread::sleep(pause);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn script() -> ScriptName {
+        ScriptName::new("demo").expect("a name")
+    }
+
+    /// Another test that spawns at this moment holds a copy of every descriptor until its child executes a program.
+    fn soon<T>(mut look: impl FnMut() -> Option<T>) -> T {
+        let looks = std::iter::repeat_with(|| {
+            std::thread::sleep(Duration::from_millis(10));
+            look()
+        });
+        looks.take(1000).flatten().next().expect("it came true in time")
+    }
+
+    #[test]
+    fn a_state_directory_is_free_again_when_its_lock_is_dropped() {
+        let dir = tempfile::tempdir().expect("a directory");
+        assert_eq!(InstanceLock::holder(dir.path()).expect("readable"), None);
+        assert_eq!(fs::read_dir(dir.path()).expect("readable").count(), 0, "looking makes no file");
+        let lock = InstanceLock::take(dir.path(), "live").expect("free");
+        let holder = InstanceLock::holder(dir.path()).expect("readable").expect("held");
+        assert_eq!((holder.pid, holder.what.as_deref()), (Some(std::process::id()), Some("live")));
+        let refused = InstanceLock::take(dir.path(), "live").expect_err("held");
+        assert!(matches!(refused, LockError::Held(found) if *found == holder));
+        drop(lock);
+        soon(|| InstanceLock::holder(dir.path()).expect("readable").is_none().then_some(()));
+        InstanceLock::take(dir.path(), "rehearsal").expect("free");
+    }
+
+    #[test]
+    fn exec_and_the_daemon_see_each_other() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let exec = ExecLock::take(dir.path(), &script()).expect("free");
+        let holder = ExecLock::try_take(dir.path(), &script()).expect_err("held");
+        assert_eq!((holder.pid, holder.what.as_deref()), (Some(std::process::id()), Some("exec")));
+        let other = ScriptName::new("other@eu").expect("a name");
+        assert!(ExecLock::try_take(dir.path(), &other).expect("free").is_some());
+        drop(exec);
+        let daemon = soon(|| ExecLock::try_take(dir.path(), &script()).ok()).expect("there is a lock");
+        assert!(matches!(ExecLock::take(dir.path(), &script()), Err(LockError::Held(_))));
+        drop(daemon);
+    }
+
+    #[test]
+    fn exec_waits_for_the_moment_that_the_daemon_takes_to_spawn() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let daemon = ExecLock::try_take(dir.path(), &script()).expect("free");
+        let spawn = std::thread::spawn(move || {
+            std::thread::sleep(LOOKS.1 * 3);
+            drop(daemon);
+        });
+        ExecLock::take(dir.path(), &script()).expect("free in time");
+        spawn.join().expect("joined");
+    }
+
+    #[test]
+    fn where_there_can_be_no_lock_the_daemon_starts_without() {
+        let dir = tempfile::tempdir().expect("a directory");
+        fs::write(dir.path().join("exec"), "").expect("written");
+        assert!(ExecLock::try_take(dir.path(), &script()).expect("nobody holds it").is_none());
+        assert!(matches!(ExecLock::take(dir.path(), &script()), Err(LockError::Io(_))));
+        assert!(ExecLock::try_take(&dir.path().join("none"), &script()).expect("nobody holds it").is_none());
+    }
+
+    #[test]
+    fn a_lock_that_is_a_link_to_elsewhere_is_none() {
+        let dir = tempfile::tempdir().expect("a directory");
+        fs::create_dir(dir.path().join("exec")).expect("made");
+        let elsewhere = dir.path().join("elsewhere");
+        fs::write(&elsewhere, "precious").expect("written");
+        std::os::unix::fs::symlink(&elsewhere, dir.path().join("exec/demo.lock")).expect("linked");
+        assert!(matches!(ExecLock::take(dir.path(), &script()), Err(LockError::Io(_))));
+        assert_eq!(fs::read_to_string(&elsewhere).expect("readable"), "precious");
+    }
+
+    #[test]
+    fn what_root_makes_belongs_to_the_owner_of_the_state_directory() {
+        if !nix::unistd::geteuid().is_root() {
+            return;
+        }
+        let dir = tempfile::tempdir().expect("a directory");
+        std::os::unix::fs::chown(dir.path(), Some(65_534), Some(65_534)).expect("root may");
+        drop(ExecLock::take(dir.path(), &script()));
+        drop(InstanceLock::take(dir.path(), "live"));
+        for made in ["exec", "exec/demo.lock", "lock"] {
+            let found = fs::metadata(dir.path().join(made)).expect("made");
+            assert_eq!((found.uid(), found.gid()), (65_534, 65_534), "{made}");
+        }
+    }
+
+    #[test]
+    fn a_holder_is_told_as_far_as_it_is_known() {
+        let known = Holder {
+            pid: Some(12),
+            guard: Some(11),
+            since: Some("2026-11-27T13:30:00Z".to_owned()),
+            what: Some("live".to_owned()),
+        };
+        assert_eq!(known.to_string(), "PID 12 (guard PID 11), live since 2026-11-27T13:30:00Z");
+        assert_eq!(Holder { guard: None, since: None, ..known }.to_string(), "PID 12, live");
+        assert_eq!(Holder::default().to_string(), "a process that did not say which");
+    }
+}
