@@ -38,9 +38,6 @@ const KILL_AGAIN: Duration = Duration::from_millis(5);
 /// What comes this soon after a request to end is the same one, as for the daemon.
 const SAME_REQUEST: Duration = Duration::from_millis(500);
 
-/// Between two KILLs, this often at most what appeared meanwhile is stopped, too.
-const STOP_ROUNDS: usize = 50;
-
 /// With its end, no more than a pipe takes in one piece everywhere (`_POSIX_PIPE_BUF`).
 const MAX_LINE: usize = 511;
 
@@ -229,7 +226,7 @@ impl Guard {
                     let first = told.is_empty();
                     let heeds = |process: &&Proc| first || process.parent == std::process::id();
                     for process in left.iter().filter(heeds) {
-                        if told.insert((process.pid, process.start)) {
+                        if told.insert(process.id()) {
                             procfs::send(*process, &[RawSignal::TERM, RawSignal::CONT]);
                         }
                     }
@@ -251,31 +248,15 @@ fn descendants() -> Vec<Proc> {
     Snapshot::take().map(|all| all.descendants(std::process::id())).unwrap_or_default()
 }
 
-/// Kills all at once: each is stopped first, until no newcomer is found, so that nobody forks meanwhile.
 fn kill_descendants() {
-    let mut stopped = Vec::new();
-    for _ in 0..STOP_ROUNDS {
+    procfs::kill_together(|| {
         // Read in no time, while a walk may take as long as a generation of something that forks and forks. They are ours and not reaped
         // here, so these pids mean nobody else.
         for child in procfs::own_children().unwrap_or_default() {
             let _ = procfs::raw_pid(child).map(|pid| rustix::process::kill_process(pid, RawSignal::STOP));
         }
-        let new: Vec<Proc> = descendants().into_iter().filter(|process| !is_in(&stopped, process)).collect();
-        if new.is_empty() {
-            break;
-        }
-        for process in new {
-            procfs::send(process, &[RawSignal::STOP]);
-            stopped.push(process);
-        }
-    }
-    for process in stopped {
-        procfs::send(process, &[RawSignal::KILL]);
-    }
-}
-
-fn is_in(list: &[Proc], process: &Proc) -> bool {
-    list.iter().any(|other| (other.pid, other.start) == (process.pid, process.start))
+        descendants()
+    });
 }
 
 fn name_survivors(left: &[Proc]) {

@@ -1,14 +1,28 @@
 //! What `/proc` tells of the processes of this machine. Every answer may be out of date when it is read: whoever acts on one opens a pidfd
 //! and compares the start time first (`send`).
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
 
 use nix::libc;
+use rustix::buffer::spare_capacity;
 use rustix::process::{Pid, PidfdFlags, Signal};
+
+/// An environment is read in one piece up to this size: the kernel holds on to it for the length of a call, so it cannot break off in the
+/// middle because the process executes a new program.
+const ONE_PIECE: usize = 256 * 1024;
+
+/// Before they are killed, processes are stopped in at most this many rounds.
+const STOP_ROUNDS: usize = 50;
+
+/// So often the way up to the first process is looked for.
+const ANCESTRY_TRIES: usize = 10;
+
+/// In the flags of a process: it is a thread of the kernel (`PF_KTHREAD`).
+const KERNEL_THREAD: u32 = 0x0020_0000;
 
 /// A process as `/proc/PID/stat` shows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +37,29 @@ pub struct Proc {
     pub start: u64,
     /// It has ended, with all its threads; only its exit status is left.
     pub zombie: bool,
+    /// It belongs to the kernel: it has no program and no environment.
+    pub kernel: bool,
+}
+
+impl Proc {
+    /// Its identity: the pid alone may come to mean another process.
+    #[must_use]
+    pub fn id(&self) -> (u32, u64) {
+        (self.pid, self.start)
+    }
+}
+
+/// What can be seen of the environment that a process started its program with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Sight<const N: usize> {
+    /// The values of the variables asked for.
+    Values([Option<String>; N]),
+    /// It has none, or it executes a new program at this moment.
+    Empty,
+    /// We may not look, or could not.
+    Hidden,
+    /// The process is gone.
+    Gone,
 }
 
 /// All processes at about one moment.
@@ -95,11 +132,12 @@ fn parse(pid: u32, stat: &[u8]) -> Option<Proc> {
     let state = fields.next()?;
     let parent = fields.next()?.parse().ok()?;
     let group = fields.next()?.parse().ok()?;
-    let threads: u32 = fields.nth(14)?.parse().ok()?;
+    let flags: u32 = fields.nth(3)?.parse().ok()?;
+    let threads: u32 = fields.nth(10)?.parse().ok()?;
     let start = fields.nth(1)?.parse().ok()?;
     // The first thread may end before the others: it is shown as a zombie, and the process lives.
     let zombie = matches!(state, "Z" | "X" | "x") && threads <= 1;
-    Some(Proc { pid, parent, group, start, zombie })
+    Some(Proc { pid, parent, group, start, zombie, kernel: flags & KERNEL_THREAD != 0 })
 }
 
 /// The children of this process's main thread, which are also all orphans that it inherits as subreaper, zombies included.
@@ -111,12 +149,20 @@ pub fn own_children() -> Option<Vec<u32>> {
     Some(text.split_ascii_whitespace().filter_map(|pid| pid.parse().ok()).collect())
 }
 
-/// The value of each of `names` in the environment that the process started its program with. None where no environment is to be seen: it has
-/// none, we may not look, or it executes a new program at this moment.
+/// The value of each of `names` in the environment that the process started its program with.
 #[must_use]
-pub fn environment<const N: usize>(pid: u32, names: [&str; N]) -> Option<[Option<String>; N]> {
+pub fn see_environment<const N: usize>(pid: u32, names: [&str; N]) -> Sight<N> {
+    let environ = match read_environ(pid) {
+        Ok(environ) if environ.is_empty() => return Sight::Empty,
+        Ok(environ) => environ,
+        Err(error) => {
+            return match error.raw_os_error() {
+                Some(libc::ENOENT | libc::ESRCH) => Sight::Gone,
+                _ => Sight::Hidden,
+            };
+        }
+    };
     let mut values = [const { None }; N];
-    let environ = std::fs::read(format!("/proc/{pid}/environ")).ok().filter(|environ| !environ.is_empty())?;
     for variable in environ.split(|&byte| byte == 0) {
         let Some((name, value)) = std::str::from_utf8(variable).ok().and_then(|text| text.split_once('=')) else {
             continue;
@@ -125,7 +171,27 @@ pub fn environment<const N: usize>(pid: u32, names: [&str; N]) -> Option<[Option
             *slot = Some(value.to_owned());
         }
     }
-    Some(values)
+    Sight::Values(values)
+}
+
+fn read_environ(pid: u32) -> io::Result<Vec<u8>> {
+    let file = File::open(format!("/proc/{pid}/environ"))?;
+    let mut environ = Vec::with_capacity(ONE_PIECE);
+    loop {
+        if rustix::io::retry_on_intr(|| rustix::io::read(&file, spare_capacity(&mut environ)))? == 0 {
+            return Ok(environ);
+        }
+        environ.reserve(1);
+    }
+}
+
+/// The same; None where no environment is to be seen, for whatever reason.
+#[must_use]
+pub fn environment<const N: usize>(pid: u32, names: [&str; N]) -> Option<[Option<String>; N]> {
+    match see_environment(pid, names) {
+        Sight::Values(values) => Some(values),
+        Sight::Empty | Sight::Hidden | Sight::Gone => None,
+    }
 }
 
 /// The same where it makes no difference why there is none.
@@ -164,6 +230,60 @@ pub fn open(process: Proc) -> io::Result<Option<OwnedFd>> {
     Ok(read(process.pid)?.filter(|now| now.start == process.start).map(|_| handle))
 }
 
+/// The parent of this process, the parent's parent, and so on.
+#[must_use]
+pub fn ancestors() -> Vec<u32> {
+    let mut found = Vec::new();
+    // One that ends meanwhile hands us on to another: the way is looked for again from the start.
+    for _ in 0..ANCESTRY_TRIES {
+        found.clear();
+        let mut at = std::process::id();
+        while let Ok(Some(process)) = read(at) {
+            // Zero: the parent is outside of what this `/proc` shows.
+            at = process.parent;
+            if at == 0 || found.contains(&at) {
+                return found;
+            }
+            found.push(at);
+        }
+    }
+    found
+}
+
+/// The number that the kernel gave to this life of the machine.
+pub fn boot_id() -> io::Result<String> {
+    std::fs::read_to_string("/proc/sys/kernel/random/boot_id").map(|text| text.trim_end().to_owned())
+}
+
+/// The user that a process runs as, also where its files in `/proc` belong to root.
+#[must_use]
+pub fn user(pid: u32) -> Option<u32> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    status.lines().find_map(|line| line.strip_prefix("Uid:"))?.split_ascii_whitespace().next()?.parse().ok()
+}
+
+/// Kills all that `find` finds, at once: each is stopped first, until no newcomer is found, so that nobody forks meanwhile, and nobody loses
+/// the parent that shows whose it is.
+pub fn kill_together(mut find: impl FnMut() -> Vec<Proc>) {
+    let mut known = HashSet::new();
+    let mut stopped = Vec::new();
+    for _ in 0..STOP_ROUNDS {
+        let before = stopped.len();
+        for process in find() {
+            if known.insert(process.id()) {
+                send(process, &[Signal::STOP]);
+                stopped.push(process);
+            }
+        }
+        if stopped.len() == before {
+            break;
+        }
+    }
+    for process in stopped {
+        send(process, &[Signal::KILL]);
+    }
+}
+
 /// Sends `signals` to exactly this process, one after the other. Nothing happens if it is gone.
 pub fn send(process: Proc, signals: &[Signal]) {
     let Ok(Some(handle)) = open(process) else { return };
@@ -186,7 +306,22 @@ mod tests {
     #[test]
     fn a_name_full_of_parentheses_does_not_shift_the_fields() {
         let stat = b"77 (a) Z 1 (b)) S 5 66 66 0 -1 4194304 1 2 3 4 5 6 7 8 20 0 1 0 4242 1000 1";
-        assert_eq!(parse(77, stat), Some(Proc { pid: 77, parent: 5, group: 66, start: 4242, zombie: false }));
+        assert_eq!(
+            parse(77, stat),
+            Some(Proc { pid: 77, parent: 5, group: 66, start: 4242, zombie: false, kernel: false })
+        );
+    }
+
+    #[test]
+    fn a_thread_of_the_kernel_is_known_by_its_flags() {
+        let stat = b"2 (kthreadd) S 0 0 0 0 -1 2129984 0 0 0 0 0 0 0 0 20 0 1 0 3 0 0";
+        assert_eq!(parse(2, stat).map(|process| process.kernel), Some(true));
+    }
+
+    #[test]
+    fn the_ancestors_of_this_process_start_with_its_parent() {
+        let own = read(std::process::id()).expect("readable").expect("this process");
+        assert_eq!(ancestors().first(), Some(&own.parent));
     }
 
     #[test]

@@ -88,6 +88,12 @@ impl RotatingFile {
         self.path = path;
     }
 
+    /// Takes over what a former file could not write, so that it is noted here and not told again: a script that starts again and again while
+    /// the disk is full is told of once.
+    pub fn go_on_from(&mut self, former: &mut Self) {
+        self.trouble = former.trouble.take();
+    }
+
     /// Gives the descriptor back; the next write opens the file again.
     pub fn close(&mut self) {
         self.open = None;

@@ -147,7 +147,10 @@ impl Drain {
             return;
         }
         self.by_token.insert(token, attempt.script.clone());
-        let log = LogFile::new(attempt.script.clone(), attempt.trading_date, Arc::clone(spec));
+        let mut log = LogFile::new(attempt.script.clone(), attempt.trading_date, Arc::clone(spec));
+        if let Some(former) = self.streams.get_mut(&attempt.script) {
+            log.go_on_from(&mut former.log);
+        }
         let echo = spec.echo.then(Echo::new);
         let script = attempt.script.clone();
         let stream = Stream { attempt, token, pipe: Some(pipe), grown: false, log, tail: Tail::default(), echo };

@@ -23,6 +23,10 @@ impl LogFile {
         Self { spec, file }
     }
 
+    pub(super) fn go_on_from(&mut self, former: &mut Self) {
+        self.file.go_on_from(&mut former.file);
+    }
+
     pub(super) fn change_date(&mut self, date: NaiveDate) {
         self.file.move_to(live(&self.spec.dir, date));
     }

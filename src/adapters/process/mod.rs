@@ -16,6 +16,7 @@ mod memory;
 mod orphans;
 mod settle;
 mod spawn;
+mod sweep;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::ffi::OsString;
@@ -36,6 +37,7 @@ pub use self::environment::{Identity, environment, read_env_file};
 use self::memory::OomCounter;
 use self::orphans::Orphan;
 pub use self::spawn::become_program;
+pub use self::sweep::{Leftover, Swept, Unreadable, still_alive, sweep};
 use super::lock::ExecLock;
 use super::output::OutputThread;
 use super::{procfs, sys};

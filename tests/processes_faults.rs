@@ -1,0 +1,310 @@
+//! Want of descriptors, processes and space, and scripts that do odd things with their output: the others go on, it is said once, and all
+//! recovers without a restart of the daemon.
+
+mod common;
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use common::{Daemon, World, alive, eventually, send};
+use mho::adapters::procfs;
+use nix::sys::signal::Signal;
+use rustix::process::{Resource, Rlimit};
+
+const NOON: &str = "2026-11-30T12:00:00";
+
+/// Keeps trying, at once and for ever.
+const EAGER: &str =
+    "restart = { initial_delay = \"300ms\", max_delay = \"600ms\", max_restarts = 100000, within = \"1h\" }";
+
+fn many(count: usize) -> String {
+    let one = |n| {
+        format!(
+            "[[script]]\nname = \"s{n}\"\noutput = {{ echo = false }}\n{EAGER}\n\
+             command = [\"sh\", \"-c\", \"echo $$ >up-s{n}-$$; exec sleep 300\"]\n"
+        )
+    };
+    (0..count).map(one).collect()
+}
+
+/// The pids of `script` that ever ran, and live.
+fn living(daemon: &Daemon, script: &str) -> Vec<u32> {
+    let prefix = format!("up-{script}-");
+    let names =
+        std::fs::read_dir(daemon.root()).expect("readable").flatten().filter_map(|e| e.file_name().into_string().ok());
+    names.filter_map(|name| name.strip_prefix(&prefix)?.parse().ok()).filter(|pid| alive(*pid)).collect()
+}
+
+fn running(daemon: &Daemon, count: usize) -> usize {
+    (0..count).filter(|n| !living(daemon, &format!("s{n}")).is_empty()).count()
+}
+
+/// Processes of the test that are neither guard nor daemon.
+fn children(daemon: &Daemon) -> usize {
+    let (guard, own) = (daemon.guard_pid(), daemon.daemon_pid());
+    daemon.processes().iter().filter(|process| process.pid != guard && process.pid != own).count()
+}
+
+/// Sets what binds now; how far that may be raised stays as it is, so that no privilege is needed to undo it.
+fn limit_descriptors(daemon: &Daemon, value: Option<u64>) {
+    let maximum = rustix::process::getrlimit(Resource::Nofile).maximum;
+    let value = Rlimit { current: value.or(maximum), maximum };
+    rustix::process::prlimit(procfs::raw_pid(daemon.daemon_pid()), Resource::Nofile, value).expect("set");
+}
+
+/// One more than the highest descriptor that is open.
+fn descriptors(daemon: &Daemon) -> u64 {
+    let open = std::fs::read_dir(format!("/proc/{}/fd", daemon.daemon_pid())).expect("it lives").flatten();
+    open.filter_map(|entry| entry.file_name().to_str()?.parse::<u64>().ok()).max().expect("some are") + 1
+}
+
+/// Processor time of a process so far.
+fn cpu(pid: u32) -> Duration {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("it lives");
+    let fields: Vec<&str> = stat.rsplit(')').next().expect("fields").split_whitespace().collect();
+    let ticks: u64 = fields[11..13].iter().map(|field| field.parse::<u64>().expect("a number")).sum();
+    Duration::from_millis(ticks * 10)
+}
+
+/// It does not spin: asserts that it sleeps at least half of the time.
+fn assert_calm(daemon: &Daemon) {
+    let pid = daemon.daemon_pid();
+    let (start, before) = (Instant::now(), cpu(pid));
+    std::thread::sleep(Duration::from_secs(2));
+    let (used, took) = (cpu(pid).saturating_sub(before), start.elapsed());
+    assert!(used < took / 2, "{used:?} of {took:?}");
+}
+
+fn as_root() -> bool {
+    let root = rustix::process::getuid().is_root();
+    if !root {
+        eprintln!("SKIPPED: this fault needs root to be made");
+    }
+    root
+}
+
+#[test]
+fn where_descriptors_end_the_others_run_and_the_rest_follows_when_there_are_more() {
+    const SCRIPTS: usize = 30;
+    let world = World::new(&format!("defaults = {{ start = \"12:00:04\" }}\n{}", many(SCRIPTS)));
+    let mut daemon = world.rehearse(NOON);
+    limit_descriptors(&daemon, Some(descriptors(&daemon) + 20));
+    daemon.wait_for(&["ERROR", "too many open files: raise the limit (`ulimit -n`, LimitNOFILE)"]);
+    eventually("as many run as there is room for", || running(&daemon, SCRIPTS) > 3);
+    assert_calm(&daemon);
+    let some = running(&daemon, SCRIPTS);
+    assert!(some < SCRIPTS, "the limit was too high to test anything");
+    eventually("nothing runs that is not watched", || children(&daemon) == running(&daemon, SCRIPTS));
+
+    // One that ends makes room for itself at least.
+    let victim = (0..SCRIPTS).flat_map(|n| living(&daemon, &format!("s{n}"))).next().expect("one runs");
+    send(victim, Signal::SIGKILL);
+    eventually("its end is seen", || daemon.count(&["Script was killed by signal 9"]) > 0);
+    daemon.tell_guard(Signal::SIGHUP);
+    daemon.wait_for(&["SIGHUP received"]);
+
+    limit_descriptors(&daemon, None);
+    eventually("all run", || running(&daemon, SCRIPTS) == SCRIPTS);
+    let each_once = |n: usize| living(&daemon, &format!("s{n}")).len() == 1;
+    assert!((0..SCRIPTS).all(each_once));
+    assert_eq!(children(&daemon), SCRIPTS, "and nothing else");
+    daemon.stop();
+}
+
+#[test]
+fn a_daemon_without_a_free_descriptor_ends_its_scripts_in_order() {
+    let config = format!(
+        "{}[[script]]\nname = \"escapes\"\n\
+         command = [\"sh\", \"-c\", \"(setsid sh -c 'echo $$ >inner; exec sleep 300' &) ; exec sleep 300\"]\n",
+        many(3)
+    );
+    let mut daemon = World::new(&config).rehearse(NOON);
+    eventually("all run", || running(&daemon, 3) == 3);
+    let inner = daemon.number("inner");
+    daemon.wait_for(&["Script started with PID", "script=escapes"]);
+    limit_descriptors(&daemon, Some(descriptors(&daemon)));
+    // What room there was is taken, too.
+    send(living(&daemon, "s0")[0], Signal::SIGKILL);
+    eventually("it is back", || running(&daemon, 3) == 3);
+    let start = Instant::now();
+    daemon.stop();
+    assert!(!alive(inner));
+    assert!(start.elapsed() < Duration::from_secs(8), "nobody had to be killed: {:?}", start.elapsed());
+}
+
+#[test]
+fn where_no_further_process_is_allowed_a_script_comes_back_when_one_is() {
+    if !as_root() {
+        return;
+    }
+    let world = World::new(&many(2));
+    // A user of its own: the limit counts all processes of a user.
+    let user = 100_000 + std::process::id();
+    let binary = world.path("mho");
+    std::fs::copy(env!("CARGO_BIN_EXE_mho"), &binary).expect("copied");
+    std::fs::set_permissions(world.root(), PermissionsExt::from_mode(0o777)).expect("opened");
+    let mut command = Command::new(binary);
+    world.prepare(&mut command);
+    command.args(["run", "--at", NOON]).uid(user).gid(user);
+    let mut daemon = world.run_as(command, &[]);
+    eventually("both run", || running(&daemon, 2) == 2);
+    // By that user himself: root may be without the right to set other users' limits.
+    let limit = |value: &str| {
+        let mut command = Command::new("prlimit");
+        command.args(["--pid", &daemon.daemon_pid().to_string(), &format!("--nproc={value}:")]).uid(user).gid(user);
+        assert!(command.status().expect("prlimit runs").success());
+    };
+    limit("1");
+    send(living(&daemon, "s0")[0], Signal::SIGKILL);
+    let line = daemon.wait_for(&["no further process is allowed: raise the limit (`ulimit -u`", "script=s0"]);
+    assert!(line.contains("ERROR"), "{line}");
+    eventually("it is tried again", || daemon.count(&["no further process is allowed"]) > 1);
+    assert_eq!(living(&daemon, "s1").len(), 1, "the other goes on");
+    assert_calm(&daemon);
+    limit("10000");
+    eventually("it is back", || living(&daemon, "s0").len() == 1);
+    assert_eq!(children(&daemon), 2);
+    daemon.stop();
+}
+
+#[test]
+fn on_a_disk_that_is_full_scripts_go_on_and_logs_resume_when_there_is_room() {
+    if !as_root() {
+        return;
+    }
+    let world = World::new(&format!(
+        "[[script]]\nname = \"talks\"\noutput = {{ echo = false }}\n{EAGER}\n\
+         command = [\"sh\", \"-c\", \"echo $$ >up-talks-$$; i=0; while :; do i=$((i+1)); echo line $i; echo $i >count; sleep 0.01; done\"]\n"
+    ));
+    std::fs::create_dir(world.path("logs")).expect("made");
+    let mut command = Command::new("unshare");
+    let mount = "mount -t tmpfs -o size=64k tmpfs logs && head -c 40000 /dev/zero >logs/filler && exec \"$0\" \"$@\"";
+    command.args(["--mount", "sh", "-c", mount, env!("CARGO_BIN_EXE_mho"), "run", "--at", NOON]);
+    world.prepare(&mut command);
+    let mut daemon = world.run_as(command, &[]);
+    let said = |daemon: &Daemon, parts: &[&str]| {
+        daemon.stderr().lines().filter(|line| parts.iter().all(|part| line.contains(part))).count()
+    };
+    eventually("it runs", || daemon.stderr().contains("Script started with PID") || daemon.guard_is_gone());
+    if daemon.guard_is_gone() && !daemon.stderr().contains("INFO: mho ") {
+        eprintln!("SKIPPED: no file system can be mounted here: {}", daemon.stderr());
+        return;
+    }
+    let logs = PathBuf::from(format!("/proc/{}/root{}", daemon.guard_pid(), daemon.path("logs").display()));
+    // The rest of the space is taken by somebody else; now and then a page becomes free, and is taken, too.
+    let fill = || {
+        let mut file = File::options().append(true).create(true).open(logs.join("filler")).expect("opened");
+        while std::io::Write::write(&mut file, &[0; 512]).is_ok() {}
+    };
+    fill();
+    let cannot =
+        |daemon: &Daemon, log: &str| said(daemon, &["WARNING: log file", log, "cannot be written", "No space left"]);
+    let (main, own) = ("orchestrator_main.log", "2026-11-30.log");
+    eventually("both say so", || {
+        daemon.tell_guard(Signal::SIGHUP);
+        std::thread::sleep(Duration::from_millis(50));
+        fill();
+        cannot(&daemon, main) > 0 && cannot(&daemon, own) > 0
+    });
+    let count = || daemon.read("count").trim().parse::<u64>().unwrap_or_default();
+    let before = count();
+    eventually("the script goes on", || count() > before + 20);
+    // A script that comes back has nothing new to say of the disk.
+    let first: BTreeSet<u32> = living(&daemon, "talks").into_iter().collect();
+    for pid in &first {
+        send(*pid, Signal::SIGKILL);
+    }
+    eventually("it came back", || living(&daemon, "talks").iter().any(|pid| !first.contains(pid)));
+    let before = count();
+    eventually("and prints", || count() > 20 && count() != before);
+    std::thread::sleep(Duration::from_millis(1500));
+    assert_eq!((cannot(&daemon, main), cannot(&daemon, own)), (1, 1), "{}", daemon.stderr());
+
+    std::fs::remove_file(logs.join("filler")).expect("removed");
+    eventually("both are written again", || {
+        daemon.tell_guard(Signal::SIGHUP);
+        std::thread::sleep(Duration::from_millis(50));
+        let back = |log: &str| said(&daemon, &["INFO: log file", log, "can be written again"]) > 0;
+        back(main) && back(own)
+    });
+    let written = || std::fs::read_to_string(logs.join("talks").join(own)).unwrap_or_default();
+    eventually("the script's log goes on", || {
+        let text = written();
+        text.contains("bytes of output were lost here: No space left") && text.ends_with('\n')
+    });
+    let main_text = std::fs::read_to_string(logs.join(main)).expect("readable");
+    assert!(main_text.contains("orchestrator_main.log can be written again"), "{main_text}");
+    assert_eq!((cannot(&daemon, main), cannot(&daemon, own)), (1, 1), "{}", daemon.stderr());
+    daemon.stop();
+}
+
+#[test]
+fn a_script_that_closes_its_output_early_is_left_alone() {
+    let world = World::new(&format!(
+        "[[script]]\nname = \"quiet\"\n{EAGER}\n\
+         command = [\"sh\", \"-c\", \"echo first; exec >&- 2>&-; echo $$ >up-quiet-$$; trap 'echo >handled; exit 0' TERM; while :; do sleep 0.1; done\"]\n"
+    ));
+    let mut daemon = world.rehearse(NOON);
+    eventually("it runs", || living(&daemon, "quiet").len() == 1);
+    let pid = living(&daemon, "quiet")[0];
+    eventually("its line is there", || daemon.read("logs/quiet/2026-11-30.log") == "first\n");
+    assert_calm(&daemon);
+    assert_eq!(living(&daemon, "quiet"), [pid]);
+    assert_eq!(daemon.count(&["Script exited"]) + daemon.count(&["WARNING", "script=quiet"]), 0, "{:?}", daemon.log());
+    // Its next attempt has a pipe again.
+    send(pid, Signal::SIGKILL);
+    eventually("its next attempt prints", || daemon.read("logs/quiet/2026-11-30.log") == "first\nfirst\n");
+    daemon.stop();
+    assert!(daemon.has("handled"));
+}
+
+#[test]
+fn a_descendant_that_keeps_the_pipe_open_is_stopped_and_the_next_attempt_has_its_own() {
+    let world = World::new(&format!(
+        "[[script]]\nname = \"leaves\"\n{EAGER}\n\
+         command = [\"sh\", \"-c\", \"(setsid env -i /bin/sh -c 'echo $$ >inner; while :; do /bin/sleep 0.05; echo and on; done' &) ; \
+         while [ ! -e inner ]; do sleep 0.01; done; [ $MHO_ATTEMPT = 1 ] && exit 3; echo $$ >up-leaves-$$; exec sleep 300\"]\n"
+    ));
+    let mut daemon = world.rehearse(NOON);
+    daemon.wait_for(&["ERROR: Script exited with return code: 3", "script=leaves"]);
+    let warning = daemon.wait_for(&["WARNING", "script=leaves"]);
+    assert!(warning.contains("pid") || warning.contains("PID"), "{warning}");
+    eventually("it is back", || living(&daemon, "leaves").len() == 1);
+    assert_eq!(daemon.count(&["WARNING", "script=leaves"]), 1, "{:?}", daemon.log());
+    daemon.stop();
+}
+
+#[test]
+fn a_stranger_that_keeps_the_pipe_open_holds_up_neither_the_end_nor_the_next_attempt() {
+    let world = World::new(&format!(
+        "[[script]]\nname = \"ends\"\n{EAGER}\n\
+         command = [\"sh\", \"-c\", \"echo attempt $MHO_ATTEMPT; echo $$ >up-ends-$$; exec sleep 300\"]\n"
+    ));
+    let mut daemon = world.rehearse(NOON);
+    eventually("it runs", || living(&daemon, "ends").len() == 1);
+    let pid = living(&daemon, "ends")[0];
+    let mut held = File::options().write(true).open(format!("/proc/{pid}/fd/1")).expect("opened");
+    send(pid, Signal::SIGKILL);
+    eventually("its next attempt runs", || living(&daemon, "ends").iter().any(|found| *found != pid));
+    eventually("and prints", || daemon.read("logs/ends/2026-11-30.log") == "attempt 1\nattempt 2\n");
+    // Nobody reads any more, and nobody waits.
+    let _ = std::io::Write::write(&mut held, b"late\n");
+    assert_calm(&daemon);
+    daemon.stop();
+    assert_eq!(daemon.read("logs/ends/2026-11-30.log"), "attempt 1\nattempt 2\n");
+}
+
+trait GuardIsGone {
+    fn guard_is_gone(&self) -> bool;
+}
+
+impl GuardIsGone for Daemon {
+    fn guard_is_gone(&self) -> bool {
+        !alive(self.guard_pid())
+    }
+}
