@@ -8,8 +8,9 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use mho::actors::messages::RootMsg;
 use mho::actors::root::{Root, RootArgs};
 use mho::actors::{Plan, Ports};
-use mho::adapters::pretend::{PretendLauncher, Recording, VirtualClock};
+use mho::adapters::pretend::{MemoryJournal, PretendLauncher, Recording, VirtualClock};
 use mho::domain::calendar::Calendar;
+use mho::domain::record::Past;
 use mho::domain::script::ScriptSpec;
 use mho::domain::timeline::{Addressed, Arrival, ClockEvent, Window};
 use ractor::Actor;
@@ -42,12 +43,15 @@ async fn broadcast() -> std::time::Duration {
         calendars: BTreeMap::from([("XNYS".into(), calendar)]),
         market: "XNYS".into(),
         status_interval: None,
+        alive_interval: None,
+        past: Past::default(),
     };
     let launcher = Arc::new(PretendLauncher::default());
     let ports = Ports {
         clock: Arc::new(VirtualClock::new(at)),
         launcher: launcher.clone(),
         notifier: Arc::new(Recording::default()),
+        journal: Arc::new(MemoryJournal::default()),
     };
     let (done, _ended) = oneshot::channel();
     let args = RootArgs { plan, ports, with_clock: false, done };

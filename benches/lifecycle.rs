@@ -6,7 +6,7 @@ use std::time::Duration;
 use chrono::{TimeDelta, TimeZone, Utc};
 use chrono_tz::America::New_York;
 use criterion::{Criterion, criterion_group, criterion_main};
-use mho::domain::attempt::ProcessEvent;
+use mho::domain::attempt::{ProcessEvent, ProcessId};
 use mho::domain::lifecycle::{Effect, Event, State, step};
 use mho::domain::outcome::Exit;
 use mho::domain::script::ScriptSpec;

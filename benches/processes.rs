@@ -82,7 +82,7 @@ impl Setup {
         };
         let output = OutputSpec { dir: self.dir.path().join("logs"), echo: false, ..spec.output };
         let order = LaunchOrder { attempt, launch: Arc::new(launch), output: Arc::new(output), context };
-        self.launcher.spawn(order, Arc::clone(&self.sink)).expect("started")
+        self.launcher.spawn(order, Arc::clone(&self.sink)).expect("started").pid
     }
 }
 

@@ -13,19 +13,21 @@ use tracing::{error, info, warn};
 use tracing_subscriber::filter::LevelFilter;
 
 use super::instance::take_state;
+use super::memory::{Memory, clean_up};
+use super::requests::{Request, Requests};
 use super::service;
 use crate::actors::messages::RootMsg;
 use crate::actors::root::{Root, RootArgs};
 use crate::actors::{Plan, Ports};
 use crate::adapters::clock::{RealClock, RehearsalClock};
+use crate::adapters::journal::OpenError;
 use crate::adapters::notify::{Announcing, ServiceManager};
 use crate::adapters::process::{Identity, RealLauncher};
 use crate::adapters::rotating::RotatingFile;
-use crate::adapters::signals::{DaemonSignal, Signals};
 use crate::adapters::telemetry::{self, LogNotifier, Style, Telemetry};
 use crate::config::{Loaded, LogFormat, LogLevel, Settings};
 use crate::domain::notice::rfc3339;
-use crate::domain::tree::{EndRequest, EndRequests, Outcome};
+use crate::domain::tree::Outcome;
 use crate::ports::Clock;
 
 /// A rehearsal: the market clock starts at an instant and runs some times as fast; scripts are real, and told so.
@@ -72,6 +74,9 @@ pub enum StartError {
         /// Why.
         reason: io::Error,
     },
+    /// The journal that is there is not for us.
+    #[error(transparent)]
+    Journal(#[from] OpenError),
     /// The machine has not what a daemon needs.
     #[error("cannot start: {0}; look at the limits of processes and open files (ulimit -a)")]
     Machine(#[from] io::Error),
@@ -155,60 +160,76 @@ fn announce(loaded: &Loaded, rehearsal: Option<Rehearsal>) {
 }
 
 async fn supervise(settings: &Settings, clock: Arc<dyn Clock>, identity: Identity) -> Result<Outcome, StartError> {
-    // Before signals come in: the one that tells of its death is among them.
-    let mut guard = Some(parent_id());
-    let mut signals = Signals::new()?;
+    let mut requests = Requests::new()?;
     let zone = settings.default_calendar().zone();
     let manager = Arc::new(ServiceManager::of_environment(parent_id()));
     let notifier = Arc::new(Announcing::new(LogNotifier::new(zone), Arc::clone(&manager), zone));
+    let mut memory = Memory::open(settings, identity.rehearsal)?;
+    let swept = tokio::select! {
+        swept = clean_up(settings, &identity.daemon_id, &memory.past.ledger) => swept,
+        outcome = asked_to_end(&mut requests, &*clock) => return Ok(outcome),
+    };
+    memory.begin_life(settings, &swept.stopped, clock.now().wall).await;
     let inherited = std::env::vars_os().collect();
     let launcher = RealLauncher::new(identity, inherited, Arc::clone(&clock), notifier.clone())?;
-    let launcher = Arc::new(launcher.beside_exec(settings.orchestrator.state_dir.clone()));
+    let launcher = launcher.beside_exec(settings.orchestrator.state_dir.clone()).beside_survivors(swept.survivors);
     let plan = Plan {
         scripts: settings.scripts.iter().cloned().map(Arc::new).collect(),
         calendars: settings.calendars.clone(),
         market: Arc::clone(&settings.market),
         status_interval: Some(settings.orchestrator.status_interval),
         alive_interval: Some(ALIVE_INTERVAL),
-        past: crate::domain::record::Past::default(),
+        past: std::mem::take(&mut memory.past),
     };
-    let journal = Arc::new(crate::adapters::pretend::MemoryJournal::default());
-    let ports = Ports { clock: Arc::clone(&clock), launcher, notifier, journal };
-    let (tell, mut done) = oneshot::channel();
+    let journal = Arc::clone(&memory.journal);
+    let ports = Ports { clock: Arc::clone(&clock), launcher: Arc::new(launcher), notifier, journal };
+    let (tell, done) = oneshot::channel();
     let args = RootArgs { plan, ports, with_clock: true, done: tell };
-    let (root, ended) = Actor::spawn(None, Root, args).await.map_err(io::Error::other)?;
+    let (root, _) = Actor::spawn(None, Root, args).await.map_err(io::Error::other)?;
     service::announce(manager, &root);
-    let mut requests = EndRequests::default();
-    let mut asked = false;
-    let outcome = loop {
+    let outcome = watch(&root, done, &mut requests, &mut memory, &*clock).await;
+    memory.end_life(clock.now().wall, &outcome.to_string()).await;
+    Ok(outcome)
+}
+
+/// Nothing was started yet: whoever asks for the end gets it at once. What was to be cleaned up is the guard's, or the next daemon's.
+async fn asked_to_end(requests: &mut Requests, clock: &dyn Clock) -> Outcome {
+    loop {
+        match requests.next(clock).await {
+            Request::Reload => {}
+            Request::End(_) => return Outcome::Stopped,
+            Request::EndAtOnce(_) => return Outcome::Killed,
+        }
+    }
+}
+
+/// Hands on what comes from outside, until the tree has ended.
+async fn watch(
+    root: &ActorRef<RootMsg>,
+    mut done: oneshot::Receiver<Outcome>,
+    requests: &mut Requests,
+    memory: &mut Memory,
+    clock: &dyn Clock,
+) -> Outcome {
+    loop {
         tokio::select! {
             outcome = &mut done => {
-                break outcome.unwrap_or_else(|_| Outcome::Failed("the root of the tree failed".to_owned()));
+                return outcome.unwrap_or_else(|_| Outcome::Failed("the root of the tree failed".to_owned()));
             }
-            signal = signals.next() => match signal {
-                DaemonSignal::Hangup => info!(target: "mho", "SIGHUP received: there is nothing to reload yet"),
-                // The kernel's word that the guard died asks for the same end, and is nobody's second request.
-                DaemonSignal::Terminate if asked && guard.take_if(|pid| *pid != parent_id()).is_some() => {}
-                DaemonSignal::Terminate | DaemonSignal::Interrupt => match requests.take(clock.now().mono) {
-                    EndRequest::InOrder => {
-                        asked = true;
-                        guard.take_if(|pid| *pid != parent_id());
-                        ask(&root, RootMsg::Shutdown { reason: format!("{signal} received") });
-                    }
-                    EndRequest::Same => {}
-                    EndRequest::AtOnce => {
-                        warn!(target: "mho", "{signal} received again: killing all scripts");
-                        ask(&root, RootMsg::Kill);
-                        // Whatever is left is the guard's.
-                        let _ = tokio::time::timeout(KILL_PATIENCE, &mut done).await;
-                        break Outcome::Killed;
-                    }
-                },
+            Some(()) = memory.began_anew.recv() => ask(root, RootMsg::JournalBeganAnew),
+            request = requests.next(clock) => match request {
+                Request::Reload => info!(target: "mho", "SIGHUP received: there is nothing to reload yet"),
+                Request::End(signal) => ask(root, RootMsg::Shutdown { reason: format!("{signal} received") }),
+                Request::EndAtOnce(signal) => {
+                    warn!(target: "mho", "{signal} received again: killing all scripts");
+                    ask(root, RootMsg::Kill);
+                    // Whatever is left is the guard's.
+                    let _ = tokio::time::timeout(KILL_PATIENCE, &mut done).await;
+                    return Outcome::Killed;
+                }
             },
         }
-    };
-    drop(ended);
-    Ok(outcome)
+    }
 }
 
 /// A root that is gone has told its outcome already.

@@ -4,6 +4,8 @@ mod daemon;
 mod exec;
 mod history;
 mod instance;
+mod memory;
+mod requests;
 mod service;
 mod simulate;
 

@@ -96,7 +96,10 @@ impl From<StartError> for Failure {
     fn from(error: StartError) -> Self {
         let code = match error {
             StartError::AlreadyRunning { .. } | StartError::BesideLive { .. } => ALREADY_RUNNING,
-            StartError::StateDir { .. } | StartError::Unknown { .. } | StartError::Machine(_) => FAILED,
+            StartError::StateDir { .. }
+            | StartError::Journal(_)
+            | StartError::Unknown { .. }
+            | StartError::Machine(_) => FAILED,
         };
         Self::new(code, error)
     }

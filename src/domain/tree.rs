@@ -1,6 +1,7 @@
 //! The root's decisions: the order of stops, what to do about a failed actor, when the daemon is done.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::time::Duration;
 
 use super::time::Mono;
@@ -16,6 +17,16 @@ pub enum Outcome {
     Critical(String),
     /// The program itself failed; in words.
     Failed(String),
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Stopped => f.write_str("stopped"),
+            Self::Killed => f.write_str("killed"),
+            Self::Critical(reason) | Self::Failed(reason) => f.write_str(reason),
+        }
+    }
 }
 
 /// A shutdown in progress: each script is stopped as soon as nothing that depends on it lives any more, those without live dependents at

@@ -12,7 +12,7 @@ use mho::domain::notice::Notice;
 use mho::domain::outcome::{Exit, Signal, SpawnError};
 use mho::domain::script::{Launch, OutputSpec, ScriptName, ScriptSpec};
 use mho::domain::time::{Mono, Now};
-use mho::ports::{AttemptId, Clock, LaunchContext, LaunchOrder, Launcher, Notifier, PortFuture, ProcessEvent};
+use mho::ports::{AttemptId, Clock, LaunchContext, LaunchOrder, Launcher, Notifier, PortFuture, ProcessEvent, Refusal};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 /// Whatever is waited for in these tests comes within this time, or never.
@@ -92,7 +92,10 @@ impl World {
     }
 
     pub fn start(&self, order: LaunchOrder) -> Result<u32, SpawnError> {
-        self.launcher.spawn(order, self.sink.clone())
+        self.launcher.spawn(order, self.sink.clone()).map(|process| process.pid).map_err(|refusal| match refusal {
+            Refusal::Failed(error) => error,
+            Refusal::Busy(on) => panic!("nobody else runs it: {on}"),
+        })
     }
 
     /// Starts `text` with a shell, in the test's directory.

@@ -19,6 +19,7 @@ use super::script_worker::{ScriptWorker, WorkerArgs};
 use super::{Plan, Ports};
 use crate::domain::lifecycle::{Event, State, View};
 use crate::domain::notice::{Notice, What};
+use crate::domain::record::{ActionRecord, Grade, Record};
 use crate::domain::script::ScriptSpec;
 use crate::domain::time::Now;
 use crate::domain::timeline::{Addressed, ClockEvent};
@@ -299,7 +300,11 @@ impl Tree {
         if self.shutdown.is_some() {
             return; // under way
         }
-        self.tell(self.ports.clock.now().wall, What::ShuttingDown { reason });
+        let at = self.ports.clock.now().wall;
+        let who = if outcome == Outcome::Stopped || outcome == Outcome::Killed { "operator" } else { "mho" }.to_owned();
+        let action = ActionRecord { at, who, action: "shutdown".to_owned(), script: None, reason: reason.clone() };
+        self.keep(vec![Record::Action(action)], Grade::CrashSafe);
+        self.tell(at, What::ShuttingDown { reason });
         let dependents = self.children.iter().map(|child| child.dependents.clone()).collect();
         self.shutdown = Some(Shutdown::new(outcome, dependents));
         for index in 0..self.children.len() {

@@ -37,7 +37,7 @@ pub(super) fn begin(connection: &Connection, life: &Life, boot: &str) -> rusqlit
 
 /// Nobody will see the end of what the lives before started: it was swept. When it ended is not known, and stays empty.
 pub(super) fn give_up_ledger(connection: &Connection) -> rusqlite::Result<()> {
-    connection.execute("UPDATE attempts SET result = 'lost' WHERE pid IS NOT NULL AND result IS NULL", [])?;
+    connection.execute("UPDATE attempts SET result = 'lost' WHERE result IS NULL", [])?;
     Ok(())
 }
 

@@ -16,6 +16,7 @@ const RESULTS: u32 = 32;
 const LAST_RESULTS: &str = "
 SELECT script, trading_date, result FROM (
   SELECT *, row_number() OVER (PARTITION BY script ORDER BY trading_date DESC, slot DESC) AS age FROM runs
+  WHERE result <> 'running'
 ) WHERE age <= ?1 ORDER BY script, trading_date, slot";
 
 const UNFINISHED: &str = "

@@ -68,6 +68,8 @@ pub struct RealLauncher {
     shared: Arc<Shared>,
     /// Where `mho exec` says what it runs.
     state_dir: Option<PathBuf>,
+    /// What an earlier daemon started and SIGKILL did not end.
+    survivors: Vec<Leftover>,
 }
 
 struct Shared {
@@ -155,7 +157,7 @@ impl RealLauncher {
         });
         shared.watch_for_orphans()?;
         shared.settle_when_woken();
-        Ok(Self { shared, state_dir: None })
+        Ok(Self { shared, state_dir: None, survivors: Vec::new() })
     }
 
     /// From now on no script is started while `mho exec` runs it: that one holds a lock in `state_dir`.
@@ -164,8 +166,18 @@ impl RealLauncher {
         Self { state_dir: Some(state_dir), ..self }
     }
 
+    /// From now on no script is started while one of its `survivors` of an earlier daemon lives.
+    #[must_use]
+    pub fn beside_survivors(self, survivors: Vec<Leftover>) -> Self {
+        Self { survivors, ..self }
+    }
+
     /// To be held across the spawn: `mho exec` takes it first and looks for the process second.
     fn reserve(&self, script: &ScriptName) -> Result<Option<ExecLock>, Refusal> {
+        let survivor = |left: &&Leftover| left.script.as_ref() == Some(script) && still_alive(left);
+        if let Some(left) = self.survivors.iter().find(survivor) {
+            return Err(Refusal::Busy(format!("PID {} of an earlier daemon survived SIGKILL", left.process.pid)));
+        }
         let Some(state_dir) = &self.state_dir else { return Ok(None) };
         ExecLock::try_take(state_dir, script).map_err(|holder| {
             let pid = holder.pid.map(|pid| format!(", PID {pid}")).unwrap_or_default();

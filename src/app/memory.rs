@@ -1,0 +1,95 @@
+//! What the daemon remembers of those before it: opens the journal, ends what they left running, and enters its own life. All of it before
+//! anything is started.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tracing::{error, warn};
+
+use super::StartError;
+use crate::adapters::journal::{Kind, Life, OpenArgs, Opened, Report, ScriptFacts, SqliteJournal};
+use crate::adapters::process::{Leftover, Swept, sweep};
+use crate::config::Settings;
+use crate::domain::record::{ActionRecord, Grade, LedgerEntry, Past, Record};
+use crate::domain::script::ScriptName;
+use crate::ports::Journal;
+
+/// The end of the daemon waits this long for the journal to be closed.
+const CLOSE: Duration = Duration::from_secs(1);
+
+/// The journal, and what was found in it.
+pub(super) struct Memory {
+    pub(super) journal: Arc<SqliteJournal>,
+    pub(super) past: Past,
+    /// The journal had to begin a new file: it must be told everything.
+    pub(super) began_anew: UnboundedReceiver<()>,
+}
+
+impl Memory {
+    pub(super) fn open(settings: &Settings, is_rehearsal: bool) -> Result<Self, StartError> {
+        let (tell, began_anew) = unbounded_channel();
+        let facts = settings.scripts.iter().map(|spec| (spec.name.clone(), ScriptFacts::of(spec)));
+        let args = OpenArgs {
+            state_dir: settings.orchestrator.state_dir.clone(),
+            kind: if is_rehearsal { Kind::Rehearsal } else { Kind::Live },
+            history: settings.orchestrator.history,
+            scripts: facts.collect(),
+            on_renewed: Box::new(move |why| {
+                error!(target: "mho", "{why}");
+                // The daemon ends: there is nothing left to tell.
+                let _ = tell.send(());
+            }),
+        };
+        let Opened { journal, past, reports, unavailable } = SqliteJournal::open(args)?;
+        for report in reports {
+            match report {
+                Report::Error(text) => error!(target: "mho", "{text}"),
+                Report::Warning(text) => warn!(target: "mho", "{text}"),
+            }
+        }
+        if let Some(reason) = unavailable {
+            warn!(target: "mho", "Starting from memory, since the journal cannot be opened: {reason}. What earlier daemons recorded is not known.");
+        }
+        Ok(Self { journal: Arc::new(journal), past, began_anew })
+    }
+
+    /// Enters the daemon's life, and what it had to clean up. If the journal fails now, its next write makes up for that.
+    pub(super) async fn begin_life(&self, settings: &Settings, swept: &[Leftover], at: DateTime<Utc>) {
+        let scripts = settings.scripts.iter().map(|spec| spec.name.clone()).collect();
+        let life = Life { started_at: at, pid: std::process::id(), scripts };
+        let entered = self.journal.begin_life(life).await;
+        let actions = actions(swept, at);
+        if entered.is_ok() && !actions.is_empty() {
+            let _ = self.journal.write(Arc::new(actions), Grade::CrashSafe).await;
+        }
+    }
+
+    pub(super) async fn end_life(&self, at: DateTime<Utc>, reason: &str) {
+        if let Ok(Err(reason)) = tokio::time::timeout(CLOSE, self.journal.end_life(at, reason)).await {
+            warn!(target: "mho", "The end of this daemon could not be recorded: {reason}");
+        }
+    }
+}
+
+/// Stops what earlier daemons left running.
+pub(super) async fn clean_up(settings: &Settings, daemon_id: &str, ledger: &[LedgerEntry]) -> Swept {
+    let graces: BTreeMap<&ScriptName, Duration> = settings.scripts.iter().map(|s| (&s.name, s.stop.grace)).collect();
+    let longest = graces.values().max().copied().unwrap_or_default();
+    let grace_of = |script: Option<&ScriptName>| script.and_then(|name| graces.get(name)).copied().unwrap_or(longest);
+    sweep(daemon_id, ledger, grace_of).await
+}
+
+fn actions(swept: &[Leftover], at: DateTime<Utc>) -> Vec<Record> {
+    let mut pids: BTreeMap<Option<ScriptName>, Vec<String>> = BTreeMap::new();
+    for leftover in swept {
+        pids.entry(leftover.script.clone()).or_default().push(leftover.process.pid.to_string());
+    }
+    let action = |(script, pids): (Option<ScriptName>, Vec<String>)| {
+        let reason = format!("left running by an earlier daemon: PIDs {}", pids.join(", "));
+        Record::Action(ActionRecord { at, who: "mho".to_owned(), action: "sweep".to_owned(), script, reason })
+    };
+    pids.into_iter().map(action).collect()
+}
