@@ -15,7 +15,7 @@ impl Machine<'_> {
         }
         self.wanted = Wanted::Up(window.clone(), arrival);
         match actual {
-            Actual::Over { trading_date, .. } if trading_date == date => actual,
+            Actual::Over { trading_date, result, .. } if trading_date == date && result != RunResult::Missed => actual,
             Actual::Off | Actual::Over { .. } => self.begin(window, arrival),
             // The same date again: the level was repeated, perhaps with another stop.
             Actual::Waiting { mut run, on } if run.window.trading_date == date => {

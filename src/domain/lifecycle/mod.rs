@@ -344,6 +344,10 @@ impl Memory {
         self.results.iter().rev().find(|(d, _)| *d == date).map(|(_, result)| *result)
     }
 
+    fn forget(&mut self, date: NaiveDate) {
+        self.results.retain(|(known, _)| *known != date);
+    }
+
     fn remember(&mut self, date: NaiveDate, result: RunResult) {
         self.results.push_back((date, result));
         if self.results.len() > MEMORY {

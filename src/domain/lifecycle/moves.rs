@@ -93,9 +93,14 @@ impl Machine<'_> {
     /// A window is open and nothing of it has begun here.
     pub(super) fn begin(&mut self, window: Window, arrival: Arrival) -> Actual {
         let date = window.trading_date;
+        let too_late = self.is_too_late(&window, arrival);
         if let Some(result) = self.memory.result(date) {
-            let reason = "it has run on this date".to_owned();
-            return Actual::Over { trading_date: date, result, reason, run: None };
+            // Only a date that never ran, because its window seemed to be over: it is not, the clock was wrong.
+            if result != RunResult::Missed || too_late.is_some() || self.now.wall >= window.stop {
+                let reason = "it has run on this date".to_owned();
+                return Actual::Over { trading_date: date, result, reason, run: None };
+            }
+            self.memory.forget(date);
         }
         if let Some(unfinished) = self.memory.unfinished.take() {
             if unfinished.trading_date() == date {
@@ -109,15 +114,19 @@ impl Machine<'_> {
             let reason = "its whole window went by while the machine slept or the clock was set".to_owned();
             return self.end(Run::new(window), RunResult::Missed, reason);
         }
-        let late = self.now.wall - window.start;
-        let limit = self.spec.window.start_deadline.and_then(|limit| TimeDelta::from_std(limit).ok());
         let run = Run::new(window);
-        if arrival == Arrival::Late && limit.is_some_and(|limit| late > limit) {
-            let late = Duration::from_secs(late.num_seconds().unsigned_abs());
+        if let Some(late) = too_late {
             let reason = format!("came up {} after the start, past start_deadline", humantime::format_duration(late));
             return self.end(run, RunResult::Missed, reason);
         }
         self.start_when_free(run, None)
+    }
+
+    /// How late a start would be, if that is later than the script may start.
+    fn is_too_late(&self, window: &Window, arrival: Arrival) -> Option<Duration> {
+        let limit = TimeDelta::from_std(self.spec.window.start_deadline?).ok()?;
+        let late = self.now.wall - window.start;
+        (arrival == Arrival::Late && late > limit).then(|| Duration::from_secs(late.num_seconds().unsigned_abs()))
     }
 
     /// The window of a run that was cut off has ended.
