@@ -50,17 +50,17 @@ fn children(daemon: &Daemon) -> usize {
     daemon.processes().iter().filter(|process| process.pid != guard && process.pid != own).count()
 }
 
-/// Sets what binds now; how far that may be raised stays as it is, so that no privilege is needed to undo it.
-fn limit_descriptors(daemon: &Daemon, value: Option<u64>) {
+/// Leaves the daemon room for so many more descriptors; None: as much as it may have. How far the limit may be raised stays as it is, so
+/// that no privilege is needed to undo it.
+fn leave_descriptors(daemon: &Daemon, room: Option<usize>) {
+    let pid = daemon.daemon_pid();
+    let open = std::fs::read_dir(format!("/proc/{pid}/fd")).expect("it lives").flatten();
+    let open: BTreeSet<u64> = open.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
+    // The limit is the first number that is not given any more, and some above it may be in use.
+    let free = |room: usize| (0..).filter(|number| !open.contains(number)).nth(room);
     let maximum = rustix::process::getrlimit(Resource::Nofile).maximum;
-    let value = Rlimit { current: value.or(maximum), maximum };
-    rustix::process::prlimit(procfs::raw_pid(daemon.daemon_pid()), Resource::Nofile, value).expect("set");
-}
-
-/// One more than the highest descriptor that is open.
-fn descriptors(daemon: &Daemon) -> u64 {
-    let open = std::fs::read_dir(format!("/proc/{}/fd", daemon.daemon_pid())).expect("it lives").flatten();
-    open.filter_map(|entry| entry.file_name().to_str()?.parse::<u64>().ok()).max().expect("some are") + 1
+    let value = Rlimit { current: room.map_or(maximum, free), maximum };
+    rustix::process::prlimit(procfs::raw_pid(pid), Resource::Nofile, value).expect("set");
 }
 
 /// Processor time of a process so far.
@@ -93,7 +93,9 @@ fn where_descriptors_end_the_others_run_and_the_rest_follows_when_there_are_more
     const SCRIPTS: usize = 30;
     let world = World::new(&format!("defaults = {{ start = \"12:00:04\" }}\n{}", many(SCRIPTS)));
     let mut daemon = world.rehearse(NOON);
-    limit_descriptors(&daemon, Some(descriptors(&daemon) + 20));
+    // By now it has raised its limit as far as it may.
+    daemon.wait_for(&["Status: idle"]);
+    leave_descriptors(&daemon, Some(20));
     daemon.wait_for(&["ERROR", "too many open files: raise the limit (`ulimit -n`, LimitNOFILE)"]);
     eventually("as many run as there is room for", || running(&daemon, SCRIPTS) > 3);
     assert_calm(&daemon);
@@ -108,7 +110,7 @@ fn where_descriptors_end_the_others_run_and_the_rest_follows_when_there_are_more
     daemon.tell_guard(Signal::SIGHUP);
     daemon.wait_for(&["SIGHUP received"]);
 
-    limit_descriptors(&daemon, None);
+    leave_descriptors(&daemon, None);
     eventually("all run", || running(&daemon, SCRIPTS) == SCRIPTS);
     let each_once = |n: usize| living(&daemon, &format!("s{n}")).len() == 1;
     assert!((0..SCRIPTS).all(each_once));
@@ -127,10 +129,9 @@ fn a_daemon_without_a_free_descriptor_ends_its_scripts_in_order() {
     eventually("all run", || running(&daemon, 3) == 3);
     let inner = daemon.number("inner");
     daemon.wait_for(&["Script started with PID", "script=escapes"]);
-    limit_descriptors(&daemon, Some(descriptors(&daemon)));
-    // What room there was is taken, too.
+    leave_descriptors(&daemon, Some(0));
     send(living(&daemon, "s0")[0], Signal::SIGKILL);
-    eventually("it is back", || running(&daemon, 3) == 3);
+    daemon.wait_for(&["Script was killed by signal 9", "script=s0"]);
     let start = Instant::now();
     daemon.stop();
     assert!(!alive(inner));
