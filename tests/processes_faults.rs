@@ -88,6 +88,21 @@ fn as_root() -> bool {
     root
 }
 
+/// `mho run` by this user.
+fn as_user(world: &World, user: u32) -> Command {
+    let binary = world.path("mho");
+    std::fs::copy(env!("CARGO_BIN_EXE_mho"), &binary).expect("copied");
+    std::fs::set_permissions(world.root(), PermissionsExt::from_mode(0o777)).expect("opened");
+    let mut command = Command::new(binary);
+    world.prepare(&mut command);
+    command.args(["run", "--at", NOON]).uid(user).gid(user);
+    command
+}
+
+fn said(daemon: &Daemon, parts: &[&str]) -> usize {
+    daemon.stderr().lines().filter(|line| parts.iter().all(|part| line.contains(part))).count()
+}
+
 #[test]
 fn where_descriptors_end_the_others_run_and_the_rest_follows_when_there_are_more() {
     const SCRIPTS: usize = 30;
@@ -146,12 +161,7 @@ fn where_no_further_process_is_allowed_a_script_comes_back_when_one_is() {
     let world = World::new(&many(2));
     // A user of its own: the limit counts all processes of a user.
     let user = 100_000 + std::process::id();
-    let binary = world.path("mho");
-    std::fs::copy(env!("CARGO_BIN_EXE_mho"), &binary).expect("copied");
-    std::fs::set_permissions(world.root(), PermissionsExt::from_mode(0o777)).expect("opened");
-    let mut command = Command::new(binary);
-    world.prepare(&mut command);
-    command.args(["run", "--at", NOON]).uid(user).gid(user);
+    let command = as_user(&world, user);
     let mut daemon = world.run_as(command, &[]);
     eventually("both run", || running(&daemon, 2) == 2);
     // By that user himself: root may be without the right to set other users' limits.
@@ -188,9 +198,6 @@ fn on_a_disk_that_is_full_scripts_go_on_and_logs_resume_when_there_is_room() {
     command.args(["--mount", "sh", "-c", mount, env!("CARGO_BIN_EXE_mho"), "run", "--at", NOON]);
     world.prepare(&mut command);
     let mut daemon = world.run_as(command, &[]);
-    let said = |daemon: &Daemon, parts: &[&str]| {
-        daemon.stderr().lines().filter(|line| parts.iter().all(|part| line.contains(part))).count()
-    };
     eventually("it runs", || daemon.stderr().contains("Script started with PID") || daemon.guard_is_gone());
     if daemon.guard_is_gone() && !daemon.stderr().contains("INFO: mho ") {
         eprintln!("SKIPPED: no file system can be mounted here: {}", daemon.stderr());
@@ -242,6 +249,45 @@ fn on_a_disk_that_is_full_scripts_go_on_and_logs_resume_when_there_is_room() {
     assert!(main_text.contains("orchestrator_main.log can be written again"), "{main_text}");
     assert_eq!((cannot(&daemon, main), cannot(&daemon, own)), (1, 1), "{}", daemon.stderr());
     daemon.stop();
+}
+
+#[test]
+fn a_log_directory_that_is_read_only_is_told_of_once_and_logs_begin_when_it_is_not() {
+    if !as_root() {
+        return;
+    }
+    let world = World::new(&format!(
+        "[[script]]\nname = \"talks\"\noutput = {{ echo = false }}\n{EAGER}\n\
+         command = [\"sh\", \"-c\", \"echo $$ >up-talks-$$; while :; do echo on; sleep 0.05; done\"]\n"
+    ));
+    // Root may write everywhere.
+    let command = as_user(&world, 65_534);
+    std::fs::create_dir(world.path("logs")).expect("made");
+    let logs = world.path("logs");
+    std::fs::set_permissions(&logs, PermissionsExt::from_mode(0o555)).expect("set");
+    let mut daemon = world.run_as(command, &[]);
+    eventually("it runs", || living(&daemon, "talks").len() == 1);
+    let cannot = |log: &str| said(&daemon, &["WARNING: log file", log, "cannot be written: Permission denied"]);
+    let (main, own) = ("orchestrator_main.log", "2026-11-30.log");
+    eventually("both say so", || cannot(main) > 0 && cannot(own) > 0);
+    // More than one retry.
+    let start = Instant::now();
+    eventually("time goes by", || {
+        daemon.tell_guard(Signal::SIGHUP);
+        std::thread::sleep(Duration::from_millis(100));
+        start.elapsed() > Duration::from_millis(2500)
+    });
+    assert_eq!((cannot(main), cannot(own)), (1, 1), "{}", daemon.stderr());
+    std::fs::set_permissions(&logs, PermissionsExt::from_mode(0o777)).expect("set");
+    eventually("both are written", || {
+        daemon.tell_guard(Signal::SIGHUP);
+        std::thread::sleep(Duration::from_millis(50));
+        daemon.count(&["orchestrator_main.log can be written again"]) == 1
+            && daemon.read("logs/talks/2026-11-30.log").lines().count() > 5
+    });
+    assert_eq!((cannot(main), cannot(own)), (1, 1), "{}", daemon.stderr());
+    daemon.tell_guard(Signal::SIGTERM);
+    assert_eq!(daemon.end().code(), Some(0));
 }
 
 #[test]

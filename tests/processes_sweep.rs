@@ -3,6 +3,7 @@
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use mho::adapters::process::{Leftover, Swept, still_alive, sweep};
@@ -118,6 +119,33 @@ fn run<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime").block_on(future)
 }
 
+/// What is said while `work` is done.
+fn logged(work: impl FnOnce() -> Swept) -> String {
+    let lines = Arc::new(Mutex::new(Vec::new()));
+    let writer = Arc::clone(&lines);
+    let subscriber = tracing_subscriber::fmt()
+        .without_time()
+        .with_ansi(false)
+        .with_writer(move || Lines(Arc::clone(&writer)))
+        .finish();
+    tracing::subscriber::with_default(subscriber, work);
+    let lines = lines.lock().expect("unpoisoned");
+    String::from_utf8_lossy(&lines).into_owned()
+}
+
+struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().expect("unpoisoned").extend(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
 fn entry(process: ProcessId) -> LedgerEntry {
     let attempt = AttemptId {
         script: ScriptName::new("beta").expect("a name"),
@@ -166,6 +194,19 @@ fn a_leftover_is_known_by_its_environment_alone() {
     let swept = world.sweep(&[], LONG);
     assert!(stopped(&swept).contains(&(script.pid, Some("alpha"))), "{swept:?}");
     assert_eq!(world.left(), []);
+}
+
+#[test]
+fn the_log_has_one_warning_for_each_script_and_nothing_where_nothing_is_left() {
+    let mut world = World::new();
+    assert_eq!(logged(|| world.sweep(&[], LONG)), "");
+    let alpha = [world.script("exec sleep 300"), world.script("exec sleep 300")].map(|process| process.pid);
+    let beta = world.bare("exec sleep 300");
+    let log = logged(|| world.sweep(&[entry(beta)], LONG));
+    let lines: Vec<_> = log.lines().filter(|line| line.contains("WARN mho: Stopping what an earlier daemon")).collect();
+    assert_eq!(lines.len(), 2, "{log}");
+    assert!(lines[0].ends_with(&format!("left running: PIDs {}, {} script=alpha", alpha[0], alpha[1])), "{log}");
+    assert!(lines[1].ends_with(&format!("left running: PIDs {} script=beta", beta.pid)), "{log}");
 }
 
 #[test]
