@@ -75,10 +75,15 @@ impl Link {
     pub(super) fn checkpoint(&mut self) -> rusqlite::Result<()> {
         self.connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))?;
         self.set_grade(Grade::CrashSafe)?;
-        let note = "INSERT INTO meta VALUES ('checkpoints', '1')
-            ON CONFLICT (key) DO UPDATE SET value = CAST(value AS INTEGER) + 1";
-        self.connection.execute(note, []).map(|_| ())
+        touch(&self.connection)
     }
+}
+
+/// Writes what was not there before. A transaction that changes nothing is not synced, even if it repeats what no earlier one synced.
+pub(super) fn touch(connection: &Connection) -> rusqlite::Result<()> {
+    let touch = "INSERT INTO meta VALUES ('touched', '1')
+        ON CONFLICT (key) DO UPDATE SET value = CAST(value AS INTEGER) + 1";
+    connection.prepare_cached(touch)?.execute([]).map(|_| ())
 }
 
 /// The version of the tables, 0 in an empty file; an error if the file is not ours, or of a newer version of this program.

@@ -13,7 +13,7 @@ use super::Renewed;
 use super::facts::{Fingerprint, ScriptFacts};
 use super::fault::Fault;
 use super::life::{self, Life};
-use super::link::{Demand, Link};
+use super::link::{Demand, Link, touch};
 use super::place::{FileId, Place};
 use super::rows;
 use crate::domain::attempt::AttemptId;
@@ -173,6 +173,9 @@ impl Writer {
         link.set_grade(grade).map_err(failed)?;
         // Takes the lock at once: a transaction that reads first could not wait for it.
         let tx = Transaction::new(&mut link.connection, rusqlite::TransactionBehavior::Immediate).map_err(failed)?;
+        if grade == Grade::PowerSafe {
+            touch(&tx).map_err(failed)?;
+        }
         let entered = self.fill(&tx, batch).map_err(failed)?;
         tx.commit().map_err(failed)?;
         self.entered = entered;
@@ -353,6 +356,19 @@ mod tests {
         fs::write(writer.place.path(), "no database".repeat(1000)).unwrap();
         let error = writer.commit(&Batch::Records(&actions(1)), Grade::CrashSafe).unwrap_err();
         assert!(error.to_string().contains("is damaged"), "{error}");
+    }
+
+    #[test]
+    fn what_is_to_survive_a_loss_of_power_is_synced_even_if_it_is_in_the_file_already() {
+        let dir = tempfile::tempdir().unwrap();
+        let (mut writer, _) = writer(dir.path());
+        let mut log_after = |grade| {
+            writer.commit(&Batch::Records(&actions(3)), grade).unwrap();
+            fs::metadata(writer.place.beside("-wal")).unwrap().len()
+        };
+        let first = log_after(Grade::CrashSafe);
+        assert_eq!(log_after(Grade::CrashSafe), first, "nothing new: SQLite writes nothing, and would sync nothing");
+        assert!(log_after(Grade::PowerSafe) > first, "a frame, and with it the sync of all before it");
     }
 
     #[test]
