@@ -50,7 +50,7 @@ pub(super) struct Writer {
     pub(super) boot: String,
     pub(super) facts: BTreeMap<ScriptName, ScriptFacts>,
     pub(super) hashing: Option<Sender<AttemptId>>,
-    /// What was left over by the lives before is known to whoever started this one.
+    /// What the lives before left over in this file is known to whoever started this one, and it is not given up yet.
     pub(super) ledger_read: bool,
     pub(super) renewed: Renewed,
     life: Option<Life>,
@@ -166,7 +166,9 @@ impl Writer {
             None => self.reopen()?,
         };
         if !link.is_still_there() {
+            // What is in the log comes into the file, if that is still the same.
             drop(link);
+            self.demand.thorough = true;
             link = self.reopen()?;
         }
         let failed = |error: rusqlite::Error| Fault::of(self.place.path(), &error);
@@ -179,6 +181,7 @@ impl Writer {
         let entered = self.fill(&tx, batch).map_err(failed)?;
         tx.commit().map_err(failed)?;
         self.entered = entered;
+        self.ledger_read &= entered.is_none();
         self.known = Some(link.id);
         self.link = Some(link);
         Ok(())
@@ -191,6 +194,8 @@ impl Writer {
         let is_other = self.known.is_some_and(|known| known != link.id);
         if is_other || link.fresh {
             self.entered = None;
+            // In it are processes that live: ours.
+            self.ledger_read = false;
             self.known = Some(link.id);
             let path = self.place.path().display();
             let what = if link.fresh { "was begun anew" } else { "is another file than before" };
