@@ -106,7 +106,7 @@ fn said(daemon: &Daemon, parts: &[&str]) -> usize {
 #[test]
 fn where_descriptors_end_the_others_run_and_the_rest_follows_when_there_are_more() {
     const SCRIPTS: usize = 30;
-    let world = World::new(&format!("defaults = {{ start = \"12:00:04\" }}\n{}", many(SCRIPTS)));
+    let world = World::new(&format!("defaults = {{ start = \"12:00:12\" }}\n{}", many(SCRIPTS)));
     let mut daemon = world.rehearse(NOON);
     // By now it has raised its limit as far as it may.
     daemon.wait_for(&["Status: idle"]);

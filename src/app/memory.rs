@@ -17,6 +17,9 @@ use crate::domain::record::{ActionRecord, Grade, LedgerEntry, Past, Record};
 use crate::domain::script::ScriptName;
 use crate::ports::Journal;
 
+/// The start of the daemon waits this long for the journal to note it.
+const ENTER: Duration = Duration::from_secs(2);
+
 /// The end of the daemon waits this long for the journal to be closed.
 const CLOSE: Duration = Duration::from_secs(1);
 
@@ -60,10 +63,15 @@ impl Memory {
     pub(super) async fn begin_life(&self, settings: &Settings, swept: &[Leftover], at: DateTime<Utc>) {
         let scripts = settings.scripts.iter().map(|spec| spec.name.clone()).collect();
         let life = Life { started_at: at, pid: std::process::id(), scripts };
-        let entered = self.journal.begin_life(life).await;
         let actions = actions(swept, at);
-        if entered.is_ok() && !actions.is_empty() {
-            let _ = self.journal.write(Arc::new(actions), Grade::CrashSafe).await;
+        let enter = async {
+            if self.journal.begin_life(life).await.is_ok() && !actions.is_empty() {
+                let _ = self.journal.write(Arc::new(actions), Grade::CrashSafe).await;
+            }
+        };
+        // A disk that does not answer keeps nobody from starting.
+        if tokio::time::timeout(ENTER, enter).await.is_err() {
+            warn!(target: "mho", "The journal does not answer; starting all the same. Look at the disk.");
         }
     }
 
