@@ -67,6 +67,22 @@ fn a_window_that_ended_without_a_daemon_is_interrupted_and_the_next_ones_are_mis
 }
 
 #[test]
+fn a_run_whose_script_is_not_configured_any_more_gets_its_result_after_its_window() {
+    let mut daemon = World::new(&script("gone", "sleep 300", "")).rehearse(TEN);
+    daemon.wait_for(&["Script started with PID"]);
+    daemon.die();
+    daemon.write("mho.toml", &script("other", "sleep 300", ""));
+    daemon.again(&["--at", LATER]);
+    daemon.wait_for(&["Script started with PID", "script=other"]);
+    daemon.stop();
+    assert!(results(&daemon).contains(&("gone".to_owned(), "running".to_owned())), "its window is open");
+    daemon.again(&["--at", "2026-11-30T20:00:00"]);
+    daemon.wait_for(&["WARNING: Run ended: its script does not run any more", "script=gone", "result=interrupted"]);
+    daemon.stop();
+    assert!(results(&daemon).contains(&("gone".to_owned(), "interrupted".to_owned())));
+}
+
+#[test]
 fn while_somebody_holds_the_journal_scripts_start_all_the_same_and_it_catches_up() {
     let config = script("demo", "echo x >>runs; sleep 300", "start = \"10:00:05\"");
     let mut daemon = World::new(&config).rehearse(TEN);

@@ -151,6 +151,18 @@ async fn windows_that_ended_meanwhile_are_missed_or_interrupted_and_one_line_tel
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_run_whose_window_is_to_come_again_waits_for_it() {
+    // The clock was set back before the next daemon came up.
+    let lab = first("2026-11-23 08:00:00", demo(), vec![Act::RunUntilStopped]).await;
+    let lab = next(lab, "2026-11-23 09:00:00", "2026-11-23 08:10:00", demo(), vec![Act::RunUntilStopped]).await;
+    lab.run_until("2026-11-23 08:29:59").await;
+    assert_eq!(lab.launcher.orders().len(), 0);
+    lab.run_until("2026-11-23 17:00:00").await;
+    assert_eq!(lab.story_of(&["start"]), ["08:30:00 demo start 2"]);
+    assert_eq!(results(&lab), [("2026-11-23".to_owned(), RunResult::WindowEnd)]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_script_that_the_journal_does_not_know_has_missed_nothing() {
     let lab = first("2026-11-23 08:00:00", demo(), vec![Act::RunUntilStopped]).await;
     lab.run_until("2026-11-23 10:00:00").await;

@@ -46,7 +46,10 @@ pub enum ClockEvent {
         absent: BTreeMap<ScriptName, String>,
     },
     /// No window is open: said to a script whose watcher is new, since a run that was cut off may wait for its end.
-    NoWindow,
+    NoWindow {
+        /// The date of the next one.
+        upcoming: Option<NaiveDate>,
+    },
     /// The window of this date has ended.
     WindowClose {
         /// Which.
@@ -96,7 +99,7 @@ impl ClockEvent {
             Self::WindowPassed { .. } | Self::Unwatched { .. } => 0,
             Self::SessionClose { .. } => 1,
             Self::Alarm { .. } => 2,
-            Self::NoWindow | Self::WindowClose { .. } => 3,
+            Self::NoWindow { .. } | Self::WindowClose { .. } => 3,
             Self::WindowSkipped { .. } => 4,
             Self::WindowOpen { .. } => 5,
             Self::SessionOpen { .. } => 6,
@@ -190,6 +193,10 @@ impl Track {
         let window = Window { joined, ..window };
         self.open = Some(window.clone());
         (window.start, ClockEvent::WindowOpen { window, arrival, absent: BTreeMap::new() })
+    }
+
+    fn no_window(&self) -> ClockEvent {
+        ClockEvent::NoWindow { upcoming: self.upcoming.as_ref().map(|(date, _)| *date) }
     }
 
     /// The dates that came to their end after `since` and until `now`, oldest first.
@@ -378,7 +385,7 @@ impl Timeline {
         let Some(track) = self.tracks.get(script).filter(|track| track.enabled) else { return Vec::new() };
         let dates = track.ended(since, now);
         let ended = (!dates.is_empty()).then_some(ClockEvent::Unwatched { dates });
-        ended.into_iter().chain(track.open.is_none().then_some(ClockEvent::NoWindow)).collect()
+        ended.into_iter().chain(track.open.is_none().then(|| track.no_window())).collect()
     }
 
     /// All boundaries up to and with `now` that were not reported yet, in order. A window that began longer than `punctual` ago is heard of
@@ -420,8 +427,9 @@ impl Timeline {
     /// The event that tells a script the level it is at, for one that has to be told again.
     #[must_use]
     pub fn level(&self, script: usize, now: DateTime<Utc>) -> ClockEvent {
-        match self.tracks.get(script).and_then(|track| track.open.clone()) {
-            None => ClockEvent::NoWindow,
+        let Some(track) = self.tracks.get(script) else { return ClockEvent::NoWindow { upcoming: None } };
+        match track.open.clone() {
+            None => track.no_window(),
             Some(window) => {
                 let absent = self.absent(script, &window, now);
                 ClockEvent::WindowOpen { window, arrival: Arrival::Late, absent }
