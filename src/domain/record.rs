@@ -160,8 +160,10 @@ pub struct Past {
 pub struct ScriptPast {
     /// The results of its last runs, oldest first.
     pub results: Vec<(NaiveDate, RunResult)>,
-    /// A run that is not over.
+    /// The latest run that is not over.
     pub unfinished: Option<Unfinished>,
+    /// Earlier ones that are not, because no daemon that could have known came in between.
+    pub stale: Vec<Unfinished>,
     /// Until when a daemon watched it; None = the last daemon did not have it.
     pub watched_until: Option<DateTime<Utc>>,
 }
