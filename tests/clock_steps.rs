@@ -205,6 +205,34 @@ async fn a_date_that_was_missed_only_because_the_clock_was_wrong_is_run_when_its
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_run_that_was_at_work_before_the_clock_went_back_and_forth_is_stopped_when_its_window_is_over() {
+    let lab = at("2026-11-27 10:00:00", vec![Act::RunUntilStopped]).await;
+    lab.clock.step(TimeDelta::hours(-4));
+    lab.run_for(secs(60)).await;
+    assert_eq!(lab.view("demo").await.state, StateName::Running);
+    lab.clock.step(TimeDelta::hours(8));
+    lab.settle().await;
+    assert_eq!(lab.story_of(&["stop"]), ["14:01:00 demo stop 1: window end"]);
+    assert_eq!(results(&lab), [RunResult::WindowEnd]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_was_far_ahead_for_a_moment_costs_no_result_and_floods_nobody() {
+    let lab = at("2026-11-23 08:30:00", vec![Act::Exit(42, secs(5)), Act::RunUntilStopped]).await;
+    lab.run_for(secs(60)).await;
+    lab.clock.step(TimeDelta::days(200) - TimeDelta::hours(6));
+    lab.settle().await;
+    let told = lab.notices().iter().filter(|n| matches!(n.what, What::Unwatched { .. })).count();
+    assert_eq!(told, 1, "more than a hundred dates, one line");
+    lab.clock.step(TimeDelta::hours(6) - TimeDelta::days(200));
+    lab.run_until("2026-11-23 17:00:00").await;
+    assert_eq!(lab.story_of(&["start"]).len(), 1, "it finished early on this date");
+    lab.run_until("2026-11-24 17:00:00").await;
+    assert_eq!(lab.story_of(&["start"]).len(), 2);
+    assert_eq!(results(&lab), [RunResult::FinishedEarly, RunResult::WindowEnd]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_step_back_into_an_earlier_window_leaves_the_live_run_alone() {
     let lab = at("2026-11-24 10:00:00", vec![Act::RunUntilStopped]).await;
     lab.clock.step(TimeDelta::hours(-24));

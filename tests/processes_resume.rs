@@ -59,7 +59,7 @@ fn a_window_that_ended_without_a_daemon_is_interrupted_and_the_next_ones_are_mis
     daemon.wait_for(&["Script started with PID"]);
     daemon.die();
     daemon.again(&["--at", "2026-12-01T17:00:00"]);
-    let told = daemon.wait_for(&["ERROR: While no daemon ran:", "script=demo"]);
+    let told = daemon.wait_for(&["ERROR: While nobody watched:", "script=demo"]);
     assert!(told.contains("the run of 2026-11-30 was interrupted; 2026-12-01 was missed"), "{told}");
     daemon.stop();
     let of = |result: &str| ("demo".to_owned(), result.to_owned());
@@ -77,7 +77,7 @@ fn a_run_whose_script_is_not_configured_any_more_gets_its_result_after_its_windo
     daemon.stop();
     assert!(results(&daemon).contains(&("gone".to_owned(), "running".to_owned())), "its window is open");
     daemon.again(&["--at", "2026-11-30T20:00:00"]);
-    daemon.wait_for(&["WARNING: Run ended: its script does not run any more", "script=gone", "result=interrupted"]);
+    daemon.wait_for(&["WARNING: Run ended: no daemon that knew of it", "script=gone", "result=interrupted"]);
     daemon.stop();
     assert!(results(&daemon).contains(&("gone".to_owned(), "interrupted".to_owned())));
 }

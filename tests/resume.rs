@@ -163,6 +163,59 @@ async fn a_run_whose_window_is_to_come_again_waits_for_it() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_daemon_that_comes_up_with_a_wrong_clock_loses_no_run() {
+    // Years behind, months ahead.
+    for wrong in ["2020-01-06 10:00:00", "2027-03-01 05:00:00"] {
+        let lab = first("2026-11-23 08:00:00", demo(), vec![Act::RunUntilStopped]).await;
+        let lab = next(lab, "2026-11-23 10:00:00", wrong, demo(), vec![Act::RunUntilStopped]).await;
+        lab.run_for(secs(5)).await;
+        let right = chrono::NaiveDateTime::parse_from_str("2026-11-23 15:01:00", "%Y-%m-%d %H:%M:%S").expect("a time");
+        let now = mho::ports::Clock::now(&*lab.clock).wall;
+        lab.clock.step(right.and_utc() - now);
+        lab.run_until("2026-11-23 10:02:00").await;
+        let run = lab.journal.runs().into_iter().find(|run| run.trading_date.to_string() == "2026-11-23");
+        let run = run.expect("it is known");
+        assert_eq!((run.result, run.attempts), (RunResult::Running, 2), "{wrong}: {:#?}", lab.story());
+        lab.run_until("2026-11-23 17:00:00").await;
+        assert_eq!(
+            results(&lab).iter().find(|(date, _)| date == "2026-11-23").map(|(_, r)| *r),
+            Some(RunResult::WindowEnd)
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_limit_that_was_removed_meanwhile_is_none() {
+    let spec = ScriptSpec { max_duration: Some(secs(5 * 3600)), ..demo() };
+    let lab = first("2026-11-23 08:00:00", spec, vec![Act::RunUntilStopped]).await;
+    let lab = next(lab, "2026-11-23 10:00:00", "2026-11-23 10:20:00", demo(), vec![Act::RunUntilStopped]).await;
+    lab.run_until("2026-11-23 20:00:00").await;
+    assert_eq!(lab.story_of(&["stop"]), ["16:00:00 demo stop 2: window end"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dependent_hears_what_its_predecessor_gets_as_result_only_now() {
+    let pair = || {
+        let mut data = demo();
+        data.window.stop = mho::domain::script::TimePoint::At("10:30:00".parse().expect("a time"));
+        let condition = Condition::Succeeded;
+        let depends_on = vec![Dependency { script: data.name.clone(), condition }];
+        (data, ScriptSpec { depends_on, ..ScriptSpec::with_defaults("report", "report.py") })
+    };
+    let (data, report) = pair();
+    let lab = Lab::new("2026-11-23 08:00:00").script(data).script(report);
+    let lab = lab.acts("demo", [Act::Linger(secs(9))]).start().await;
+    lab.run_until("2026-11-23 10:30:02").await;
+    let journal = Arc::clone(&lab.journal);
+    drop(lab);
+    let (data, report) = pair();
+    let lab = Lab::new("2026-11-23 10:31:00").script(data).script(report).after(&journal, "2026-11-23 10:30:02");
+    let lab = lab.start().await;
+    assert_eq!(lab.journal.runs()[0].result, RunResult::WindowEnd, "its stop was decided");
+    assert_eq!(lab.story_of(&["start", "skipped"]), ["10:31:00 report start 1"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_script_that_the_journal_does_not_know_has_missed_nothing() {
     let lab = first("2026-11-23 08:00:00", demo(), vec![Act::RunUntilStopped]).await;
     lab.run_until("2026-11-23 10:00:00").await;

@@ -10,18 +10,15 @@ use tokio::task::JoinHandle;
 use super::messages::{ClockMsg, RootMsg};
 use super::{Plan, Ports};
 use crate::domain::notice::{Notice, What};
-use crate::domain::script::ScriptSpec;
+use crate::domain::script::{ScriptName, ScriptSpec};
 use crate::domain::time::{Now, resolve_local, stepped};
-use crate::domain::timeline::{Addressed, Timeline};
+use crate::domain::timeline::{Addressed, LONGEST_ABSENCE, Timeline};
 
 /// A machine under load wakes late. This late still is on time: a start is not missed for it.
 const PUNCTUAL: Duration = Duration::from_secs(5);
 
 /// So long before a calendar's data ends it is said, each day.
 const DATA_ENDS_SOON: Days = Days::new(60);
-
-/// Dates that ended longer ago are nobody's concern any more, whatever a journal says of its age.
-const LONGEST_ABSENCE: TimeDelta = TimeDelta::days(400);
 
 /// The actor.
 pub struct MarketClock;
@@ -54,7 +51,9 @@ impl Actor for MarketClock {
 
     async fn pre_start(&self, myself: ActorRef<ClockMsg>, args: ClockArgs) -> Result<Ticking, ActorProcessingErr> {
         let scripts: Vec<ScriptSpec> = args.plan.scripts.iter().map(|s| ScriptSpec::clone(s)).collect();
-        let mut timeline = Timeline::new(&scripts, &args.plan.calendars, &args.plan.market);
+        let past = &args.plan.past.scripts;
+        let watched = |name: &ScriptName| past.get(name).is_some_and(|past| past.watched_until.is_some());
+        let mut timeline = Timeline::new(&scripts, &args.plan.calendars, &args.plan.market).knowing(watched);
         let seen = args.ports.clock.now();
         let levels = timeline.begin(seen.wall);
         let unwatched = unwatched(&timeline, &args.plan, seen.wall);

@@ -26,7 +26,8 @@ pub fn existing(state_dir: &Path) -> io::Result<Option<String>> {
             // Cut short by a crash, before any process could carry it.
             Ok(is_identity(id).then(|| id.to_owned()))
         }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        // The latter is no text at all.
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::InvalidData) => Ok(None),
         Err(error) => Err(error),
     }
 }
@@ -57,7 +58,9 @@ mod tests {
     #[test]
     fn an_identity_that_was_cut_short_is_made_anew() {
         let dir = tempfile::tempdir().unwrap();
-        fs::write(dir.path().join("id"), "12").unwrap();
-        assert_eq!(of_state_dir(dir.path()).unwrap().len(), 32);
+        for rubbish in [b"12".as_slice(), b"", b"\xff\xfe\x00"] {
+            fs::write(dir.path().join("id"), rubbish).unwrap();
+            assert_eq!(of_state_dir(dir.path()).unwrap().len(), 32);
+        }
     }
 }

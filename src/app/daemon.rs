@@ -13,7 +13,7 @@ use tracing::{error, info, warn};
 use tracing_subscriber::filter::LevelFilter;
 
 use super::instance::take_state;
-use super::memory::{Memory, clean_up};
+use super::memory::{Memory, clean_up, kill_all};
 use super::requests::{Request, Requests};
 use super::service;
 use crate::actors::messages::RootMsg;
@@ -22,7 +22,7 @@ use crate::actors::{Plan, Ports};
 use crate::adapters::clock::{RealClock, RehearsalClock};
 use crate::adapters::journal::OpenError;
 use crate::adapters::notify::{Announcing, ServiceManager};
-use crate::adapters::process::{Identity, RealLauncher};
+use crate::adapters::process::{Identity, RealLauncher, Swept};
 use crate::adapters::rotating::RotatingFile;
 use crate::adapters::telemetry::{self, LogNotifier, Style, Telemetry};
 use crate::config::{Loaded, LogFormat, LogLevel, Settings};
@@ -99,8 +99,7 @@ pub fn run(
     tell_grace: impl FnOnce(Duration),
 ) -> Result<Outcome, StartError> {
     let settings = &loaded.settings;
-    // Held to the end.
-    let (_lock, daemon_id) = take_state(&settings.orchestrator.state_dir, rehearsal.is_some())?;
+    let state = take_state(&settings.orchestrator.state_dir, rehearsal.is_some())?;
     tell_grace(settings.scripts.iter().map(|s| s.stop.grace).max().unwrap_or_default());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
@@ -112,7 +111,11 @@ pub fn run(
         // To the log, whose writers hold up nobody: the usual way to stderr would wait for whoever does not read it.
         std::panic::set_hook(Box::new(|panic| error!(target: "mho", "{panic}")));
         announce(loaded, rehearsal);
-        let identity = Identity { daemon_id, rehearsal: rehearsal.is_some() };
+        if let Some(reason) = &state.trouble {
+            let path = settings.orchestrator.state_dir.join("id");
+            error!(target: "mho", "The daemon's identity cannot be kept in {}: {reason}. Until that is mended, a later daemon may not know what this one leaves running.", path.display());
+        }
+        let identity = Identity { daemon_id: state.daemon_id.clone(), rehearsal: rehearsal.is_some() };
         let outcome = supervise(settings, clock, identity).await?;
         say_goodbye(&outcome, &telemetry);
         Ok(outcome)
@@ -166,18 +169,18 @@ async fn supervise(settings: &Settings, clock: Arc<dyn Clock>, identity: Identit
     let manager = Arc::new(ServiceManager::of_environment(parent_id()));
     let notifier = Arc::new(Announcing::new(LogNotifier::new(zone), Arc::clone(&manager), zone));
     let mut memory = Memory::open(settings, identity.rehearsal)?;
-    let swept = tokio::select! {
-        swept = clean_up(settings, &identity.daemon_id, &memory.past.ledger) => swept,
-        outcome = asked_to_end(&mut requests, &*clock) => return Ok(outcome),
-    };
+    let (swept, asked) = sweep_first(settings, &identity.daemon_id, &memory, &mut requests, &*clock).await;
+    if let Some(outcome) = asked {
+        return Ok(outcome);
+    }
     let now = clock.now().wall;
-    memory.begin_life(settings, &swept.stopped, now).await;
     let mut timeline = Timeline::new(&settings.scripts, &settings.calendars, &settings.market);
     timeline.begin(now);
     if let Some(reason) = barred(&settings.scripts, &timeline, &memory.past, now) {
-        memory.end_life(now, &reason).await;
+        // No life of this daemon is entered: the next one finds what it would have found now.
         return Ok(Outcome::Critical(reason));
     }
+    memory.begin_life(settings, &swept.stopped, now).await;
     let inherited = std::env::vars_os().collect();
     let launcher = RealLauncher::new(identity, inherited, Arc::clone(&clock), notifier.clone())?;
     let launcher = launcher.beside_exec(settings.orchestrator.state_dir.clone()).beside_survivors(swept.survivors);
@@ -200,15 +203,34 @@ async fn supervise(settings: &Settings, clock: Arc<dyn Clock>, identity: Identit
     Ok(outcome)
 }
 
-/// Nothing was started yet: whoever asks for the end gets it at once. What was to be cleaned up is the guard's, or the next daemon's.
-async fn asked_to_end(requests: &mut Requests, clock: &dyn Clock) -> Outcome {
-    loop {
-        match requests.next(clock).await {
-            Request::Reload => {}
-            Request::End(_) => return Outcome::Stopped,
-            Request::EndAtOnce(_) => return Outcome::Killed,
+/// Ends what earlier daemons left running; whoever asks for the end meanwhile gets it after that, and who asks again gets it sooner.
+async fn sweep_first(
+    settings: &Settings,
+    daemon_id: &str,
+    memory: &Memory,
+    requests: &mut Requests,
+    clock: &dyn Clock,
+) -> (Swept, Option<Outcome>) {
+    let mut asked = None;
+    {
+        let sweep = clean_up(settings, daemon_id, &memory.past.ledger);
+        tokio::pin!(sweep);
+        loop {
+            tokio::select! {
+                swept = &mut sweep => return (swept, asked),
+                request = requests.next(clock) => match request {
+                    Request::Reload => {}
+                    Request::End(why) => {
+                        info!(target: "mho", "Shutting down: {why}, as soon as what an earlier daemon left running is stopped");
+                        asked = Some(Outcome::Stopped);
+                    }
+                    Request::EndAtOnce(_) => break,
+                },
+            }
         }
     }
+    warn!(target: "mho", "Asked again: killing what an earlier daemon left running");
+    (kill_all(daemon_id, &memory.past.ledger).await, Some(Outcome::Killed))
 }
 
 /// Hands on what comes from outside, until the tree has ended.
@@ -227,7 +249,7 @@ async fn watch(
             Some(()) = memory.began_anew.recv() => ask(root, RootMsg::JournalBeganAnew),
             request = requests.next(clock) => match request {
                 Request::Reload => info!(target: "mho", "SIGHUP received: there is nothing to reload yet"),
-                Request::End(signal) => ask(root, RootMsg::Shutdown { reason: format!("{signal} received") }),
+                Request::End(reason) => ask(root, RootMsg::Shutdown { reason }),
                 Request::EndAtOnce(signal) => {
                     warn!(target: "mho", "{signal} received again: killing all scripts");
                     ask(root, RootMsg::Kill);

@@ -13,7 +13,7 @@ use super::StartError;
 use crate::adapters::journal::{Kind, Life, OpenArgs, Opened, Report, ScriptFacts, SqliteJournal};
 use crate::adapters::process::{Leftover, Swept, sweep};
 use crate::config::Settings;
-use crate::domain::record::{ActionRecord, Grade, LedgerEntry, Past, Record, ScriptPast};
+use crate::domain::record::{ActionRecord, Grade, LedgerEntry, Past, Record, RunRecord, ScriptPast};
 use crate::domain::script::ScriptName;
 use crate::ports::Journal;
 
@@ -76,15 +76,18 @@ impl Memory {
         }
     }
 
-    /// The runs of scripts that nobody watches any more.
+    /// Runs that nobody watches any more: their scripts are gone, or later runs have taken their place.
     fn given_up(&self, settings: &Settings, at: DateTime<Utc>) -> Vec<Record> {
         let watched = |name: &ScriptName| settings.scripts.iter().any(|spec| spec.enabled && spec.name == *name);
-        let end = |(name, past): (&ScriptName, &ScriptPast)| {
-            let run = past.unfinished.as_ref()?.given_up(name, at)?;
-            warn!(target: "mho", script = %name, trading_date = %run.trading_date, result = run.result.name(), "Run ended: {}", run.reason);
-            Some(Record::Run(Box::new(run)))
+        let left = |(name, past): (&ScriptName, &ScriptPast)| {
+            let latest = past.unfinished.iter().filter(|_| !watched(name));
+            past.stale.iter().chain(latest).filter_map(|run| run.given_up(name, at)).collect::<Vec<_>>()
         };
-        self.past.scripts.iter().filter(|(name, _)| !watched(name)).filter_map(end).collect()
+        let ended: Vec<RunRecord> = self.past.scripts.iter().flat_map(left).collect();
+        for run in &ended {
+            warn!(target: "mho", script = %run.script, trading_date = %run.trading_date, result = run.result.name(), "Run ended: {}", run.reason);
+        }
+        ended.into_iter().map(|run| Record::Run(Box::new(run))).collect()
     }
 
     pub(super) async fn end_life(&self, at: DateTime<Utc>, reason: &str) {
@@ -100,6 +103,11 @@ pub(super) async fn clean_up(settings: &Settings, daemon_id: &str, ledger: &[Led
     let longest = graces.values().max().copied().unwrap_or_default();
     let grace_of = |script: Option<&ScriptName>| script.and_then(|name| graces.get(name)).copied().unwrap_or(longest);
     sweep(daemon_id, ledger, grace_of).await
+}
+
+/// The same at once.
+pub(super) async fn kill_all(daemon_id: &str, ledger: &[LedgerEntry]) -> Swept {
+    sweep(daemon_id, ledger, |_| Duration::ZERO).await
 }
 
 fn actions(swept: &[Leftover], at: DateTime<Utc>) -> Vec<Record> {

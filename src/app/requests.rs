@@ -10,8 +10,8 @@ use crate::ports::Clock;
 /// A request.
 pub(super) enum Request {
     Reload,
-    /// End, in order.
-    End(DaemonSignal),
+    /// End, in order; why, in words.
+    End(String),
     /// End at once: it was asked before.
     EndAtOnce(DaemonSignal),
 }
@@ -41,8 +41,12 @@ impl Requests {
                     match self.ends.take(clock.now().mono) {
                         EndRequest::InOrder => {
                             self.asked = true;
-                            self.lost_guard();
-                            return Request::End(signal);
+                            let why = if self.lost_guard() {
+                                "the guard died".to_owned()
+                            } else {
+                                format!("{signal} received")
+                            };
+                            return Request::End(why);
                         }
                         EndRequest::Same => {}
                         EndRequest::AtOnce => return Request::EndAtOnce(signal),

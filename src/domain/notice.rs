@@ -111,7 +111,7 @@ pub enum What {
         /// In words.
         reason: String,
     },
-    /// Windows ended while no daemon ran.
+    /// Windows ended while no daemon ran, or several of them went by at once because the clock was set.
     Unwatched {
         /// These dates had no attempt.
         missed: Vec<NaiveDate>,
@@ -473,7 +473,7 @@ fn unwatched_line(missed: &[NaiveDate], interrupted: Option<(NaiveDate, RunResul
     let told: Vec<_> = cut.into_iter().chain(none).collect();
     let level = if missed.is_empty() { Level::Warning } else { Level::Error };
     let result = interrupted.filter(|_| missed.is_empty()).map_or(RunResult::Missed, |(_, result)| result);
-    Line::new(level, format!("While no daemon ran: {}", told.join("; "))).with("result", result.name())
+    Line::new(level, format!("While nobody watched: {}", told.join("; "))).with("result", result.name())
 }
 
 fn stopping_lines(reason: StopReason, pid: u32) -> Vec<Line> {

@@ -35,7 +35,7 @@ impl Tree {
         self.tell(now.wall, What::JournalLost { error: format!("its writer failed: {error}") });
         if self.recorder_respawns.spend(now.mono) {
             self.spawn_recorder(myself).await?;
-            self.tell_journal(false);
+            self.tell_journal();
             self.tell(now.wall, What::JournalBack { lost: 0 });
         }
         if self.outcome.is_some() {
@@ -44,16 +44,10 @@ impl Tree {
         Ok(())
     }
 
-    /// How all runs stand; where the journal began anew, the results that are remembered, too.
-    pub(super) fn tell_journal(&self, anew: bool) {
+    /// All that the ledger knows; what the journal knows better, it keeps.
+    pub(super) fn tell_journal(&self) {
         let now = self.ports.clock.now();
-        let mut records = Vec::new();
-        for child in &self.children {
-            if anew {
-                records.extend(child.state.results(&child.spec, &now));
-            }
-            records.extend(child.state.record(&child.spec, &now));
-        }
+        let records = self.children.iter().flat_map(|child| child.state.records(&child.spec, &now)).collect();
         self.keep(records, Grade::PowerSafe);
     }
 

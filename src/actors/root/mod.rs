@@ -130,7 +130,7 @@ impl Actor for Root {
             RootMsg::Failed { index, error } => tree.on_failed(&myself, index, error).await?,
             RootMsg::Orphan { index, event } => tree.on_orphan(&myself, index, event).await?,
             RootMsg::OrphanGrace { index, attempt } => tree.on_orphan_grace(index, &attempt),
-            RootMsg::JournalBeganAnew => tree.tell_journal(true),
+            RootMsg::JournalBeganAnew => tree.tell_journal(),
             RootMsg::Recorded => tree.end(&myself),
             RootMsg::Views(reply) => {
                 // Whoever asked may have stopped waiting.
@@ -301,7 +301,8 @@ impl Tree {
             return; // under way
         }
         let at = self.ports.clock.now().wall;
-        let who = if outcome == Outcome::Stopped || outcome == Outcome::Killed { "operator" } else { "mho" }.to_owned();
+        let by_signal = reason.ends_with("received");
+        let who = if by_signal { "operator" } else { "mho" }.to_owned();
         let action = ActionRecord { at, who, action: "shutdown".to_owned(), script: None, reason: reason.clone() };
         self.keep(vec![Record::Action(action)], Grade::CrashSafe);
         self.tell(at, What::ShuttingDown { reason });

@@ -15,7 +15,11 @@ impl Machine<'_> {
         }
         self.wanted = Wanted::Up(window.clone(), arrival);
         match actual {
-            Actual::Over { trading_date, result, .. } if trading_date == date && result != RunResult::Missed => actual,
+            Actual::Over { trading_date, result, .. }
+                if trading_date == date && !matches!(result, RunResult::Missed | RunResult::Interrupted) =>
+            {
+                actual
+            }
             Actual::Off | Actual::Over { .. } => self.begin(window, arrival),
             // The same date again: the level was repeated, perhaps with another stop.
             Actual::Waiting { mut run, on } if run.window.trading_date == date => {
@@ -122,7 +126,8 @@ impl Machine<'_> {
     /// The watcher is new and finds no window: a run that was cut off has no more time, unless its window is (again) to come, because the clock
     /// was set back or the window was moved.
     pub(super) fn on_no_window(&mut self, actual: Actual, upcoming: Option<NaiveDate>) -> Actual {
-        match self.memory.unfinished.take_if(|unfinished| Some(unfinished.trading_date()) != upcoming) {
+        match self.memory.unfinished.take_if(|unfinished| upcoming.is_none_or(|next| unfinished.trading_date() < next))
+        {
             Some(unfinished) => self.end_unwatched(unfinished),
             None => actual, // nothing was cut off
         }
@@ -130,6 +135,10 @@ impl Machine<'_> {
 
     pub(super) fn on_window_passed(&mut self, actual: Actual, window: &Window) -> Actual {
         let date = window.trading_date;
+        if actual.is_at_work_on(date) {
+            // It was at work since before the clock was set back, and now its window is over.
+            return self.on_window_close(actual, date);
+        }
         if self.wanted == Wanted::Ended || self.memory.result(date).is_some() {
             return actual;
         }
@@ -222,7 +231,14 @@ impl Machine<'_> {
             Actual::Stopping { run, live, stop } => {
                 Actual::Stopping { run, live, stop: stop.also(StopReason::TimeLimit) }
             }
-            Actual::Backoff { run, .. } | Actual::GivenUp { run, .. } | Actual::Held { run, .. } => {
+            // Its first attempt has not begun, and with it the limit.
+            Actual::Held { run, attempt, cause, on } if run.attempts == 1 => Actual::Held { run, attempt, cause, on },
+            Actual::Held { run, cause, .. } => {
+                let run = self.take_back(run, cause);
+                self.tell(&run, What::LimitReached { limit });
+                self.end(run, RunResult::TimeLimit, "max_duration passed while its next attempt was held up".to_owned())
+            }
+            Actual::Backoff { run, .. } | Actual::GivenUp { run, .. } => {
                 self.tell(&run, What::LimitReached { limit });
                 self.end(
                     run,

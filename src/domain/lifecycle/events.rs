@@ -47,7 +47,12 @@ impl Machine<'_> {
 
     fn on_spawned(&mut self, actual: Actual, id: &AttemptId, process: ProcessId) -> Actual {
         match actual {
-            Actual::Starting { run, attempt, .. } if attempt == *id => self.run_or_stop(run, attempt, process),
+            Actual::Starting { run, attempt, cause, held } if attempt == *id => {
+                if held.is_some() {
+                    self.note_start(&attempt, cause);
+                }
+                self.run_or_stop(run, attempt, process)
+            }
             // The answer comes in the same turn as the order, so it always finds `Starting`; any other is of a state that is gone.
             other => other,
         }

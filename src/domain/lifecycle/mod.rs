@@ -169,6 +169,8 @@ struct Memory {
     results: VecDeque<(NaiveDate, RunResult)>,
     /// A run that was cut off by the end of its watcher, and goes on when its window is (still) open.
     unfinished: Option<Unfinished>,
+    /// A run that was judged over only because its window seemed to have ended: should that still be to come, the clock was wrong.
+    doubtful: Option<Unfinished>,
     /// What was heard of predecessors.
     standings: Standings,
     /// A critical script has failed, in words: the daemon must end.
@@ -324,6 +326,11 @@ impl Actual {
         !matches!(self, Self::Over { .. }) && self.run().is_some_and(|run| run.window.trading_date > date)
     }
 
+    /// A run of this date is not over.
+    fn is_at_work_on(&self, date: NaiveDate) -> bool {
+        !matches!(self, Self::Over { .. }) && self.run().is_some_and(|run| run.window.trading_date == date)
+    }
+
     fn run(&self) -> Option<&Run> {
         match self {
             Self::Off => None,
@@ -352,7 +359,9 @@ impl Memory {
     fn remember(&mut self, date: NaiveDate, result: RunResult) {
         self.results.push_back((date, result));
         if self.results.len() > MEMORY {
-            self.results.pop_front();
+            // A clock that was far ahead for a moment brings many dates that never ran: they do not push out those that did.
+            let never_ran = self.results.iter().position(|(_, result)| *result == RunResult::Missed);
+            self.results.remove(never_ran.unwrap_or_default());
         }
     }
 }

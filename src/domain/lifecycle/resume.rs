@@ -12,10 +12,10 @@ use super::{
     State, Timer, Wanted, What, Window,
 };
 use crate::domain::outcome::AttemptResult;
-use crate::domain::record::{Grade, Record, RunRecord, ScriptPast};
+use crate::domain::record::{AttemptRecord, AttemptStart, Grade, Record, RunRecord, ScriptPast};
 use crate::domain::restart::{classify, is_fatal};
 use crate::domain::time::{Mono, Now};
-use crate::domain::timeline::DayPlan;
+use crate::domain::timeline::{DayPlan, deadline};
 
 /// A run that is not over, as the journal keeps it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -48,12 +48,13 @@ impl Unfinished {
         self.run.window.trading_date
     }
 
-    /// The end of a run that nobody watches any more, because its script is not configured (or disabled): as soon as its window is over.
+    /// The end of a run that nobody watches any more, because its script is not configured (or disabled), or because no daemon that knew of it
+    /// came before its next one: as soon as its window is over.
     #[must_use]
     pub fn given_up(&self, script: &ScriptName, now: DateTime<Utc>) -> Option<RunRecord> {
         let result = if self.run.attempts == 0 { RunResult::Missed } else { RunResult::Interrupted };
         let result = self.run.ended().map_or(result, |(_, result)| result);
-        let reason = "its script does not run any more under this configuration".to_owned();
+        let reason = "no daemon that knew of it has watched it to its end".to_owned();
         (self.run.window.stop <= now).then(|| self.run.record(script, result, reason, now))
     }
 
@@ -181,24 +182,24 @@ impl State {
         self.actual.progress().or_else(left)
     }
 
-    /// How the present or latest run stands, for a journal that may have missed it.
+    /// All that is known, for a journal that may have missed it: the results that are remembered, how the present or latest run stands, and
+    /// its process.
     #[must_use]
-    pub fn record(&self, spec: &ScriptSpec, now: &Now) -> Option<Record> {
-        let run = match &self.actual {
-            Actual::Over { result, reason, run: Some(run), .. } => {
-                run.record(&spec.name, *result, reason.clone(), now.wall)
-            }
-            _ => self.progress().map(|(run, step)| record(run, step, spec, now))?,
-        };
-        Some(Record::Run(Box::new(run)))
-    }
-
-    /// The results that are remembered, for a journal that begins anew.
-    #[must_use]
-    pub fn results(&self, spec: &ScriptSpec, now: &Now) -> Vec<Record> {
+    pub fn records(&self, spec: &ScriptSpec, now: &Now) -> Vec<Record> {
         let reason = "known from before the journal began anew";
         let of = |(date, result): &(NaiveDate, RunResult)| unseen(spec, *date, UTC, *result, reason.to_owned(), now);
-        self.memory.results.iter().map(of).map(|run| Record::Run(Box::new(run))).collect()
+        let present = match &self.actual {
+            Actual::Over { result, reason, run: Some(run), .. } => {
+                Some(run.record(&spec.name, *result, reason.clone(), now.wall))
+            }
+            _ => self.progress().map(|(run, step)| record(run, step, spec, now)),
+        };
+        let live = self.live().map(|live| {
+            let start = Some(AttemptStart { at: live.started_at, after: None });
+            Record::Attempt(AttemptRecord { id: live.attempt.clone(), start, process: Some(live.process), end: None })
+        });
+        let runs = self.memory.results.iter().map(of).chain(present).map(|run| Record::Run(Box::new(run)));
+        runs.chain(live).collect()
     }
 }
 
@@ -231,10 +232,13 @@ impl Actual {
     fn progress(&self) -> Option<(Run, Step)> {
         match self {
             Self::Off | Self::Over { .. } => None,
+            // One that was refused before is asked for each second: it counts when it has a process.
+            Self::Starting { run, cause, held: Some(_), .. } | Self::Held { run, cause, .. } => {
+                Some((run.clone().without_attempt(*cause), Step::Cut))
+            }
             Self::Waiting { run, .. } | Self::Starting { run, .. } | Self::Running { run, .. } => {
                 Some((run.clone(), Step::Cut))
             }
-            Self::Held { run, cause, .. } => Some((run.clone().without_attempt(*cause), Step::Cut)),
             Self::Stopping { run, stop, .. } => Some((Run { ends: stop.ends, ..run.clone() }, Step::Cut)),
             Self::Sweeping { run, ended, .. } => Some((run.clone(), Step::Sweeping(*ended))),
             Self::Backoff { run, next_try, restart, .. } => {
@@ -249,7 +253,9 @@ impl Machine<'_> {
     /// A run that was cut off goes on in its window: as a new attempt, with its budget and its deadline, after what is left of its wait.
     pub(super) fn resume(&mut self, unfinished: Unfinished, window: Window) -> Actual {
         let Unfinished { at, run, step, .. } = unfinished;
-        let mut run = Run { window, ..run };
+        // As it was, unless the configuration has changed meanwhile.
+        let deadline = run.first_start.and_then(|at| deadline(at, self.spec.max_duration, window.stop));
+        let mut run = Run { window, deadline, ..run };
         if let Some((reason, result)) = run.ended() {
             return self.end(run, result, reason.to_string());
         }
@@ -268,6 +274,7 @@ impl Machine<'_> {
                 self.conclude(run, attempt, ended)
             }
             Step::Backoff { next_try, restart } if !rearmed && next_try > self.now.wall => {
+                let next_try = self.at_most(next_try, Some(self.spec.restart.max_delay));
                 self.wait_again(run, Timer::Backoff, next_try, |run, after| Actual::Backoff {
                     run,
                     after,
@@ -276,10 +283,16 @@ impl Machine<'_> {
                 })
             }
             Step::GivenUp { next_try } if !rearmed && next_try > self.now.wall => {
+                let next_try = self.at_most(next_try, self.spec.restart.cooldown);
                 self.wait_again(run, Timer::Cooldown, next_try, |run, after| Actual::GivenUp { run, after, next_try })
             }
             Step::Cut | Step::Backoff { .. } | Step::GivenUp { .. } => self.start(run, Some(RestartCause::Daemon)),
         }
+    }
+
+    /// No wait is longer than when it begins now: it may have been noted by a clock that was ahead.
+    fn at_most(&self, next_try: DateTime<Utc>, wait: Option<Duration>) -> DateTime<Utc> {
+        wait.map_or(next_try, |wait| next_try.min(self.now.wall_after(wait)))
     }
 
     fn wait_again(
@@ -318,10 +331,15 @@ impl Machine<'_> {
         (if run.attempts == 0 { RunResult::Missed } else { RunResult::Interrupted }, reason)
     }
 
-    /// These dates ended while no daemon watched: each gets its result, and one line tells of all.
+    /// These dates ended while nobody watched: each gets its result, and one line tells of all.
     pub(super) fn on_unwatched(&mut self, actual: Actual, dates: Vec<(NaiveDate, DayPlan)>) -> Actual {
         let (mut missed, mut interrupted, mut last) = (Vec::new(), None, None);
+        let mut at_work = None;
         for (date, found) in dates {
+            if actual.is_at_work_on(date) {
+                at_work = Some(date);
+                continue;
+            }
             if self.memory.result(date).is_some() {
                 continue;
             }
@@ -336,6 +354,7 @@ impl Machine<'_> {
                 (_, Some(unfinished)) => {
                     let (result, reason) = self.judge_unwatched(&unfinished);
                     self.note_end(&unfinished.run, result, &reason);
+                    self.memory.doubtful = Some(unfinished.clone());
                     (result, reason, Some(unfinished.run))
                 }
                 (DayPlan::Window(window), None) => {
@@ -351,12 +370,14 @@ impl Machine<'_> {
             }
             last = Some(Actual::Over { trading_date: date, result, reason, run });
         }
-        let Some(Actual::Over { trading_date, .. }) = &last else { return actual };
-        let what = What::Unwatched { missed, interrupted };
-        self.effects.push(Effect::Tell { trading_date: *trading_date, attempt: 0, what });
-        match actual {
-            Actual::Off => last.unwrap_or_default(),
-            other => other, // it is said first of all; should anything live all the same, that goes on
+        if let Some(Actual::Over { trading_date, .. }) = &last {
+            let what = What::Unwatched { missed, interrupted };
+            self.effects.push(Effect::Tell { trading_date: *trading_date, attempt: 0, what });
+        }
+        match (actual, at_work) {
+            (actual, Some(date)) => self.on_window_close(actual, date),
+            (Actual::Off | Actual::Over { .. }, None) if last.is_some() => last.unwrap_or_default(),
+            (actual, None) => actual, // of another date: that goes on
         }
     }
 

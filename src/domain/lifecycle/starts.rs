@@ -21,14 +21,15 @@ impl Machine<'_> {
         let date = window.trading_date;
         let too_late = self.is_too_late(&window, arrival);
         if let Some(result) = self.memory.result(date) {
-            // Only a date that never ran, because its window seemed to be over: it is not, the clock was wrong.
-            if result != RunResult::Missed || too_late.is_some() || self.now.wall >= window.stop {
+            if !self.was_judged_too_soon(&window, result) || too_late.is_some() {
                 let reason = "it has run on this date".to_owned();
                 return Actual::Over { trading_date: date, result, reason, run: None };
             }
             self.memory.forget(date);
+            self.memory.unfinished = self.memory.doubtful.take();
         }
-        if let Some(unfinished) = self.memory.unfinished.take() {
+        // One of a later date waits for it: the clock is behind.
+        if let Some(unfinished) = self.memory.unfinished.take_if(|unfinished| unfinished.trading_date() <= date) {
             if unfinished.trading_date() == date {
                 return self.resume(unfinished, window);
             }
@@ -48,6 +49,13 @@ impl Machine<'_> {
         self.start_when_free(run, None)
     }
 
+    /// A date has a result only because its window seemed to have ended without anybody watching; but it has not, so the clock was wrong.
+    fn was_judged_too_soon(&self, window: &Window, result: RunResult) -> bool {
+        let is_doubtful = || self.memory.doubtful.as_ref().is_some_and(|run| run.trading_date() == window.trading_date);
+        let unseen = result == RunResult::Missed || result == RunResult::Interrupted && is_doubtful();
+        unseen && self.now.wall < window.stop
+    }
+
     /// How late a start would be, if that is later than the script may start.
     fn is_too_late(&self, window: &Window, arrival: Arrival) -> Option<Duration> {
         let limit = TimeDelta::from_std(self.spec.window.start_deadline?).ok()?;
@@ -58,6 +66,7 @@ impl Machine<'_> {
     /// The window of a run that was cut off has ended.
     pub(super) fn end_unwatched(&mut self, unfinished: Unfinished) -> Actual {
         let (result, reason) = self.judge_unwatched(&unfinished);
+        self.memory.doubtful = Some(unfinished.clone());
         self.end(unfinished.into_run(), result, reason)
     }
 
@@ -103,8 +112,9 @@ impl Machine<'_> {
             run.deadline = deadline(self.now.wall, self.spec.max_duration, run.window.stop);
             self.set_alarms(&run);
         }
-        let start = AttemptStart { at: self.now.wall, after: cause };
-        self.note_attempt(&attempt, |record| record.start = Some(start));
+        if held.is_none() {
+            self.note_start(&attempt, cause);
+        }
         let context = LaunchContext {
             session_open: run.window.open,
             session_close: run.window.close,
@@ -115,6 +125,11 @@ impl Machine<'_> {
         };
         self.effects.push(Effect::Spawn { attempt: attempt.clone(), context });
         Actual::Starting { run, attempt, cause, held }
+    }
+
+    pub(super) fn note_start(&mut self, attempt: &AttemptId, cause: Option<RestartCause>) {
+        let start = AttemptStart { at: self.now.wall, after: cause };
+        self.note_attempt(attempt, |record| record.start = Some(start));
     }
 
     /// Somebody else runs this script at the moment. The attempt has not begun, and is ordered again until it can.

@@ -205,7 +205,7 @@ skipped_next     over     =        =        =        =        =        =        
 session_opens    =        =        =        =        =        =        =        starting starting =
 session_closes   =        =        =        =        =        =        =        =        =        =
 limit_near       =        =        =        =        =        =        =        =        =        =
-limit            =        =        =        over     stopping =        =        over     over     =
+limit            =        =        =        =        stopping =        =        over     over     =
 spawned          =        =        running  =        =        =        =        =        =        =
 spawn_failed     =        =        backoff  =        =        =        =        =        =        =
 busy             =        =        held     =        =        =        =        =        =        =

@@ -150,7 +150,7 @@ impl State {
         }
     }
 
-    fn live(&self) -> Option<&super::Live> {
+    pub(super) fn live(&self) -> Option<&super::Live> {
         match &self.actual {
             Actual::Running { live, .. } | Actual::Stopping { live, .. } | Actual::Sweeping { live, .. } => Some(live),
             Actual::Off

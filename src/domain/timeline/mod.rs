@@ -18,7 +18,7 @@ use super::script::{Anchor, HalfDays, TimePoint, WindowSpec};
 use super::time::resolve_local;
 
 pub use agenda::{Boundary, BoundaryKind, agenda};
-pub use track::{Addressed, Alarm, Arrival, ClockEvent, Timeline, Track};
+pub use track::{Addressed, Alarm, Arrival, ClockEvent, LONGEST_ABSENCE, Timeline, Track};
 
 /// The span [start, stop) in which a script should run on one trading date.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

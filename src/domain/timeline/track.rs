@@ -61,7 +61,8 @@ pub enum ClockEvent {
         /// Which.
         window: Window,
     },
-    /// These dates came to their end while no daemon watched, oldest first: said to a script that an earlier daemon knew, before all else.
+    /// These dates came to their end while nobody watched, oldest first: said to a script that an earlier daemon knew, before all else, and to
+    /// every script when the clock is set far ahead.
     Unwatched {
         /// What each would have been.
         dates: Vec<(NaiveDate, DayPlan)>,
@@ -126,11 +127,19 @@ pub struct Track {
     spec: WindowSpec,
     calendar: Arc<Calendar>,
     enabled: bool,
+    /// An earlier daemon watched it.
+    known: bool,
     depends_on: Vec<ScriptName>,
     open: Option<Window>,
     /// The next date with a window or a skip; None = the calendar's data ends before.
     upcoming: Option<(NaiveDate, DayPlan)>,
 }
+
+/// So many windows that went by at once are told of one by one.
+const FEW: usize = 4;
+
+/// Dates that ended longer ago are nobody's concern any more, whatever a clock or a journal says.
+pub const LONGEST_ABSENCE: TimeDelta = TimeDelta::days(400);
 
 /// How far back a window that is still open may have begun: `close + 2h` of yesterday, a Friday that lasts to Monday.
 const LOOK_BACK: Days = Days::new(7);
@@ -142,6 +151,7 @@ impl Track {
             spec: script.window.clone(),
             calendar,
             enabled: script.enabled,
+            known: false,
             depends_on: script.depends_on.iter().map(|d| d.script.clone()).collect(),
             open: None,
             upcoming: None,
@@ -240,6 +250,7 @@ impl Track {
                 events.push((at, ClockEvent::WindowClose { trading_date: window.trading_date }));
             }
         }
+        tell_together(&mut events, now);
         events
     }
 
@@ -266,6 +277,23 @@ impl Track {
             DayPlan::NoSession { .. } => {}
         }
     }
+}
+
+/// Many windows that went by at once are told of at once; of those that are long past, nobody wants to hear.
+fn tell_together(events: &mut Vec<(DateTime<Utc>, ClockEvent)>, now: DateTime<Utc>) {
+    let is_passed = |event: &ClockEvent| matches!(event, ClockEvent::WindowPassed { .. });
+    if events.iter().filter(|(_, event)| is_passed(event)).count() <= FEW {
+        return;
+    }
+    let (passed, rest): (Vec<_>, Vec<_>) = events.drain(..).partition(|(_, event)| is_passed(event));
+    let at = passed.first().map_or(now, |(at, _)| *at);
+    let date = |(_, event)| match event {
+        ClockEvent::WindowPassed { window } => Some((window.trading_date, DayPlan::Window(window))),
+        _ => None,
+    };
+    let recent = passed.into_iter().filter(|(at, _)| now - *at < LONGEST_ABSENCE);
+    events.push((at, ClockEvent::Unwatched { dates: recent.filter_map(date).collect() }));
+    events.extend(rest);
 }
 
 fn starts_at(found: &DayPlan) -> Option<DateTime<Utc>> {
@@ -310,6 +338,15 @@ impl Timeline {
             .collect();
         let by_name = tracks.iter().enumerate().map(|(i, t)| (t.name.clone(), i)).collect();
         Self { tracks, by_name, sessions, alarms: BTreeSet::new() }
+    }
+
+    /// These scripts an earlier daemon watched: what ended while none ran is told to them, and by them to their dependents.
+    #[must_use]
+    pub fn knowing(mut self, watched: impl Fn(&ScriptName) -> bool) -> Self {
+        for track in &mut self.tracks {
+            track.known = watched(&track.name);
+        }
+        self
     }
 
     /// The levels at the beginning, and again after the clock was set back.
@@ -407,7 +444,8 @@ impl Timeline {
                 return Some("it is disabled".to_owned());
             }
             match plan(&other.spec, &other.calendar, window.trading_date) {
-                Ok(DayPlan::Window(w)) if w.stop <= now => {
+                // One that an earlier daemon knew has a result for this date, or gets it now.
+                Ok(DayPlan::Window(w)) if w.stop <= now && !other.known => {
                     Some("its window was over before it could be started".to_owned())
                 }
                 Ok(DayPlan::Window(_)) => None,
