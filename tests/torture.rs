@@ -25,6 +25,9 @@ use torture_support::{CONFIG, Facts, Key, Line, SCRIPT, SCRIPTS, facts, ledger, 
 /// Rounds of one seed: some weeks of market time.
 const ROUNDS_OF_A_SEED: u64 = 25;
 
+/// Lives that end before anything is started.
+const UNBORN: usize = 4;
+
 /// A life goes on for so long at the most before it is ended.
 const LONGEST_LIFE: Duration = Duration::from_millis(1500);
 
@@ -156,7 +159,7 @@ impl Torture {
     /// The whole life of a seed.
     fn run(mut self, rounds: u64) -> (Counts, Vec<String>) {
         let first = self.market.date();
-        self.first_life();
+        self.first_lives();
         for _ in 0..rounds {
             self.round();
         }
@@ -192,8 +195,16 @@ impl Torture {
         self.world.read("logs/orchestrator_main.log").get(life.log_from..).unwrap_or_default().to_owned()
     }
 
-    /// The journal gets to know the scripts.
-    fn first_life(&mut self) {
+    /// Deaths while the state directory, the journal and its tables are being made; then the journal gets to know the scripts.
+    fn first_lives(&mut self) {
+        for _ in 0..UNBORN {
+            let speed = 60;
+            let mut life = self.start(speed);
+            let moment = Moment::After(Duration::from_micros(self.rng.u64(0..30_000)));
+            self.wait_for(&mut life, moment);
+            self.die(&mut life, Death::Both(true));
+            self.after(life);
+        }
         let mut life = self.start(3000);
         eventually("the first start", || self.log_of(&life).contains("Starting trading script"));
         signal(&life, Signal::TERM);
@@ -235,7 +246,9 @@ impl Torture {
                 let boundary = next[self.rng.usize(0..3)];
                 boundary - seconds(ahead as i64) - self.market
             }
-            90..97 => seconds(self.rng.i64(0..86_400)),
+            90..94 => seconds(self.rng.i64(0..86_400)),
+            // Somebody set the clock back.
+            94..97 => seconds(self.rng.i64(-10_000..0)),
             _ => seconds(self.rng.i64(0..4 * 86_400)),
         };
         // Nights and weekends are seldom of interest.
