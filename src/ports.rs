@@ -24,6 +24,11 @@ pub trait Clock: Send + Sync {
     /// Ends at `wall` at the latest (never: None), and earlier when somebody set the clock, the machine woke from sleep, or it is
     /// time to look again. The caller looks at `now()` in any case.
     fn wake_at(&self, wall: Option<DateTime<Utc>>) -> PortFuture;
+
+    /// Whether somebody keeps it right; None where that cannot be told, or makes no sense.
+    fn is_synchronised(&self) -> Option<bool> {
+        None
+    }
 }
 
 /// An order to start one process.

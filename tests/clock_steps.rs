@@ -193,6 +193,18 @@ async fn a_clock_that_was_ahead_at_the_start_and_is_set_right_loses_no_day() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_date_that_was_missed_only_because_the_clock_was_wrong_is_run_when_its_time_comes() {
+    let lab = at("2026-11-23 07:00:00", vec![Act::RunUntilStopped]).await;
+    lab.clock.step(TimeDelta::days(3));
+    lab.settle().await;
+    assert_eq!(results(&lab), [RunResult::Missed; 3], "Monday to Wednesday; Thursday is Thanksgiving");
+    lab.clock.step(TimeDelta::days(-3));
+    lab.run_until("2026-11-24 17:00:00").await;
+    assert_eq!(lab.story_of(&["start"]), ["08:30:00 demo start 1"; 2]);
+    assert_eq!(results(&lab)[3..], [RunResult::WindowEnd; 2]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_step_back_into_an_earlier_window_leaves_the_live_run_alone() {
     let lab = at("2026-11-24 10:00:00", vec![Act::RunUntilStopped]).await;
     lab.clock.step(TimeDelta::hours(-24));

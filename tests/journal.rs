@@ -13,7 +13,7 @@ use journal_support::*;
 use mho::adapters::journal::{Kind, OpenArgs, OpenError, Report, SqliteJournal, boot_id};
 use mho::domain::attempt::ProcessId;
 use mho::domain::outcome::RunResult;
-use mho::domain::record::{ActionRecord, Grade, LedgerEntry, Past, Record};
+use mho::domain::record::{ActionRecord, AttemptStart, Grade, LedgerEntry, Past, Record};
 use mho::domain::script::ScriptSpec;
 
 fn directory() -> tempfile::TempDir {
@@ -197,7 +197,7 @@ fn a_row_that_cannot_be_read_costs_no_other() {
     query(dir.path(), "UPDATE runs SET unfinished = '{}' WHERE result = 'running'");
     query(dir.path(), "UPDATE runs SET zone = 'Mars' WHERE result = 'failed'");
     let opened = SqliteJournal::open(args(dir.path())).expect("opened");
-    assert_eq!(opened.past.scripts[&name("demo")].results.len(), 2);
+    assert_eq!(opened.past.scripts[&name("demo")].results.len(), 1);
     let [Report::Error(text)] = opened.reports.as_slice() else { panic!("{:?}", opened.reports) };
     assert!(text.contains("unfinished run of demo on 2026-11-27"), "{text}");
 }
@@ -310,6 +310,55 @@ fn a_file_that_is_deleted_or_exchanged_in_use_is_followed_by_another_and_whoever
     assert_eq!(query(dir.path(), "SELECT trading_date FROM runs ORDER BY 1"), ["2026-11-27", "2026-11-30"]);
     let told = told.lock().expect("not poisoned");
     assert!(told.len() == 2 && told[1].contains("is another file than before"), "{told:?}");
+}
+
+#[test]
+fn a_live_process_stays_known_when_the_file_is_exchanged_for_a_copy_of_itself() {
+    let dir = directory();
+    let on_renewed = Box::new(|_: &str| ());
+    let journal = SqliteJournal::open(OpenArgs { on_renewed, ..args(dir.path()) }).expect("opened").journal;
+    begin(&journal, "2026-11-27T13:00:00Z", &["demo"]);
+    write(&journal, vec![Record::Attempt(alive("demo", 1, 100))]);
+    query(dir.path(), &format!("VACUUM INTO '{}'", dir.path().join("copy").display()));
+    fs::rename(dir.path().join("copy"), dir.path().join("mho.db")).expect("exchanged");
+    write(&journal, vec![Record::Attempt(alive("demo", 2, 200))]);
+    drop(journal);
+    let ledger = open(dir.path()).past.ledger;
+    assert_eq!(ledger.iter().map(|entry| entry.process.pid).collect::<Vec<_>>(), [100, 200]);
+}
+
+#[test]
+fn nothing_is_lost_with_the_log_and_a_file_that_was_emptied_in_use_is_set_aside() {
+    let dir = directory();
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let hear = Arc::clone(&told);
+    let on_renewed = Box::new(move |text: &str| hear.lock().expect("not poisoned").push(text.to_owned()));
+    let journal = SqliteJournal::open(OpenArgs { on_renewed, ..args(dir.path()) }).expect("opened").journal;
+    begin(&journal, "2026-11-27T13:00:00Z", &["demo"]);
+    let mut expected = Vec::new();
+    for (day, gone) in [("2026-11-25", "mho.db-wal"), ("2026-11-26", "mho.db-shm")] {
+        write(&journal, vec![run_record("demo", day, RunResult::Failed)]);
+        fs::remove_file(dir.path().join(gone)).expect("removed");
+        expected.push(day);
+        write(&journal, vec![Record::Alive { at: at("2026-11-27T14:00:00Z") }]);
+        assert_eq!(query(dir.path(), "SELECT trading_date FROM runs ORDER BY 1"), expected, "{gone}");
+    }
+    assert_eq!(*told.lock().expect("not poisoned"), Vec::<String>::new());
+    fs::File::options().write(true).open(dir.path().join("mho.db")).and_then(|file| file.set_len(4096)).expect("cut");
+    write(&journal, vec![run_record("demo", "2026-11-27", RunResult::Failed)]);
+    assert_eq!(query(dir.path(), "SELECT trading_date FROM runs"), ["2026-11-27"]);
+    assert!(told.lock().expect("not poisoned")[0].contains("is damaged"));
+}
+
+#[test]
+fn another_attempt_under_the_same_number_takes_nothing_from_the_former() {
+    let dir = directory();
+    let journal = open(dir.path()).journal;
+    write(&journal, [started("demo", 1), alive("demo", 1, 100), ended("demo", 1)].map(Record::Attempt).to_vec());
+    let mut again = started("demo", 1);
+    again.start = again.start.map(|start| AttemptStart { at: at("2026-11-27T15:00:00Z"), ..start });
+    write(&journal, vec![Record::Attempt(again), Record::Attempt(alive("demo", 1, 200))]);
+    assert_eq!(query(dir.path(), "SELECT pid, result, ended_at FROM attempts"), ["200|NULL|NULL"]);
 }
 
 #[test]

@@ -50,17 +50,17 @@ fn children(daemon: &Daemon) -> usize {
     daemon.processes().iter().filter(|process| process.pid != guard && process.pid != own).count()
 }
 
-/// Sets what binds now; how far that may be raised stays as it is, so that no privilege is needed to undo it.
-fn limit_descriptors(daemon: &Daemon, value: Option<u64>) {
+/// Leaves the daemon room for so many more descriptors; None: as much as it may have. How far the limit may be raised stays as it is, so
+/// that no privilege is needed to undo it.
+fn leave_descriptors(daemon: &Daemon, room: Option<usize>) {
+    let pid = daemon.daemon_pid();
+    let open = std::fs::read_dir(format!("/proc/{pid}/fd")).expect("it lives").flatten();
+    let open: BTreeSet<u64> = open.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
+    // The limit is the first number that is not given any more, and some above it may be in use.
+    let free = |room: usize| (0..).filter(|number| !open.contains(number)).nth(room);
     let maximum = rustix::process::getrlimit(Resource::Nofile).maximum;
-    let value = Rlimit { current: value.or(maximum), maximum };
-    rustix::process::prlimit(procfs::raw_pid(daemon.daemon_pid()), Resource::Nofile, value).expect("set");
-}
-
-/// One more than the highest descriptor that is open.
-fn descriptors(daemon: &Daemon) -> u64 {
-    let open = std::fs::read_dir(format!("/proc/{}/fd", daemon.daemon_pid())).expect("it lives").flatten();
-    open.filter_map(|entry| entry.file_name().to_str()?.parse::<u64>().ok()).max().expect("some are") + 1
+    let value = Rlimit { current: room.map_or(maximum, free), maximum };
+    rustix::process::prlimit(procfs::raw_pid(pid), Resource::Nofile, value).expect("set");
 }
 
 /// Processor time of a process so far.
@@ -88,12 +88,29 @@ fn as_root() -> bool {
     root
 }
 
+/// `mho run` by this user.
+fn as_user(world: &World, user: u32) -> Command {
+    let binary = world.path("mho");
+    std::fs::copy(env!("CARGO_BIN_EXE_mho"), &binary).expect("copied");
+    std::fs::set_permissions(world.root(), PermissionsExt::from_mode(0o777)).expect("opened");
+    let mut command = Command::new(binary);
+    world.prepare(&mut command);
+    command.args(["run", "--at", NOON]).uid(user).gid(user);
+    command
+}
+
+fn said(daemon: &Daemon, parts: &[&str]) -> usize {
+    daemon.stderr().lines().filter(|line| parts.iter().all(|part| line.contains(part))).count()
+}
+
 #[test]
 fn where_descriptors_end_the_others_run_and_the_rest_follows_when_there_are_more() {
     const SCRIPTS: usize = 30;
-    let world = World::new(&format!("defaults = {{ start = \"12:00:04\" }}\n{}", many(SCRIPTS)));
+    let world = World::new(&format!("defaults = {{ start = \"12:00:12\" }}\n{}", many(SCRIPTS)));
     let mut daemon = world.rehearse(NOON);
-    limit_descriptors(&daemon, Some(descriptors(&daemon) + 20));
+    // By now it has raised its limit as far as it may.
+    daemon.wait_for(&["Status: idle"]);
+    leave_descriptors(&daemon, Some(20));
     daemon.wait_for(&["ERROR", "too many open files: raise the limit (`ulimit -n`, LimitNOFILE)"]);
     eventually("as many run as there is room for", || running(&daemon, SCRIPTS) > 3);
     assert_calm(&daemon);
@@ -108,7 +125,7 @@ fn where_descriptors_end_the_others_run_and_the_rest_follows_when_there_are_more
     daemon.tell_guard(Signal::SIGHUP);
     daemon.wait_for(&["SIGHUP received"]);
 
-    limit_descriptors(&daemon, None);
+    leave_descriptors(&daemon, None);
     eventually("all run", || running(&daemon, SCRIPTS) == SCRIPTS);
     let each_once = |n: usize| living(&daemon, &format!("s{n}")).len() == 1;
     assert!((0..SCRIPTS).all(each_once));
@@ -127,10 +144,9 @@ fn a_daemon_without_a_free_descriptor_ends_its_scripts_in_order() {
     eventually("all run", || running(&daemon, 3) == 3);
     let inner = daemon.number("inner");
     daemon.wait_for(&["Script started with PID", "script=escapes"]);
-    limit_descriptors(&daemon, Some(descriptors(&daemon)));
-    // What room there was is taken, too.
+    leave_descriptors(&daemon, Some(0));
     send(living(&daemon, "s0")[0], Signal::SIGKILL);
-    eventually("it is back", || running(&daemon, 3) == 3);
+    daemon.wait_for(&["Script was killed by signal 9", "script=s0"]);
     let start = Instant::now();
     daemon.stop();
     assert!(!alive(inner));
@@ -145,12 +161,7 @@ fn where_no_further_process_is_allowed_a_script_comes_back_when_one_is() {
     let world = World::new(&many(2));
     // A user of its own: the limit counts all processes of a user.
     let user = 100_000 + std::process::id();
-    let binary = world.path("mho");
-    std::fs::copy(env!("CARGO_BIN_EXE_mho"), &binary).expect("copied");
-    std::fs::set_permissions(world.root(), PermissionsExt::from_mode(0o777)).expect("opened");
-    let mut command = Command::new(binary);
-    world.prepare(&mut command);
-    command.args(["run", "--at", NOON]).uid(user).gid(user);
+    let command = as_user(&world, user);
     let mut daemon = world.run_as(command, &[]);
     eventually("both run", || running(&daemon, 2) == 2);
     // By that user himself: root may be without the right to set other users' limits.
@@ -187,9 +198,6 @@ fn on_a_disk_that_is_full_scripts_go_on_and_logs_resume_when_there_is_room() {
     command.args(["--mount", "sh", "-c", mount, env!("CARGO_BIN_EXE_mho"), "run", "--at", NOON]);
     world.prepare(&mut command);
     let mut daemon = world.run_as(command, &[]);
-    let said = |daemon: &Daemon, parts: &[&str]| {
-        daemon.stderr().lines().filter(|line| parts.iter().all(|part| line.contains(part))).count()
-    };
     eventually("it runs", || daemon.stderr().contains("Script started with PID") || daemon.guard_is_gone());
     if daemon.guard_is_gone() && !daemon.stderr().contains("INFO: mho ") {
         eprintln!("SKIPPED: no file system can be mounted here: {}", daemon.stderr());
@@ -241,6 +249,45 @@ fn on_a_disk_that_is_full_scripts_go_on_and_logs_resume_when_there_is_room() {
     assert!(main_text.contains("orchestrator_main.log can be written again"), "{main_text}");
     assert_eq!((cannot(&daemon, main), cannot(&daemon, own)), (1, 1), "{}", daemon.stderr());
     daemon.stop();
+}
+
+#[test]
+fn a_log_directory_that_is_read_only_is_told_of_once_and_logs_begin_when_it_is_not() {
+    if !as_root() {
+        return;
+    }
+    let world = World::new(&format!(
+        "[[script]]\nname = \"talks\"\noutput = {{ echo = false }}\n{EAGER}\n\
+         command = [\"sh\", \"-c\", \"echo $$ >up-talks-$$; while :; do echo on; sleep 0.05; done\"]\n"
+    ));
+    // Root may write everywhere.
+    let command = as_user(&world, 65_534);
+    std::fs::create_dir(world.path("logs")).expect("made");
+    let logs = world.path("logs");
+    std::fs::set_permissions(&logs, PermissionsExt::from_mode(0o555)).expect("set");
+    let mut daemon = world.run_as(command, &[]);
+    eventually("it runs", || living(&daemon, "talks").len() == 1);
+    let cannot = |log: &str| said(&daemon, &["WARNING: log file", log, "cannot be written: Permission denied"]);
+    let (main, own) = ("orchestrator_main.log", "2026-11-30.log");
+    eventually("both say so", || cannot(main) > 0 && cannot(own) > 0);
+    // More than one retry.
+    let start = Instant::now();
+    eventually("time goes by", || {
+        daemon.tell_guard(Signal::SIGHUP);
+        std::thread::sleep(Duration::from_millis(100));
+        start.elapsed() > Duration::from_millis(2500)
+    });
+    assert_eq!((cannot(main), cannot(own)), (1, 1), "{}", daemon.stderr());
+    std::fs::set_permissions(&logs, PermissionsExt::from_mode(0o777)).expect("set");
+    eventually("both are written", || {
+        daemon.tell_guard(Signal::SIGHUP);
+        std::thread::sleep(Duration::from_millis(50));
+        daemon.count(&["orchestrator_main.log can be written again"]) == 1
+            && daemon.read("logs/talks/2026-11-30.log").lines().count() > 5
+    });
+    assert_eq!((cannot(main), cannot(own)), (1, 1), "{}", daemon.stderr());
+    daemon.tell_guard(Signal::SIGTERM);
+    assert_eq!(daemon.end().code(), Some(0));
 }
 
 #[test]

@@ -126,8 +126,12 @@ impl Ticking {
         Ok(())
     }
 
-    /// Looks whether the calendars have data for today, since a script whose calendar has none would stay down in silence.
+    /// Looks whether the clock is kept right, and whether the calendars have data for today: a script whose calendar has none would stay down
+    /// in silence.
     fn begin_day(&mut self, now: DateTime<Utc>) {
+        if self.args.ports.clock.is_synchronised() == Some(false) {
+            self.args.ports.notifier.notify(Notice { at: now, about: None, what: What::ClockUnsynchronised });
+        }
         let calendars = &self.args.plan.calendars;
         let Some(zone) = calendars.get(&self.args.plan.market).map(|calendar| calendar.zone()) else { return };
         let today = now.with_timezone(&zone).date_naive();

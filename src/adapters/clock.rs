@@ -6,7 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use nix::sys::time::TimeSpec;
 use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
 
-use super::sys::watch_readable;
+use super::sys::{clock_is_synchronised, watch_readable};
 use crate::domain::time::{Mono, Now};
 use crate::ports::{Clock, PortFuture};
 
@@ -46,6 +46,10 @@ impl Clock for RealClock {
             };
             tokio::select! { () = kernel => {}, () = sleep => {} }
         })
+    }
+
+    fn is_synchronised(&self) -> Option<bool> {
+        clock_is_synchronised()
     }
 }
 

@@ -27,7 +27,8 @@ use crate::adapters::rotating::RotatingFile;
 use crate::adapters::telemetry::{self, LogNotifier, Style, Telemetry};
 use crate::config::{Loaded, LogFormat, LogLevel, Settings};
 use crate::domain::notice::rfc3339;
-use crate::domain::tree::Outcome;
+use crate::domain::timeline::Timeline;
+use crate::domain::tree::{Outcome, barred};
 use crate::ports::Clock;
 
 /// A rehearsal: the market clock starts at an instant and runs some times as fast; scripts are real, and told so.
@@ -169,7 +170,14 @@ async fn supervise(settings: &Settings, clock: Arc<dyn Clock>, identity: Identit
         swept = clean_up(settings, &identity.daemon_id, &memory.past.ledger) => swept,
         outcome = asked_to_end(&mut requests, &*clock) => return Ok(outcome),
     };
-    memory.begin_life(settings, &swept.stopped, clock.now().wall).await;
+    let now = clock.now().wall;
+    memory.begin_life(settings, &swept.stopped, now).await;
+    let mut timeline = Timeline::new(&settings.scripts, &settings.calendars, &settings.market);
+    timeline.begin(now);
+    if let Some(reason) = barred(&settings.scripts, &timeline, &memory.past, now) {
+        memory.end_life(now, &reason).await;
+        return Ok(Outcome::Critical(reason));
+    }
     let inherited = std::env::vars_os().collect();
     let launcher = RealLauncher::new(identity, inherited, Arc::clone(&clock), notifier.clone())?;
     let launcher = launcher.beside_exec(settings.orchestrator.state_dir.clone()).beside_survivors(swept.survivors);

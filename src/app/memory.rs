@@ -13,9 +13,12 @@ use super::StartError;
 use crate::adapters::journal::{Kind, Life, OpenArgs, Opened, Report, ScriptFacts, SqliteJournal};
 use crate::adapters::process::{Leftover, Swept, sweep};
 use crate::config::Settings;
-use crate::domain::record::{ActionRecord, Grade, LedgerEntry, Past, Record};
+use crate::domain::record::{ActionRecord, Grade, LedgerEntry, Past, Record, ScriptPast};
 use crate::domain::script::ScriptName;
 use crate::ports::Journal;
+
+/// The start of the daemon waits this long for the journal to note it.
+const ENTER: Duration = Duration::from_secs(2);
 
 /// The end of the daemon waits this long for the journal to be closed.
 const CLOSE: Duration = Duration::from_secs(1);
@@ -60,11 +63,28 @@ impl Memory {
     pub(super) async fn begin_life(&self, settings: &Settings, swept: &[Leftover], at: DateTime<Utc>) {
         let scripts = settings.scripts.iter().map(|spec| spec.name.clone()).collect();
         let life = Life { started_at: at, pid: std::process::id(), scripts };
-        let entered = self.journal.begin_life(life).await;
-        let actions = actions(swept, at);
-        if entered.is_ok() && !actions.is_empty() {
-            let _ = self.journal.write(Arc::new(actions), Grade::CrashSafe).await;
+        let mut records = actions(swept, at);
+        records.extend(self.given_up(settings, at));
+        let enter = async {
+            if self.journal.begin_life(life).await.is_ok() && !records.is_empty() {
+                let _ = self.journal.write(Arc::new(records), Grade::PowerSafe).await;
+            }
+        };
+        // A disk that does not answer keeps nobody from starting.
+        if tokio::time::timeout(ENTER, enter).await.is_err() {
+            warn!(target: "mho", "The journal does not answer; starting all the same. Look at the disk.");
         }
+    }
+
+    /// The runs of scripts that nobody watches any more.
+    fn given_up(&self, settings: &Settings, at: DateTime<Utc>) -> Vec<Record> {
+        let watched = |name: &ScriptName| settings.scripts.iter().any(|spec| spec.enabled && spec.name == *name);
+        let end = |(name, past): (&ScriptName, &ScriptPast)| {
+            let run = past.unfinished.as_ref()?.given_up(name, at)?;
+            warn!(target: "mho", script = %name, trading_date = %run.trading_date, result = run.result.name(), "Run ended: {}", run.reason);
+            Some(Record::Run(Box::new(run)))
+        };
+        self.past.scripts.iter().filter(|(name, _)| !watched(name)).filter_map(end).collect()
     }
 
     pub(super) async fn end_life(&self, at: DateTime<Utc>, reason: &str) {

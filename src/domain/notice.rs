@@ -181,6 +181,8 @@ pub enum What {
         /// Forward is positive.
         by: TimeDelta,
     },
+    /// Nobody keeps the machine's clock right.
+    ClockUnsynchronised,
     /// The status line.
     Status {
         /// Live scripts.
@@ -326,6 +328,10 @@ impl Notice {
                 let seconds = by.as_seconds_f64();
                 vec![Line::new(Warning, format!("The clock was stepped by {seconds:+.1}s"))]
             }
+            What::ClockUnsynchronised => vec![Line::new(
+                Warning,
+                "The machine's clock is not synchronised: starts and stops are as wrong as it is. Start a time service (chrony, systemd-timesyncd).",
+            )],
             What::Status { running, scripts, market_day } => vec![
                 Line::new(
                     Info,
@@ -396,6 +402,7 @@ impl Notice {
             | What::Session { .. }
             | What::CalendarEnds { .. }
             | What::ClockStepped { .. }
+            | What::ClockUnsynchronised
             | What::Status { .. }
             | What::WorkerFailed { .. }
             | What::Unwatched { .. }

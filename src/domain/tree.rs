@@ -4,7 +4,13 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
+
+use super::outcome::RunResult;
+use super::record::Past;
+use super::script::ScriptSpec;
 use super::time::Mono;
+use super::timeline::{ClockEvent, Timeline};
 
 /// How the daemon ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -109,6 +115,24 @@ fn dependents_first(dependents: &[Vec<usize>]) -> Vec<usize> {
         }
     }
     order
+}
+
+/// Why nothing must be started now: a critical script failed on a date whose window is open, before this daemon came up. What must not run
+/// without it must not run now, either, whoever started the daemon again.
+#[must_use]
+pub fn barred(scripts: &[ScriptSpec], timeline: &Timeline, past: &Past, now: DateTime<Utc>) -> Option<String> {
+    let failed = |(index, script): (usize, &ScriptSpec)| {
+        let ClockEvent::WindowOpen { window, .. } = timeline.level(index, now) else { return None };
+        let results = &past.scripts.get(&script.name)?.results;
+        let failed = results.contains(&(window.trading_date, RunResult::Failed));
+        (failed && script.critical).then(|| {
+            let (name, date) = (&script.name, window.trading_date);
+            format!(
+                "critical script {name} has failed on {date}, and nothing runs without it on that date; to run the others all the same, set critical = false for it, or name them with --only"
+            )
+        })
+    };
+    scripts.iter().enumerate().find_map(failed)
 }
 
 /// More failures of one script's actor than this within `RESPAWN_WITHIN`, and it stays down: the fault is in the program, and a loop would

@@ -120,11 +120,14 @@ impl World {
         self.spawn(command)
     }
 
-    fn spawn(self, mut command: Command) -> Daemon {
-        let stderr = std::fs::File::create(self.path("stderr")).expect("a file");
+    fn spawn(self, command: Command) -> Daemon {
+        Daemon { guard: self.start(command), world: self }
+    }
+
+    fn start(&self, mut command: Command) -> Child {
+        let stderr = std::fs::File::options().create(true).append(true).open(self.path("stderr")).expect("a file");
         command.arg("--state-dir").arg(self.path("state")).arg("--log-dir").arg(self.path("logs"));
-        let guard = command.stdout(Stdio::null()).stderr(stderr).spawn().expect("mho starts");
-        Daemon { guard, world: self }
+        command.stdout(Stdio::null()).stderr(stderr).spawn().expect("mho starts")
     }
 
     /// All living processes of this test.
@@ -241,7 +244,8 @@ impl Daemon {
 
     /// The process behind the guard.
     pub fn daemon_pid(&self) -> u32 {
-        let line = self.wait_for(&["INFO: mho ", " started with PID "]);
+        self.wait_for(&["INFO: mho ", " started with PID "]);
+        let line = self.lines_with(&["INFO: mho ", " started with PID "]).pop().expect("it was there");
         let (_, rest) = line.split_once(" with PID ").expect("it says so");
         rest.split(' ').next().and_then(|pid| pid.parse().ok()).expect("a pid")
     }
@@ -260,6 +264,24 @@ impl Daemon {
             assert!(start.elapsed() < DEADLINE, "the daemon did not end");
             std::thread::sleep(Duration::from_millis(5));
         }
+    }
+
+    /// SIGKILL to the guard and to the daemon behind it: nobody is left to stop the scripts.
+    pub fn die(&mut self) {
+        let daemon = self.daemon_pid();
+        // A stopped guard cannot notice that the daemon is gone before it is gone itself.
+        send(self.guard_pid(), Signal::SIGSTOP);
+        send(daemon, Signal::SIGKILL);
+        send(self.guard_pid(), Signal::SIGKILL);
+        self.end();
+        eventually("the daemon is gone", || !alive(daemon));
+    }
+
+    /// Another daemon in the place of one that has ended, with these flags of `run`.
+    pub fn again(&mut self, flags: &[&str]) {
+        let mut command = self.world.mho(&["run", "--config", "mho.toml"]);
+        command.args(flags);
+        self.guard = self.world.start(command);
     }
 
     /// Ends it in order.

@@ -43,7 +43,7 @@ impl Tree {
                 self.children[index].unheard.push(event);
             }
             // What they would end or refresh is not there; what holds is told to the next worker.
-            ClockEvent::NoWindow
+            ClockEvent::NoWindow { .. }
             | ClockEvent::WindowClose { .. }
             | ClockEvent::SessionOpen { .. }
             | ClockEvent::SessionClose { .. }

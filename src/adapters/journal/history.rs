@@ -84,7 +84,10 @@ pub fn read(state_dir: &Path) -> Result<Option<Runs>, Unreadable> {
         (Some(0), Err(Fault::Unavailable(_))) => read_as(&place, true),
         (_, found) => found,
     };
-    found.map(Some).map_err(|fault| Unreadable(fault.to_string()))
+    found.map(Some).map_err(|fault| match fault {
+        Fault::Unavailable(text) => Unreadable(format!("{text}; or ask as the user that the daemon runs as")),
+        fault => Unreadable(fault.to_string()),
+    })
 }
 
 /// `alone`: nobody writes, there is no log beside the file. Then nothing is needed but the file itself.

@@ -20,7 +20,8 @@ pub(super) struct Link {
     pub(super) place: Place,
     /// Which file it was when we opened it.
     pub(super) id: FileId,
-    wal: Option<FileId>,
+    size: u64,
+    log: [Option<FileId>; 2],
     synced: bool,
     /// There was nothing in it.
     pub(super) fresh: bool,
@@ -45,19 +46,22 @@ impl Link {
         examine(&connection, place, demand)?;
         arrange(&mut connection, place, demand).map_err(|error| Fault::of(place.path(), &error))?;
         let gone = || Fault::Unavailable(format!("{} was deleted as it was opened", place.path().display()));
-        let id = place.id().ok_or_else(gone)?;
-        Ok(Self { connection, place: place.clone(), id, wal: place.wal_id(), synced: false, fresh })
+        let (id, size) = place.found().ok_or_else(gone)?;
+        Ok(Self { connection, place: place.clone(), id, size, log: place.log(), synced: false, fresh })
     }
 
-    /// The name still means the file that we write to, and its log is the same: else what we write would be lost.
+    /// The name still means the file that we write to, nobody cut it short, and its log is the same: else what we write would be lost.
     pub(super) fn is_still_there(&mut self) -> bool {
-        let wal = self.place.wal_id();
-        if self.place.id() != Some(self.id) || self.wal.is_some() && self.wal != wal {
-            return false;
+        let log = self.place.log();
+        let is_same_log = self.log.iter().zip(&log).all(|(known, found)| known.is_none() || known == found);
+        match self.place.found() {
+            Some((id, size)) if id == self.id && size >= self.size && is_same_log => {
+                // The log is made by the first write.
+                (self.size, self.log) = (size, log);
+                true
+            }
+            _ => false,
         }
-        // The log is made by the first write.
-        self.wal = wal;
-        true
     }
 
     /// How the next commits are kept.
@@ -75,10 +79,15 @@ impl Link {
     pub(super) fn checkpoint(&mut self) -> rusqlite::Result<()> {
         self.connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))?;
         self.set_grade(Grade::CrashSafe)?;
-        let note = "INSERT INTO meta VALUES ('checkpoints', '1')
-            ON CONFLICT (key) DO UPDATE SET value = CAST(value AS INTEGER) + 1";
-        self.connection.execute(note, []).map(|_| ())
+        touch(&self.connection)
     }
+}
+
+/// Writes what was not there before. A transaction that changes nothing is not synced, even if it repeats what no earlier one synced.
+pub(super) fn touch(connection: &Connection) -> rusqlite::Result<()> {
+    let touch = "INSERT INTO meta VALUES ('touched', '1')
+        ON CONFLICT (key) DO UPDATE SET value = CAST(value AS INTEGER) + 1";
+    connection.prepare_cached(touch)?.execute([]).map(|_| ())
 }
 
 /// The version of the tables, 0 in an empty file; an error if the file is not ours, or of a newer version of this program.
@@ -122,7 +131,7 @@ fn examine(connection: &Connection, place: &Place, demand: Demand) -> Result<(),
     if demand.thorough && version > 0 {
         let word: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)).map_err(failed)?;
         if word != "ok" {
-            return Err(Fault::Damaged(format!("{path} is damaged: {word}")));
+            return Err(Fault::Damaged(format!("{path} is damaged: {}", word.replace('\n', " "))));
         }
     }
     Ok(())

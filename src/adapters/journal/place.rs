@@ -33,14 +33,14 @@ impl Place {
         name.into()
     }
 
-    /// Which file the name means now.
-    pub(super) fn id(&self) -> Option<FileId> {
-        id(&self.path)
+    /// Which file the name means now, and its size.
+    pub(super) fn found(&self) -> Option<(FileId, u64)> {
+        found(&self.path)
     }
 
-    /// Which file the write-ahead log is now.
-    pub(super) fn wal_id(&self) -> Option<FileId> {
-        id(&self.beside("-wal"))
+    /// Which files the write-ahead log and its index are now.
+    pub(super) fn log(&self) -> [Option<FileId>; 2] {
+        ["-wal", "-shm"].map(|suffix| found(&self.beside(suffix)).map(|(id, _)| id))
     }
 
     /// Makes the file if there is none, for this user alone. True if there is nothing in it yet.
@@ -92,8 +92,8 @@ pub(super) fn make_private(path: &Path) -> io::Result<()> {
     OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map(|_| ())
 }
 
-fn id(path: &Path) -> Option<FileId> {
-    fs::metadata(path).ok().map(|found| (found.dev(), found.ino()))
+fn found(path: &Path) -> Option<(FileId, u64)> {
+    fs::metadata(path).ok().map(|found| ((found.dev(), found.ino()), found.len()))
 }
 
 #[cfg(test)]

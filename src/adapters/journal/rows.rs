@@ -35,6 +35,10 @@ ON CONFLICT (script, trading_date, slot, number) DO UPDATE SET
   out_of_memory = iif(excluded.result IS NULL, out_of_memory, excluded.out_of_memory),
   result = coalesce(excluded.result, result)";
 
+/// Another attempt under the same key: a daemon that could not read the journal counted from 1 again.
+const FORMER: &str = "
+DELETE FROM attempts WHERE script = ?1 AND trading_date = ?2 AND slot = 0 AND number = ?3 AND started_at <> ?4";
+
 const ACTION: &str = "
 INSERT INTO actions (at, who, action, script, reason) VALUES (?1, ?2, ?3, ?4, ?5)
 ON CONFLICT (at, action, coalesce(script, '')) DO UPDATE SET who = excluded.who, reason = excluded.reason";
@@ -76,6 +80,11 @@ pub(super) fn write_attempt(
     let (start, process, end) = (attempt.start, attempt.process, attempt.end);
     let (code, signal, out_of_memory) = exit_columns(end.and_then(|end| end.exit));
     let facts = start.and(facts);
+    if let Some(start) = start {
+        let id = &attempt.id;
+        let values = params![id.script.as_str(), id.trading_date.to_string(), id.number, instant(start.at)];
+        connection.prepare_cached(FORMER)?.execute(values)?;
+    }
     connection.prepare_cached(ATTEMPT)?.execute(params![
         attempt.id.script.as_str(),
         attempt.id.trading_date.to_string(),

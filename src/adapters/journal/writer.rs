@@ -13,7 +13,7 @@ use super::Renewed;
 use super::facts::{Fingerprint, ScriptFacts};
 use super::fault::Fault;
 use super::life::{self, Life};
-use super::link::{Demand, Link};
+use super::link::{Demand, Link, touch};
 use super::place::{FileId, Place};
 use super::rows;
 use crate::domain::attempt::AttemptId;
@@ -50,7 +50,7 @@ pub(super) struct Writer {
     pub(super) boot: String,
     pub(super) facts: BTreeMap<ScriptName, ScriptFacts>,
     pub(super) hashing: Option<Sender<AttemptId>>,
-    /// What was left over by the lives before is known to whoever started this one.
+    /// What the lives before left over in this file is known to whoever started this one, and it is not given up yet.
     pub(super) ledger_read: bool,
     pub(super) renewed: Renewed,
     life: Option<Life>,
@@ -166,16 +166,22 @@ impl Writer {
             None => self.reopen()?,
         };
         if !link.is_still_there() {
+            // What is in the log comes into the file, if that is still the same.
             drop(link);
+            self.demand.thorough = true;
             link = self.reopen()?;
         }
         let failed = |error: rusqlite::Error| Fault::of(self.place.path(), &error);
         link.set_grade(grade).map_err(failed)?;
         // Takes the lock at once: a transaction that reads first could not wait for it.
         let tx = Transaction::new(&mut link.connection, rusqlite::TransactionBehavior::Immediate).map_err(failed)?;
+        if grade == Grade::PowerSafe {
+            touch(&tx).map_err(failed)?;
+        }
         let entered = self.fill(&tx, batch).map_err(failed)?;
         tx.commit().map_err(failed)?;
         self.entered = entered;
+        self.ledger_read &= entered.is_none();
         self.known = Some(link.id);
         self.link = Some(link);
         Ok(())
@@ -188,6 +194,8 @@ impl Writer {
         let is_other = self.known.is_some_and(|known| known != link.id);
         if is_other || link.fresh {
             self.entered = None;
+            // In it are processes that live: ours.
+            self.ledger_read = false;
             self.known = Some(link.id);
             let path = self.place.path().display();
             let what = if link.fresh { "was begun anew" } else { "is another file than before" };
@@ -353,6 +361,19 @@ mod tests {
         fs::write(writer.place.path(), "no database".repeat(1000)).unwrap();
         let error = writer.commit(&Batch::Records(&actions(1)), Grade::CrashSafe).unwrap_err();
         assert!(error.to_string().contains("is damaged"), "{error}");
+    }
+
+    #[test]
+    fn what_is_to_survive_a_loss_of_power_is_synced_even_if_it_is_in_the_file_already() {
+        let dir = tempfile::tempdir().unwrap();
+        let (mut writer, _) = writer(dir.path());
+        let mut log_after = |grade| {
+            writer.commit(&Batch::Records(&actions(3)), grade).unwrap();
+            fs::metadata(writer.place.beside("-wal")).unwrap().len()
+        };
+        let first = log_after(Grade::CrashSafe);
+        assert_eq!(log_after(Grade::CrashSafe), first, "nothing new: SQLite writes nothing, and would sync nothing");
+        assert!(log_after(Grade::PowerSafe) > first, "a frame, and with it the sync of all before it");
     }
 
     #[test]

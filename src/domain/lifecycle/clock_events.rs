@@ -15,7 +15,7 @@ impl Machine<'_> {
         }
         self.wanted = Wanted::Up(window.clone(), arrival);
         match actual {
-            Actual::Over { trading_date, .. } if trading_date == date => actual,
+            Actual::Over { trading_date, result, .. } if trading_date == date && result != RunResult::Missed => actual,
             Actual::Off | Actual::Over { .. } => self.begin(window, arrival),
             // The same date again: the level was repeated, perhaps with another stop.
             Actual::Waiting { mut run, on } if run.window.trading_date == date => {
@@ -119,9 +119,10 @@ impl Machine<'_> {
         self.effects.push(Effect::Tell { trading_date: date, attempt: 0, what });
     }
 
-    /// The watcher is new and finds no window: a run that was cut off has no more time.
-    pub(super) fn on_no_window(&mut self, actual: Actual) -> Actual {
-        match self.memory.unfinished.take() {
+    /// The watcher is new and finds no window: a run that was cut off has no more time, unless its window is (again) to come, because the clock
+    /// was set back or the window was moved.
+    pub(super) fn on_no_window(&mut self, actual: Actual, upcoming: Option<NaiveDate>) -> Actual {
+        match self.memory.unfinished.take_if(|unfinished| Some(unfinished.trading_date()) != upcoming) {
             Some(unfinished) => self.end_unwatched(unfinished),
             None => actual, // nothing was cut off
         }

@@ -17,7 +17,7 @@ impl Machine<'_> {
                 self.memory.absent = absent;
                 self.on_window_open(actual, window, arrival)
             }
-            Event::Clock(ClockEvent::NoWindow) => self.on_no_window(actual),
+            Event::Clock(ClockEvent::NoWindow { upcoming }) => self.on_no_window(actual, upcoming),
             Event::Clock(ClockEvent::WindowClose { trading_date }) => self.on_window_close(actual, trading_date),
             Event::Clock(ClockEvent::WindowPassed { window }) => self.on_window_passed(actual, &window),
             Event::Clock(ClockEvent::WindowSkipped { trading_date, zone, reason }) => {

@@ -15,7 +15,7 @@
 //! no weaker one; if any reason given ends the run, the run is over whatever took over later. An exit after the stop was decided is
 //! `stopped`; one before it is an ordinary exit. A date that has a result never runs again, whatever the clock does.
 //!
-//! `events.rs` and `clock_events.rs` write out what each event means in each state; `moves.rs` holds the moves that they share; `resume.rs` is
+//! `events.rs` and `clock_events.rs` write out what each event means in each state; `starts.rs` and `moves.rs` hold the moves that they share; `resume.rs` is
 //! about runs that outlive their watcher; `view.rs` tells the state to people. What must not live here: clocks, processes, mailboxes.
 //!
 //! What must be remembered is an effect, and the first one of its step: a shell that performs effects in order never starts a process that
@@ -25,6 +25,7 @@ mod clock_events;
 mod events;
 mod moves;
 mod resume;
+mod starts;
 #[cfg(test)]
 mod tests;
 mod view;
@@ -342,6 +343,10 @@ impl Actual {
 impl Memory {
     fn result(&self, date: NaiveDate) -> Option<RunResult> {
         self.results.iter().rev().find(|(d, _)| *d == date).map(|(_, result)| *result)
+    }
+
+    fn forget(&mut self, date: NaiveDate) {
+        self.results.retain(|(known, _)| *known != date);
     }
 
     fn remember(&mut self, date: NaiveDate, result: RunResult) {

@@ -1,4 +1,4 @@
-//! The moves that events share: begin a run, start an attempt, take in its end, stop it, end the run.
+//! The moves that events share: take in the end of an attempt, stop it, end the run.
 
 use std::time::Duration;
 
@@ -6,19 +6,15 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::resume::Step;
 use super::{
-    Actual, Alarm, AttemptEnd, AttemptId, AttemptResult, Effect, Ended, Exit, Force, LaunchContext, Live, Machine,
-    ProcessId, RestartCause, Run, RunResult, ScriptSpec, Stop, StopReason, Timer, Unfinished, Wanted, What, Window,
+    Actual, Alarm, AttemptEnd, AttemptId, AttemptResult, Effect, Ended, Exit, Force, Live, Machine, Run, RunResult,
+    ScriptSpec, Stop, StopReason, Timer, Unfinished, Wanted, What, Window,
 };
-use crate::domain::dependency::{Verdict as Dependencies, judge};
-use crate::domain::record::{AttemptRecord, AttemptStart, Record};
+use crate::domain::record::{AttemptRecord, Record};
 use crate::domain::restart::{Budget, Success, Verdict, classify, next_try};
-use crate::domain::timeline::{Arrival, deadline};
+use crate::domain::timeline::deadline;
 
 /// So long before the limit the operator is warned.
 const LIMIT_WARNING: TimeDelta = TimeDelta::minutes(15);
-
-/// Between two looks whether somebody else still runs the script.
-const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 impl Run {
     pub(super) fn new(window: Window) -> Self {
@@ -90,157 +86,6 @@ impl Machine<'_> {
         Force::Killed
     }
 
-    /// A window is open and nothing of it has begun here.
-    pub(super) fn begin(&mut self, window: Window, arrival: Arrival) -> Actual {
-        let date = window.trading_date;
-        if let Some(result) = self.memory.result(date) {
-            let reason = "it has run on this date".to_owned();
-            return Actual::Over { trading_date: date, result, reason, run: None };
-        }
-        if let Some(unfinished) = self.memory.unfinished.take() {
-            if unfinished.trading_date() == date {
-                return self.resume(unfinished, window);
-            }
-            // Ending it finds that this window is wanted, and begins it.
-            return self.end_unwatched(unfinished);
-        }
-        if self.now.wall >= window.stop {
-            // One of several windows that touch, and that the clock jumped over.
-            let reason = "its whole window went by while the machine slept or the clock was set".to_owned();
-            return self.end(Run::new(window), RunResult::Missed, reason);
-        }
-        let late = self.now.wall - window.start;
-        let limit = self.spec.window.start_deadline.and_then(|limit| TimeDelta::from_std(limit).ok());
-        let run = Run::new(window);
-        if arrival == Arrival::Late && limit.is_some_and(|limit| late > limit) {
-            let late = Duration::from_secs(late.num_seconds().unsigned_abs());
-            let reason = format!("came up {} after the start, past start_deadline", humantime::format_duration(late));
-            return self.end(run, RunResult::Missed, reason);
-        }
-        self.start_when_free(run, None)
-    }
-
-    /// The window of a run that was cut off has ended.
-    pub(super) fn end_unwatched(&mut self, unfinished: Unfinished) -> Actual {
-        let (result, reason) = self.judge_unwatched(&unfinished);
-        self.end(unfinished.into_run(), result, reason)
-    }
-
-    /// Starts the first attempt, or waits for predecessors. `told` is the wait that people know of already.
-    pub(super) fn start_when_free(&mut self, run: Run, told: Option<String>) -> Actual {
-        match judge(&self.spec.depends_on, &self.memory.standings, &self.memory.absent, &run.window) {
-            Dependencies::Go => self.start(run, None),
-            Dependencies::Wait(on) => {
-                if told.as_ref() != Some(&on) {
-                    self.tell(&run, What::Waiting { reason: on.clone() });
-                }
-                Actual::Waiting { run, on }
-            }
-            Dependencies::Never(reason) => self.end(run, RunResult::Skipped, reason),
-        }
-    }
-
-    pub(super) fn start(&mut self, mut run: Run, cause: Option<RestartCause>) -> Actual {
-        if self.now.wall >= run.end() {
-            return self.end_out_of_time(run, cause);
-        }
-        run.attempts += 1;
-        if cause == Some(RestartCause::Crash) {
-            run.restarts += 1;
-        }
-        let attempt = run.attempt(self.spec);
-        self.order(run, attempt, cause, None)
-    }
-
-    /// Orders the process of an attempt; again, where that was refused because of `held`.
-    pub(super) fn order(
-        &mut self,
-        mut run: Run,
-        attempt: AttemptId,
-        cause: Option<RestartCause>,
-        held: Option<String>,
-    ) -> Actual {
-        if self.now.wall >= run.end() {
-            return self.end_held(run, cause, &held.unwrap_or_default());
-        }
-        if run.attempts == 1 {
-            run.first_start = Some(self.now.wall);
-            run.deadline = deadline(self.now.wall, self.spec.max_duration, run.window.stop);
-            self.set_alarms(&run);
-        }
-        let start = AttemptStart { at: self.now.wall, after: cause };
-        self.note_attempt(&attempt, |record| record.start = Some(start));
-        let context = LaunchContext {
-            session_open: run.window.open,
-            session_close: run.window.close,
-            early_close: run.window.early_close,
-            stop_at: run.window.stop,
-            deadline: run.deadline,
-            restarted_after: cause,
-        };
-        self.effects.push(Effect::Spawn { attempt: attempt.clone(), context });
-        Actual::Starting { run, attempt, cause, held }
-    }
-
-    /// Somebody else runs this script at the moment. The attempt has not begun, and is ordered again until it can.
-    pub(super) fn hold(
-        &mut self,
-        run: Run,
-        attempt: AttemptId,
-        cause: Option<RestartCause>,
-        told: Option<String>,
-        on: String,
-    ) -> Actual {
-        if told.as_ref() != Some(&on) {
-            self.tell(&run, What::Waiting { reason: on.clone() });
-        }
-        self.effects.push(Effect::Arm { timer: Timer::Held, after: LOOK_AGAIN, attempt: attempt.clone() });
-        Actual::Held { run, attempt, cause, on }
-    }
-
-    /// An attempt that never had a process does not count.
-    pub(super) fn take_back(&mut self, run: Run, cause: Option<RestartCause>) -> Run {
-        self.effects.push(Effect::Disarm(Timer::Held));
-        let back = run.clone().without_attempt(cause);
-        if back.attempts == 0 {
-            self.clear_alarms(&run);
-        }
-        back
-    }
-
-    /// The window of a run ends while somebody else runs its script.
-    pub(super) fn end_held(&mut self, run: Run, cause: Option<RestartCause>, on: &str) -> Actual {
-        let run = self.take_back(run, cause);
-        if run.attempts == 0 {
-            return self.end(run, RunResult::Skipped, format!("waited in vain: {on}"));
-        }
-        self.end_between_attempts(run, &format!("its window ended while it waited: {on}"))
-    }
-
-    /// An attempt is due, and its time is over: the clock jumped, and this outran the boundary's own message.
-    fn end_out_of_time(&mut self, run: Run, cause: Option<RestartCause>) -> Actual {
-        if run.deadline.is_some_and(|at| at <= self.now.wall) {
-            return self.end(run, RunResult::TimeLimit, "max_duration passed before its next attempt".to_owned());
-        }
-        match cause {
-            None => self.end(run, RunResult::Skipped, "waited until its window ended".to_owned()),
-            Some(RestartCause::Crash) => self.end_between_attempts(run, "its window ended before the next attempt"),
-            Some(RestartCause::Daemon) => {
-                self.end(run, RunResult::Interrupted, "its window ended while nobody watched it".to_owned())
-            }
-        }
-    }
-
-    /// No further attempt: the last one decides. Under `always` it may have been a success.
-    pub(super) fn end_between_attempts(&mut self, run: Run, why: &str) -> Actual {
-        match run.last_exit.map(|last| last.result) {
-            Some(AttemptResult::Succeeded) => {
-                self.end(run, RunResult::Succeeded, format!("it exited with a success code, and {why}"))
-            }
-            _ => self.end(run, RunResult::Failed, format!("its last attempt failed, and {why}")),
-        }
-    }
-
     /// The daemon ends, the run does not: the next daemon takes it up.
     pub(super) fn leave_unfinished(&mut self, run: Run, step: Step) -> Actual {
         self.disarm_waits();
@@ -249,13 +94,13 @@ impl Machine<'_> {
         Actual::Off
     }
 
-    fn note_attempt(&mut self, id: &AttemptId, tell: impl FnOnce(&mut AttemptRecord)) {
+    pub(super) fn note_attempt(&mut self, id: &AttemptId, tell: impl FnOnce(&mut AttemptRecord)) {
         let mut record = AttemptRecord { id: id.clone(), start: None, process: None, end: None };
         tell(&mut record);
         self.records.push(Record::Attempt(record));
     }
 
-    fn clear_alarms(&mut self, run: &Run) {
+    pub(super) fn clear_alarms(&mut self, run: &Run) {
         if run.deadline.is_some() {
             self.effects.push(Effect::SetAlarm { alarm: Alarm::LimitNear, at: None });
             self.effects.push(Effect::SetAlarm { alarm: Alarm::Limit, at: None });
@@ -266,22 +111,6 @@ impl Machine<'_> {
         let near = run.deadline.map(|at| at - LIMIT_WARNING).filter(|at| *at > self.now.wall);
         self.effects.push(Effect::SetAlarm { alarm: Alarm::LimitNear, at: near });
         self.effects.push(Effect::SetAlarm { alarm: Alarm::Limit, at: run.deadline });
-    }
-
-    /// There is a process: it runs on if it is still wanted.
-    pub(super) fn run_or_stop(&mut self, run: Run, attempt: AttemptId, process: ProcessId) -> Actual {
-        self.note_attempt(&attempt, |record| record.process = Some(process));
-        self.tell_starting(&run);
-        self.tell(&run, What::Started { pid: process.pid });
-        let live = Live { attempt, process, since: self.now.mono, started_at: self.now.wall };
-        match &self.wanted {
-            Wanted::Up(..) if run.deadline.is_some_and(|at| at <= self.now.wall) => {
-                self.stop(run, live, StopReason::TimeLimit)
-            }
-            Wanted::Up(..) => Actual::Running { run, live },
-            Wanted::Down => self.stop(run, live, StopReason::WindowEnd),
-            Wanted::Ended => self.stop(run, live, StopReason::Shutdown),
-        }
     }
 
     pub(super) fn after_failed_spawn(&mut self, mut run: Run, attempt: AttemptId) -> Actual {
@@ -374,7 +203,7 @@ impl Machine<'_> {
         Actual::GivenUp { run, after: attempt, next_try }
     }
 
-    fn escalate(&mut self, reason: &str) {
+    pub(super) fn escalate(&mut self, reason: &str) {
         if self.spec.critical {
             self.memory.escalated = Some(format!("critical script {} failed: {reason}", self.spec.name));
         }

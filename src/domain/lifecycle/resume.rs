@@ -8,8 +8,8 @@ use chrono_tz::{Tz, UTC};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Actual, AttemptId, Effect, Ended, MEMORY, Machine, Memory, RestartCause, Run, RunResult, ScriptSpec, State, Timer,
-    Wanted, What, Window,
+    Actual, AttemptId, Effect, Ended, MEMORY, Machine, Memory, RestartCause, Run, RunResult, ScriptName, ScriptSpec,
+    State, Timer, Wanted, What, Window,
 };
 use crate::domain::outcome::AttemptResult;
 use crate::domain::record::{Grade, Record, RunRecord, ScriptPast};
@@ -48,6 +48,15 @@ impl Unfinished {
         self.run.window.trading_date
     }
 
+    /// The end of a run that nobody watches any more, because its script is not configured (or disabled): as soon as its window is over.
+    #[must_use]
+    pub fn given_up(&self, script: &ScriptName, now: DateTime<Utc>) -> Option<RunRecord> {
+        let result = if self.run.attempts == 0 { RunResult::Missed } else { RunResult::Interrupted };
+        let result = self.run.ended().map_or(result, |(_, result)| result);
+        let reason = "its script does not run any more under this configuration".to_owned();
+        (self.run.window.stop <= now).then(|| self.run.record(script, result, reason, now))
+    }
+
     pub(super) fn new(run: Run, step: Step, now: &Now) -> Self {
         Self { at: now.wall, mono: now.mono, run, step }
     }
@@ -69,7 +78,7 @@ impl Unfinished {
 pub(super) fn record(run: Run, step: Step, spec: &ScriptSpec, now: &Now) -> RunRecord {
     let unfinished = Unfinished::new(run.clone(), step, now);
     let reason = step.words(&run, spec);
-    RunRecord { unfinished: Some(unfinished), ..run.record(spec, RunResult::Running, reason, now) }
+    RunRecord { unfinished: Some(unfinished), ..run.record(&spec.name, RunResult::Running, reason, now.wall) }
 }
 
 impl Step {
@@ -88,19 +97,25 @@ impl Step {
 }
 
 impl Run {
-    pub(super) fn record(&self, spec: &ScriptSpec, result: RunResult, reason: String, now: &Now) -> RunRecord {
+    pub(super) fn record(
+        &self,
+        script: &ScriptName,
+        result: RunResult,
+        reason: String,
+        at: DateTime<Utc>,
+    ) -> RunRecord {
         RunRecord {
-            script: spec.name.clone(),
+            script: script.clone(),
             trading_date: self.window.trading_date,
             result,
             reason,
             zone: self.window.zone,
             first_start: self.first_start,
-            ended_at: (result != RunResult::Running).then_some(now.wall),
+            ended_at: (result != RunResult::Running).then_some(at),
             attempts: self.attempts,
             restarts: self.restarts,
             last_exit: self.last_exit,
-            at: now.wall,
+            at,
             unfinished: None,
         }
     }
@@ -153,7 +168,7 @@ impl State {
             None => (RunResult::Interrupted, reason.to_owned()),
         };
         let trading_date = run.window.trading_date;
-        let record = run.record(spec, result, reason.clone(), now);
+        let record = run.record(&spec.name, result, reason.clone(), now.wall);
         let attempts = run.attempts;
         state.memory.remember(trading_date, result);
         state.actual = Actual::Over { trading_date, result, reason: reason.clone(), run: Some(run) };
@@ -170,7 +185,9 @@ impl State {
     #[must_use]
     pub fn record(&self, spec: &ScriptSpec, now: &Now) -> Option<Record> {
         let run = match &self.actual {
-            Actual::Over { result, reason, run: Some(run), .. } => run.record(spec, *result, reason.clone(), now),
+            Actual::Over { result, reason, run: Some(run), .. } => {
+                run.record(&spec.name, *result, reason.clone(), now.wall)
+            }
             _ => self.progress().map(|(run, step)| record(run, step, spec, now))?,
         };
         Some(Record::Run(Box::new(run)))
@@ -345,7 +362,7 @@ impl Machine<'_> {
 
     /// A run is over: to be remembered, come what may.
     pub(super) fn note_end(&mut self, run: &Run, result: RunResult, reason: &str) {
-        let record = run.record(self.spec, result, reason.to_owned(), self.now);
+        let record = run.record(&self.spec.name, result, reason.to_owned(), self.now.wall);
         self.records.push(Record::Run(Box::new(record)));
         self.grade = Grade::PowerSafe;
     }

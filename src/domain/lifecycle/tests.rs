@@ -155,7 +155,7 @@ fn events(n: u32) -> Vec<(&'static str, Event)> {
         ("opens", opens(0)),
         ("opens next", opens(1)),
         ("closes", closes(0)),
-        ("no window", Event::Clock(ClockEvent::NoWindow)),
+        ("no window", Event::Clock(ClockEvent::NoWindow { upcoming: None })),
         ("passed next", Event::Clock(ClockEvent::WindowPassed { window: window(1, false) })),
         ("unwatched", unwatched(1)),
         (
@@ -758,7 +758,7 @@ impl World {
 
     fn tell_level(&mut self) {
         let event = match self.open {
-            None => ClockEvent::NoWindow,
+            None => ClockEvent::NoWindow { upcoming: Some(window(self.next_open, self.touching).trading_date) },
             Some(day) => {
                 let absent = BTreeMap::new();
                 ClockEvent::WindowOpen { window: window(day, self.touching), arrival: Arrival::Late, absent }

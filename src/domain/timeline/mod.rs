@@ -4,6 +4,7 @@
 //! boundaries; `agenda` lists the next ones for people.
 
 mod agenda;
+mod sessions;
 #[cfg(test)]
 mod tests;
 mod track;

@@ -169,7 +169,7 @@ fn told(addressed: &Addressed) -> String {
             let late = if *arrival == Arrival::Late { " late" } else { "" };
             format!("window {}{late}", window.trading_date.format("%d"))
         }
-        ClockEvent::NoWindow => "no window".to_owned(),
+        ClockEvent::NoWindow { .. } => "no window".to_owned(),
         ClockEvent::WindowClose { trading_date } => format!("end {}", trading_date.format("%d")),
         ClockEvent::WindowPassed { window } => format!("passed {}", window.trading_date.format("%d")),
         ClockEvent::WindowSkipped { trading_date, .. } => format!("skipped {}", trading_date.format("%d")),
@@ -299,7 +299,8 @@ fn a_disabled_script_has_no_boundaries() {
 fn the_level_can_be_told_again() {
     let mut t = timeline(&[script("a")]);
     begin(&mut t, "2026-11-23T12:00:00Z");
-    assert_eq!(t.level(0, utc("2026-11-23T12:00:00Z")), ClockEvent::NoWindow);
+    let upcoming = "2026-11-23".parse().ok();
+    assert_eq!(t.level(0, utc("2026-11-23T12:00:00Z")), ClockEvent::NoWindow { upcoming });
     advance(&mut t, "2026-11-23T14:00:00Z");
     let level = t.level(0, utc("2026-11-23T14:00:00Z"));
     assert!(matches!(level, ClockEvent::WindowOpen { window, .. } if window.trading_date == day("2026-11-23")));

@@ -11,8 +11,9 @@ use std::sync::Arc;
 use chrono::{DateTime, Days, NaiveDate, TimeDelta, Utc};
 use chrono_tz::Tz;
 
+use super::sessions::SessionTrack;
 use super::{DayPlan, Window, plan};
-use crate::domain::calendar::{Calendar, Session};
+use crate::domain::calendar::Calendar;
 use crate::domain::script::{ScriptName, ScriptSpec, WindowSpec};
 
 /// How a boundary was reached.
@@ -46,7 +47,10 @@ pub enum ClockEvent {
         absent: BTreeMap<ScriptName, String>,
     },
     /// No window is open: said to a script whose watcher is new, since a run that was cut off may wait for its end.
-    NoWindow,
+    NoWindow {
+        /// The date of the next one.
+        upcoming: Option<NaiveDate>,
+    },
     /// The window of this date has ended.
     WindowClose {
         /// Which.
@@ -96,7 +100,7 @@ impl ClockEvent {
             Self::WindowPassed { .. } | Self::Unwatched { .. } => 0,
             Self::SessionClose { .. } => 1,
             Self::Alarm { .. } => 2,
-            Self::NoWindow | Self::WindowClose { .. } => 3,
+            Self::NoWindow { .. } | Self::WindowClose { .. } => 3,
             Self::WindowSkipped { .. } => 4,
             Self::WindowOpen { .. } => 5,
             Self::SessionOpen { .. } => 6,
@@ -192,6 +196,10 @@ impl Track {
         (window.start, ClockEvent::WindowOpen { window, arrival, absent: BTreeMap::new() })
     }
 
+    fn no_window(&self) -> ClockEvent {
+        ClockEvent::NoWindow { upcoming: self.upcoming.as_ref().map(|(date, _)| *date) }
+    }
+
     /// The dates that came to their end after `since` and until `now`, oldest first.
     fn ended(&self, since: DateTime<Utc>, now: DateTime<Utc>) -> Vec<(NaiveDate, DayPlan)> {
         let first = since.with_timezone(&self.calendar.zone()).date_naive();
@@ -268,65 +276,6 @@ fn starts_at(found: &DayPlan) -> Option<DateTime<Utc>> {
     }
 }
 
-/// The regular sessions of one calendar, for the re-arm at the open and for the default calendar's "market is open".
-#[derive(Clone, Debug)]
-struct SessionTrack {
-    calendar: Arc<Calendar>,
-    /// The default calendar, whose sessions are announced.
-    announced: bool,
-    /// Who hears of it.
-    scripts: Vec<usize>,
-    open: Option<Session>,
-    upcoming: Option<Session>,
-}
-
-impl SessionTrack {
-    fn seek(&self, mut date: NaiveDate) -> Option<Session> {
-        date = date.max(*self.calendar.range().start());
-        loop {
-            match self.calendar.session(date) {
-                Err(_) => return None,
-                Ok(Some(session)) => return Some(session),
-                Ok(None) => date = date.succ_opt()?,
-            }
-        }
-    }
-
-    /// Silent: a daemon that comes up in mid-session has no budget to re-arm.
-    fn begin(&mut self, now: DateTime<Utc>) {
-        let today = now.with_timezone(&self.calendar.zone()).date_naive();
-        let mut next = self.seek(today.pred_opt().unwrap_or(today));
-        while let Some(session) = next.take_if(|s| s.open < now) {
-            next = session.date.succ_opt().and_then(|d| self.seek(d));
-            self.open = Some(session).filter(|s| s.close > now);
-        }
-        self.upcoming = next;
-    }
-
-    fn next(&self) -> Option<DateTime<Utc>> {
-        let close = self.open.as_ref().map(|s| s.close);
-        let open = self.upcoming.as_ref().map(|s| s.open);
-        close.into_iter().chain(open).min()
-    }
-
-    fn advance(&mut self, now: DateTime<Utc>) -> Vec<(DateTime<Utc>, ClockEvent)> {
-        let mut events = Vec::new();
-        while let Some(at) = self.next().filter(|at| *at <= now) {
-            if let Some(closed) = self.open.take_if(|s| s.close == at) {
-                events.push((at, ClockEvent::SessionClose { trading_date: closed.date }));
-            } else if let Some(opened) = self.upcoming.take() {
-                self.upcoming = opened.date.succ_opt().and_then(|d| self.seek(d));
-                // A session that is over by now re-arms nothing.
-                if opened.close > now {
-                    events.push((at, ClockEvent::SessionOpen { trading_date: opened.date }));
-                    self.open = Some(opened);
-                }
-            }
-        }
-        events
-    }
-}
-
 /// All boundaries of all scripts. Knows no clock: `now` comes in, events come out.
 #[derive(Clone, Debug)]
 pub struct Timeline {
@@ -378,7 +327,7 @@ impl Timeline {
         let Some(track) = self.tracks.get(script).filter(|track| track.enabled) else { return Vec::new() };
         let dates = track.ended(since, now);
         let ended = (!dates.is_empty()).then_some(ClockEvent::Unwatched { dates });
-        ended.into_iter().chain(track.open.is_none().then_some(ClockEvent::NoWindow)).collect()
+        ended.into_iter().chain(track.open.is_none().then(|| track.no_window())).collect()
     }
 
     /// All boundaries up to and with `now` that were not reported yet, in order. A window that began longer than `punctual` ago is heard of
@@ -420,8 +369,9 @@ impl Timeline {
     /// The event that tells a script the level it is at, for one that has to be told again.
     #[must_use]
     pub fn level(&self, script: usize, now: DateTime<Utc>) -> ClockEvent {
-        match self.tracks.get(script).and_then(|track| track.open.clone()) {
-            None => ClockEvent::NoWindow,
+        let Some(track) = self.tracks.get(script) else { return ClockEvent::NoWindow { upcoming: None } };
+        match track.open.clone() {
+            None => track.no_window(),
             Some(window) => {
                 let absent = self.absent(script, &window, now);
                 ClockEvent::WindowOpen { window, arrival: Arrival::Late, absent }

@@ -113,6 +113,7 @@ pub async fn sweep(
     }
     let mut stopped = sweeper.finder.all();
     stopped.retain(|leftover| !survivors.contains(leftover));
+    stopped.sort_unstable_by_key(|leftover| leftover.process.pid);
     Swept { stopped, survivors, unreadable }
 }
 
