@@ -1,8 +1,10 @@
 //! The daemon: puts the tree on the real world and runs it until a signal, or a critical script, ends it.
 
+use std::cell::Cell;
 use std::io;
 use std::os::unix::process::parent_id;
 use std::path::PathBuf;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,7 +24,7 @@ use crate::actors::{Plan, Ports};
 use crate::adapters::clock::{RealClock, RehearsalClock};
 use crate::adapters::journal::OpenError;
 use crate::adapters::notify::{Announcing, ServiceManager};
-use crate::adapters::process::{Identity, RealLauncher};
+use crate::adapters::process::{Identity, RealLauncher, Swept};
 use crate::adapters::rotating::RotatingFile;
 use crate::adapters::telemetry::{self, LogNotifier, Style, Telemetry};
 use crate::config::{Loaded, LogFormat, LogLevel, Settings};
@@ -166,9 +168,9 @@ async fn supervise(settings: &Settings, clock: Arc<dyn Clock>, identity: Identit
     let manager = Arc::new(ServiceManager::of_environment(parent_id()));
     let notifier = Arc::new(Announcing::new(LogNotifier::new(zone), Arc::clone(&manager), zone));
     let mut memory = Memory::open(settings, identity.rehearsal)?;
-    let swept = tokio::select! {
-        swept = clean_up(settings, &identity.daemon_id, &memory.past.ledger) => swept,
-        outcome = asked_to_end(&mut requests, &*clock) => return Ok(outcome),
+    let swept = match clean_up_first(settings, &identity.daemon_id, &memory, &mut requests, &*clock).await {
+        Ok(swept) => swept,
+        Err(outcome) => return Ok(outcome),
     };
     let now = clock.now().wall;
     memory.begin_life(settings, &swept.stopped, now).await;
@@ -200,13 +202,30 @@ async fn supervise(settings: &Settings, clock: Arc<dyn Clock>, identity: Identit
     Ok(outcome)
 }
 
-/// Nothing was started yet: whoever asks for the end gets it at once. What was to be cleaned up is the guard's, or the next daemon's.
-async fn asked_to_end(requests: &mut Requests, clock: &dyn Clock) -> Outcome {
+/// Nothing was started yet. Whoever asks for the end gets it when nothing of an earlier daemon's is left: the guard knows nothing of that, and
+/// no daemon may ever come again. Who asks once more need not wait for any grace.
+async fn clean_up_first(
+    settings: &Settings,
+    daemon_id: &str,
+    memory: &Memory,
+    requests: &mut Requests,
+    clock: &dyn Clock,
+) -> Result<Swept, Outcome> {
+    let at_once = Cell::new(false);
+    let mut swept = pin!(clean_up(settings, daemon_id, &memory.past.ledger, &at_once));
+    let mut asked = None;
     loop {
-        match requests.next(clock).await {
-            Request::Reload => {}
-            Request::End(_) => return Outcome::Stopped,
-            Request::EndAtOnce(_) => return Outcome::Killed,
+        tokio::select! {
+            swept = &mut swept => return asked.map_or(Ok(swept), Err),
+            request = requests.next(clock) => match request {
+                Request::Reload => {}
+                Request::End(_) => asked = Some(Outcome::Stopped),
+                Request::EndAtOnce(signal) => {
+                    warn!(target: "mho", "{signal} received again: killing what an earlier daemon left running");
+                    at_once.set(true);
+                    asked = Some(Outcome::Killed);
+                }
+            },
         }
     }
 }

@@ -1,6 +1,7 @@
 //! What the daemon remembers of those before it: opens the journal, ends what they left running, and enters its own life. All of it before
 //! anything is started.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -94,11 +95,17 @@ impl Memory {
     }
 }
 
-/// Stops what earlier daemons left running.
-pub(super) async fn clean_up(settings: &Settings, daemon_id: &str, ledger: &[LedgerEntry]) -> Swept {
+/// Stops what earlier daemons left running: each after the grace of its script, `at_once` without any.
+pub(super) async fn clean_up(
+    settings: &Settings,
+    daemon_id: &str,
+    ledger: &[LedgerEntry],
+    at_once: &Cell<bool>,
+) -> Swept {
     let graces: BTreeMap<&ScriptName, Duration> = settings.scripts.iter().map(|s| (&s.name, s.stop.grace)).collect();
     let longest = graces.values().max().copied().unwrap_or_default();
-    let grace_of = |script: Option<&ScriptName>| script.and_then(|name| graces.get(name)).copied().unwrap_or(longest);
+    let of = |script: Option<&ScriptName>| script.and_then(|name| graces.get(name)).copied().unwrap_or(longest);
+    let grace_of = |script: Option<&ScriptName>| if at_once.get() { Duration::ZERO } else { of(script) };
     sweep(daemon_id, ledger, grace_of).await
 }
 
