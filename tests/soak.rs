@@ -19,8 +19,8 @@ const NOON: &str = "2026-11-30T12:00:00";
 /// Between two looks.
 const LOOK_EACH: Duration = Duration::from_millis(50);
 
-/// A child that ended is waited for long before this.
-const ZOMBIE_PATIENCE: Duration = Duration::from_secs(2);
+/// A child that ended is waited for long before this, also where hundreds end at once and others want the processor.
+const ZOMBIE_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Memory may grow by a tenth, or by this where a tenth is less: caches fill up to their limits.
 const MORE_KIB: u64 = 2048;

@@ -163,8 +163,7 @@ impl Torture {
         for _ in 0..rounds {
             self.round();
         }
-        self.last_life();
-        let last = self.market.date();
+        let last = self.last_life();
         self.judge(first, last);
         if !self.violations.is_empty() {
             self.keep();
@@ -357,6 +356,10 @@ impl Torture {
             }
             Death::Both(daemon_first) => {
                 if daemon_first {
+                    // In every other case the guard has no chance to notice.
+                    if self.rng.bool() {
+                        signal(life, Signal::STOP);
+                    }
                     kill_daemon();
                     std::thread::sleep(moment);
                     signal(life, Signal::KILL);
@@ -426,8 +429,8 @@ impl Torture {
         }
     }
 
-    /// To the end of the last window, and an end in order.
-    fn last_life(&mut self) {
+    /// To the end of the last window, and an end in order. Returns its date.
+    fn last_life(&mut self) -> NaiveDate {
         let evening = |market: NaiveDateTime| market.date().and_hms_opt(20, 5, 0).expect("a time");
         let end_at = if self.market < evening(self.market) { evening(self.market) } else { self.market };
         self.market = self.market.max(end_at - TimeDelta::hours(6));
@@ -440,6 +443,7 @@ impl Torture {
         self.hit.push(uptime());
         self.ends(&mut life, &[0]);
         self.after(life);
+        end_at.date()
     }
 
     fn judge(&mut self, first: NaiveDate, last: NaiveDate) {

@@ -62,7 +62,9 @@ impl Memory {
 
     /// Enters the daemon's life, and what it had to clean up. If the journal fails now, its next write makes up for that.
     pub(super) async fn begin_life(&self, settings: &Settings, swept: &[Leftover], at: DateTime<Utc>) {
-        let scripts = settings.scripts.iter().map(|spec| spec.name.clone()).collect();
+        // Of a disabled one nobody expects anything: it misses no date, neither now nor when it is enabled again.
+        let watched = settings.scripts.iter().filter(|spec| spec.enabled);
+        let scripts = watched.map(|spec| spec.name.clone()).collect();
         let life = Life { started_at: at, pid: std::process::id(), scripts };
         let mut records = actions(swept, at);
         records.extend(self.given_up(settings, at));
