@@ -55,6 +55,8 @@ const EVENTS: [&str; 6] = [
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Death {
     Daemon,
+    /// The next one does not wait until the guard has ended everything.
+    DaemonInHaste,
     Guard,
     /// One a moment after the other, as long as the other could do something: true = the daemon first.
     Both(bool),
@@ -103,6 +105,7 @@ struct Torture {
     over: BTreeMap<Key, (String, u32)>,
     counts: Counts,
     violations: Vec<String>,
+    late: Vec<Life>,
 }
 
 /// A daemon and its guard.
@@ -153,6 +156,7 @@ impl Torture {
             over: BTreeMap::new(),
             counts: Counts::default(),
             violations: Vec::new(),
+            late: Vec::new(),
         }
     }
 
@@ -202,28 +206,31 @@ impl Torture {
             let moment = Moment::After(Duration::from_micros(self.rng.u64(0..30_000)));
             self.wait_for(&mut life, moment);
             self.die(&mut life, Death::Both(true));
-            self.after(life);
+            self.after(life, false);
         }
         let mut life = self.start(3000);
         eventually("the first start", || self.log_of(&life).contains("Starting trading script"));
         signal(&life, Signal::TERM);
         self.hit.push(uptime());
         self.ends(&mut life, &[0]);
-        self.after(life);
+        self.after(life, false);
     }
 
     fn round(&mut self) {
+        // How much was drawn before depends on the moments: each round has a plan of its own.
+        self.rng.seed(self.seed << 32 | u64::from(self.life));
         let speed = *self.rng.choice(&SPEEDS).expect("some");
-        self.pass(speed);
         let (death, moment) = (self.death(), self.moment());
+        self.pass(speed);
         let left = self.of_earlier_lives();
         self.counts.leftovers += left.len();
         let mut life = self.start(speed);
         self.wait_for(&mut life, moment);
+        self.reap_guards();
         self.counts.rounds += 1;
         *self.counts.deaths.entry(death).or_default() += 1;
         self.die(&mut life, death);
-        self.after(life);
+        self.after(life, death == Death::DaemonInHaste);
     }
 
     /// Time goes by without a daemon: a moment, hours, days, or just until something is about to happen.
@@ -267,7 +274,8 @@ impl Torture {
 
     fn death(&mut self) -> Death {
         match self.rng.u32(..100) {
-            0..25 => Death::Daemon,
+            0..15 => Death::Daemon,
+            15..25 => Death::DaemonInHaste,
             25..40 => Death::Guard,
             40..60 => Death::Both(true),
             60..80 => Death::Both(false),
@@ -338,6 +346,8 @@ impl Torture {
                     let _ = life.guard.kill();
                 }
             }
+            Death::DaemonInHaste if daemon.is_some() => kill_daemon(),
+            Death::DaemonInHaste => drop(life.guard.kill()),
             Death::Guard => {
                 signal(life, Signal::KILL);
                 // It may have come into being a moment ago.
@@ -403,14 +413,30 @@ impl Torture {
         }
     }
 
-    /// Both are dead: what does the journal say?
-    fn after(&mut self, mut life: Life) {
-        let _ = end(&mut life.guard);
-        let is_daemon = |process: &Proc| procfs::name(process.pid) == "mho";
+    /// Guards that were still at work when the next daemon was started: they have long ended by themselves.
+    fn reap_guards(&mut self) {
+        for mut life in std::mem::take(&mut self.late) {
+            let status = end(&mut life.guard);
+            if !matches!(status.code(), Some(1) | None) {
+                self.violation(&format!("a guard whose daemon was killed ended with {status}"));
+            }
+        }
+    }
+
+    /// The daemon is dead, and its guard but for one that is `late`: what does the journal say?
+    fn after(&mut self, mut life: Life, late: bool) {
+        if !late {
+            let _ = end(&mut life.guard);
+        }
+        let guard = life.guard.id();
+        let is_daemon = |process: &Proc| process.pid != guard && procfs::name(process.pid) == "mho";
         eventually("the end of the daemon", || !self.of_life(self.life).iter().any(is_daemon));
         // A leader that is a zombie may have threads that still die.
         std::thread::sleep(Duration::from_millis(5));
         self.market = life.market();
+        if late {
+            self.late.push(life);
+        }
         let Some(facts) = facts(&self.world.path("state")) else { return };
         if facts.integrity != "ok" {
             self.violation(&format!("the journal is damaged: {}", facts.integrity));
@@ -435,14 +461,18 @@ impl Torture {
         let end_at = if self.market < evening(self.market) { evening(self.market) } else { self.market };
         self.market = self.market.max(end_at - TimeDelta::hours(6));
         let mut life = self.start(6000);
+        // It has swept, it has told of what was missed, and nothing runs any more.
         eventually("the last window's end", || {
             let market = life.at + TimeDelta::milliseconds((life.spawned.elapsed().as_secs_f64() * 6e6) as i64);
-            market > end_at + TimeDelta::hours(1) && self.log_of(&life).contains("started with PID")
+            let log = self.log_of(&life);
+            let last = log.lines().filter_map(|line| line.split_once("Status: ")).next_back();
+            market > end_at + TimeDelta::hours(1) && last.is_some_and(|(_, status)| status.starts_with("idle"))
         });
+        self.reap_guards();
         signal(&life, Signal::TERM);
         self.hit.push(uptime());
         self.ends(&mut life, &[0]);
-        self.after(life);
+        self.after(life, false);
         end_at.date()
     }
 
