@@ -1,8 +1,10 @@
 //! The daemon: puts the tree on the real world and runs it until a signal, or a critical script, ends it.
 
+use std::cell::Cell;
 use std::io;
 use std::os::unix::process::parent_id;
 use std::path::PathBuf;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +15,7 @@ use tracing::{error, info, warn};
 use tracing_subscriber::filter::LevelFilter;
 
 use super::instance::take_state;
-use super::memory::{Memory, clean_up, kill_all};
+use super::memory::{Memory, clean_up};
 use super::requests::{Request, Requests};
 use super::service;
 use crate::actors::messages::RootMsg;
@@ -169,10 +171,10 @@ async fn supervise(settings: &Settings, clock: Arc<dyn Clock>, identity: Identit
     let manager = Arc::new(ServiceManager::of_environment(parent_id()));
     let notifier = Arc::new(Announcing::new(LogNotifier::new(zone), Arc::clone(&manager), zone));
     let mut memory = Memory::open(settings, identity.rehearsal)?;
-    let (swept, asked) = sweep_first(settings, &identity.daemon_id, &memory, &mut requests, &*clock).await;
-    if let Some(outcome) = asked {
-        return Ok(outcome);
-    }
+    let swept = match clean_up_first(settings, &identity.daemon_id, &memory, &mut requests, &*clock).await {
+        Ok(swept) => swept,
+        Err(outcome) => return Ok(outcome),
+    };
     let now = clock.now().wall;
     let mut timeline = Timeline::new(&settings.scripts, &settings.calendars, &settings.market);
     timeline.begin(now);
@@ -203,34 +205,35 @@ async fn supervise(settings: &Settings, clock: Arc<dyn Clock>, identity: Identit
     Ok(outcome)
 }
 
-/// Ends what earlier daemons left running; whoever asks for the end meanwhile gets it after that, and who asks again gets it sooner.
-async fn sweep_first(
+/// Nothing was started yet. Whoever asks for the end gets it when nothing of an earlier daemon's is left: the guard knows nothing of that, and
+/// no daemon may ever come again. Who asks once more need not wait for any grace.
+async fn clean_up_first(
     settings: &Settings,
     daemon_id: &str,
     memory: &Memory,
     requests: &mut Requests,
     clock: &dyn Clock,
-) -> (Swept, Option<Outcome>) {
+) -> Result<Swept, Outcome> {
+    let at_once = Cell::new(false);
+    let mut swept = pin!(clean_up(settings, daemon_id, &memory.past.ledger, &at_once));
     let mut asked = None;
-    {
-        let sweep = clean_up(settings, daemon_id, &memory.past.ledger);
-        tokio::pin!(sweep);
-        loop {
-            tokio::select! {
-                swept = &mut sweep => return (swept, asked),
-                request = requests.next(clock) => match request {
-                    Request::Reload => {}
-                    Request::End(why) => {
-                        info!(target: "mho", "Shutting down: {why}, as soon as what an earlier daemon left running is stopped");
-                        asked = Some(Outcome::Stopped);
-                    }
-                    Request::EndAtOnce(_) => break,
-                },
-            }
+    loop {
+        tokio::select! {
+            swept = &mut swept => return asked.map_or(Ok(swept), Err),
+            request = requests.next(clock) => match request {
+                Request::Reload => {}
+                Request::End(why) => {
+                    info!(target: "mho", "Shutting down: {why}, as soon as what an earlier daemon left running has ended");
+                    asked = Some(Outcome::Stopped);
+                }
+                Request::EndAtOnce(signal) => {
+                    warn!(target: "mho", "{signal} received again: killing what an earlier daemon left running");
+                    at_once.set(true);
+                    asked = Some(Outcome::Killed);
+                }
+            },
         }
     }
-    warn!(target: "mho", "Asked again: killing what an earlier daemon left running");
-    (kill_all(daemon_id, &memory.past.ledger).await, Some(Outcome::Killed))
 }
 
 /// Hands on what comes from outside, until the tree has ended.

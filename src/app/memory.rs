@@ -1,6 +1,7 @@
 //! What the daemon remembers of those before it: opens the journal, ends what they left running, and enters its own life. All of it before
 //! anything is started.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -61,7 +62,9 @@ impl Memory {
 
     /// Enters the daemon's life, and what it had to clean up. If the journal fails now, its next write makes up for that.
     pub(super) async fn begin_life(&self, settings: &Settings, swept: &[Leftover], at: DateTime<Utc>) {
-        let scripts = settings.scripts.iter().map(|spec| spec.name.clone()).collect();
+        // Of a disabled one nobody expects anything: it misses no date, neither now nor when it is enabled again.
+        let watched = settings.scripts.iter().filter(|spec| spec.enabled);
+        let scripts = watched.map(|spec| spec.name.clone()).collect();
         let life = Life { started_at: at, pid: std::process::id(), scripts };
         let mut records = actions(swept, at);
         records.extend(self.given_up(settings, at));
@@ -97,17 +100,18 @@ impl Memory {
     }
 }
 
-/// Stops what earlier daemons left running.
-pub(super) async fn clean_up(settings: &Settings, daemon_id: &str, ledger: &[LedgerEntry]) -> Swept {
+/// Stops what earlier daemons left running: each after the grace of its script, `at_once` without any.
+pub(super) async fn clean_up(
+    settings: &Settings,
+    daemon_id: &str,
+    ledger: &[LedgerEntry],
+    at_once: &Cell<bool>,
+) -> Swept {
     let graces: BTreeMap<&ScriptName, Duration> = settings.scripts.iter().map(|s| (&s.name, s.stop.grace)).collect();
     let longest = graces.values().max().copied().unwrap_or_default();
-    let grace_of = |script: Option<&ScriptName>| script.and_then(|name| graces.get(name)).copied().unwrap_or(longest);
+    let of = |script: Option<&ScriptName>| script.and_then(|name| graces.get(name)).copied().unwrap_or(longest);
+    let grace_of = |script: Option<&ScriptName>| if at_once.get() { Duration::ZERO } else { of(script) };
     sweep(daemon_id, ledger, grace_of).await
-}
-
-/// The same at once.
-pub(super) async fn kill_all(daemon_id: &str, ledger: &[LedgerEntry]) -> Swept {
-    sweep(daemon_id, ledger, |_| Duration::ZERO).await
 }
 
 fn actions(swept: &[Leftover], at: DateTime<Utc>) -> Vec<Record> {
