@@ -84,6 +84,8 @@ enum Blow {
     KillSweeper,
     /// This error, so many times in a row.
     Fail(&'static str, usize),
+    /// The same for a daemon that comes after one that was killed with its guard in the middle of the day.
+    FailSweeper(&'static str, usize),
 }
 
 /// One day, and what happens on it for the k-th time.
@@ -98,15 +100,19 @@ impl Case {
     /// In the notation of the crate `fail`.
     fn fail_points(&self) -> String {
         let (action, count) = match self.blow {
-            Blow::Fail(error, count) => (error, count),
-            _ => ("kill", 1),
+            Blow::Fail(error, count) | Blow::FailSweeper(error, count) => (error, count),
+            Blow::Kill | Blow::KillBoth | Blow::KillSweeper => ("kill", 1),
         };
         let before = if self.k > 1 { format!("{}*off->", self.k - 1) } else { String::new() };
         format!("{}={before}{count}*return({action})", self.point)
     }
 
     fn is_kill(&self) -> bool {
-        !matches!(self.blow, Blow::Fail(..))
+        matches!(self.blow, Blow::Kill | Blow::KillBoth | Blow::KillSweeper)
+    }
+
+    fn is_after_another(&self) -> bool {
+        matches!(self.blow, Blow::KillSweeper | Blow::FailSweeper(..))
     }
 }
 
@@ -284,7 +290,7 @@ fn story(world: &World) -> String {
 
 fn play_in(world: &World, case: Case, outcome: &mut Outcome) -> Result<(), String> {
     let mut at = instant(BEGIN);
-    if case.blow == Blow::KillSweeper {
+    if case.is_after_another() {
         at = leave_leftovers(world)?;
     }
     let mut life = Life::begin(world, at, Some(&case.fail_points()));
@@ -308,7 +314,7 @@ fn play_in(world: &World, case: Case, outcome: &mut Outcome) -> Result<(), Strin
         if code != expected {
             outcome.faults.push(format!("exit code {code}"));
         }
-        if case.blow != Blow::KillSweeper {
+        if !case.is_after_another() {
             check_undisturbed(world, case, &blows, told_to_end, outcome);
         }
         let to_the_end = blows.last().is_some_and(|last| *last >= told_to_end);
@@ -479,11 +485,16 @@ const KILLS: &[(&str, &[Blow])] = &[
     ("reap", &[Blow::Kill, Blow::KillBoth]),
     ("walk", &[Blow::Kill]),
     ("sweep.signal", &[Blow::KillSweeper]),
+    ("sweep.walk", &[Blow::KillSweeper]),
 ];
 
 /// Every place where something can be refused: what, once and for a while. (The journal is tried again after 0.1 s, 0.2 s, 0.4 s, 0.8 s.)
 const ERRORS: &[(&str, &[Blow])] = &[
-    ("journal.open", &[Blow::Fail("EIO", 1), Blow::Fail("ENOSPC", 5), Blow::Fail("EMFILE", 3)]),
+    (
+        "journal.open",
+        &[Blow::Fail("EIO", 1), Blow::Fail("ENOSPC", 5), Blow::Fail("EMFILE", 3), Blow::FailSweeper("ENOSPC", 5)],
+    ),
+    ("sweep.walk", &[Blow::FailSweeper("EMFILE", 1), Blow::FailSweeper("EMFILE", 4)]),
     ("journal.commit", &[Blow::Fail("ENOSPC", 1), Blow::Fail("EIO", 1), Blow::Fail("ENOSPC", 5), Blow::Fail("EIO", 5)]),
     ("journal.committed", &[Blow::Fail("EIO", 1), Blow::Fail("EIO", 5)]),
     ("journal.close", &[Blow::Fail("EIO", 1)]),
@@ -512,7 +523,8 @@ const CHOSEN: &[Case] = &[
     Case { point: "signalled", blow: Blow::KillBoth, k: 3 },
     Case { point: "reap", blow: Blow::Kill, k: 2 },
     Case { point: "sweep.signal", blow: Blow::KillSweeper, k: 2 },
-    Case { point: "journal.open", blow: Blow::Fail("ENOSPC", 5), k: 1 },
+    Case { point: "journal.open", blow: Blow::FailSweeper("ENOSPC", 5), k: 1 },
+    Case { point: "sweep.walk", blow: Blow::FailSweeper("EMFILE", 4), k: 1 },
     Case { point: "journal.commit", blow: Blow::Fail("EIO", 1), k: 4 },
     Case { point: "journal.commit", blow: Blow::Fail("ENOSPC", 5), k: 3 },
     Case { point: "journal.committed", blow: Blow::Fail("EIO", 5), k: 5 },
