@@ -312,6 +312,28 @@ fn unsafe_stands_in_one_file() {
     assert_eq!(found, [Path::new("adapters/sys.rs")]);
 }
 
+/// What tests may do to the daemon nobody may do to one that trades: fault points are compiled in where a test asks for them, and nowhere else.
+#[test]
+fn fault_points_are_compiled_in_for_tests_alone() {
+    let users: Vec<_> = sources()
+        .into_iter()
+        .filter(|source| paths(&source.code).iter().any(|path| is_below(path, "fail")))
+        .map(|source| (source.path, source.code))
+        .collect();
+    let [(path, code)] = users.as_slice() else { panic!("{:?}", users.iter().map(|user| &user.0).collect::<Vec<_>>()) };
+    assert_eq!(path, Path::new("adapters/fault_point.rs"));
+    // Up to the end of the function: a brace at the start of a line.
+    static ITEM: LazyLock<Regex> = pattern!(r"(?s)#\[cfg\(feature = [^)]*\)\]\s(?:pub\(super\) )?fn .*?\n\}");
+    let always = ITEM.replace_all(code, "");
+    assert!(!word(&always, "fail"), "without the feature there is left: {always}");
+
+    let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml")).expect("readable");
+    let table: toml::Table = text.parse().expect("toml");
+    assert_eq!(table["dependencies"]["fail"]["optional"].as_bool(), Some(true));
+    let features = table["features"].as_table().expect("a table");
+    assert_eq!(features.keys().collect::<Vec<_>>(), ["fault-points"], "none of them is a default");
+}
+
 #[test]
 fn no_file_is_too_long_to_read() {
     let mut paths = Vec::new();

@@ -276,7 +276,8 @@ impl Recording {
     }
 
     fn finish_if_done(&mut self) {
-        let done = self.degraded || (self.flight.is_none() && self.pending.is_empty());
+        // What is on its way may still arrive, and the rest after it. How long that is waited for, whoever asked decides.
+        let done = self.flight.is_none() && (self.pending.is_empty() || self.degraded);
         if done && let Some(reply) = self.finish.take() {
             answer(vec![reply]);
         }
@@ -292,5 +293,77 @@ fn answer(waiting: Vec<RpcReplyPort<()>>) {
     for reply in waiting {
         // Whoever asked may have stopped waiting.
         let _ = reply.send(());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::oneshot;
+
+    use super::*;
+    use crate::adapters::pretend::{PretendLauncher, Recording as Heard, VirtualClock};
+    use crate::domain::record::ActionRecord;
+    use crate::ports::{Journal, PortFuture};
+
+    /// Answers when the test does.
+    #[derive(Default)]
+    struct Slow {
+        asked: Mutex<Vec<(usize, oneshot::Sender<()>)>>,
+    }
+
+    impl Slow {
+        fn take(&self) -> Option<(usize, oneshot::Sender<()>)> {
+            self.asked.lock().unwrap().pop()
+        }
+    }
+
+    impl Journal for Slow {
+        fn write(&self, records: Arc<Vec<Record>>, _: Grade) -> PortFuture<Result<(), JournalError>> {
+            let (answer, answered) = oneshot::channel();
+            self.asked.lock().unwrap().push((records.len(), answer));
+            Box::pin(async move { answered.await.map_err(|_| JournalError("no answer".to_owned())) })
+        }
+    }
+
+    fn note(recorder: &ActorRef<RecorderMsg>, action: &str) {
+        let record = Record::Action(ActionRecord {
+            at: "2026-11-27T14:30:00Z".parse().unwrap(),
+            who: "somebody".to_owned(),
+            action: action.to_owned(),
+            script: None,
+            reason: String::new(),
+        });
+        recorder.cast(RecorderMsg::Keep { records: vec![record], grade: Grade::PowerSafe, reply: None }).unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn at_the_end_what_came_while_the_journal_hung_is_written_if_it_goes_on_in_time() {
+        let journal = Arc::new(Slow::default());
+        let ports = Ports {
+            clock: Arc::new(VirtualClock::new("2026-11-27T14:30:00Z".parse().unwrap())),
+            launcher: Arc::new(PretendLauncher::default()),
+            notifier: Arc::new(Heard::default()),
+            journal: Arc::clone(&journal) as Arc<dyn Journal>,
+        };
+        let (recorder, _) = Actor::spawn(None, Recorder, RecorderArgs { ports, alive_interval: None }).await.unwrap();
+        note(&recorder, "first");
+        tokio::time::sleep(PATIENCE * 2).await;
+        let (count, answer) = journal.take().unwrap();
+        assert_eq!(count, 1);
+        // Nobody waits for the journal any more when these come.
+        note(&recorder, "second");
+        let finish = tokio::spawn({
+            let recorder = recorder.clone();
+            async move { recorder.call(RecorderMsg::Finish, Some(Duration::from_secs(2))).await.unwrap() }
+        });
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        assert!(!finish.is_finished(), "one is on its way, one waits");
+        answer.send(()).unwrap();
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let (count, answer) = journal.take().expect("the rest is written at once");
+        assert_eq!(count, 1);
+        answer.send(()).unwrap();
+        assert!(finish.await.unwrap().is_success());
+        recorder.stop(None);
     }
 }

@@ -2,6 +2,7 @@
 //! happened.
 
 pub mod clock;
+mod fault_point;
 pub mod identity;
 pub mod journal;
 pub mod lock;

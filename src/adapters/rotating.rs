@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use memchr::memchr;
 
+use super::fault_point;
 use crate::domain::script::ScriptName;
 
 /// A line may be this long before the file is cut in the middle of it.
@@ -154,7 +155,7 @@ impl RotatingFile {
     fn append(&mut self, mut part: &[u8], left: &mut usize) -> io::Result<()> {
         let Some(open) = &mut self.open else { return Ok(()) };
         while let Some(last) = part.last() {
-            match open.file.write(part) {
+            match fault_point::reach("log.write").and_then(|()| open.file.write(part)) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(written) => {
                     open.size += written as u64;

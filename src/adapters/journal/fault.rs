@@ -3,7 +3,9 @@
 use std::fmt;
 use std::path::Path;
 
-use rusqlite::{Error, ErrorCode};
+use rusqlite::{Error, ErrorCode, ffi};
+
+use crate::adapters::fault_point;
 
 /// SQLite's own code, if it comes from there.
 pub(super) fn code(error: &Error) -> Option<ErrorCode> {
@@ -11,6 +13,15 @@ pub(super) fn code(error: &Error) -> Option<ErrorCode> {
         Error::SqliteFailure(error, _) | Error::SqlInputError { error, .. } => Some(error.code),
         _ => None,
     }
+}
+
+/// A fault point of the journal: what fails there fails in the words of SQLite.
+pub(super) fn reach(point: &str) -> rusqlite::Result<()> {
+    fault_point::reach(point).map_err(|error| {
+        let is_full = error.kind() == std::io::ErrorKind::StorageFull;
+        let code = if is_full { ffi::SQLITE_FULL } else { ffi::SQLITE_IOERR };
+        Error::SqliteFailure(ffi::Error::new(code), None)
+    })
 }
 
 /// Why the journal could not be read or written.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 
 use super::Kind;
-use super::fault::{Fault, code};
+use super::fault::{Fault, code, reach};
 use super::place::{FileId, Place};
 use super::schema::{APPLICATION, Schema};
 use crate::domain::record::Grade;
@@ -39,6 +39,7 @@ pub(super) struct Demand {
 impl Link {
     /// Opens the file, made if there is none. A file that is not what is demanded is left as it is.
     pub(super) fn open(place: &Place, demand: Demand) -> Result<Self, Fault> {
+        reach("journal.open").map_err(|error| Fault::of(place.path(), &error))?;
         let fresh = place.prepare().map_err(|error| Fault::io(place.path(), &error))?;
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let opened = Connection::open_with_flags(place.path(), flags);

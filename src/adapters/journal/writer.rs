@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 
 use super::Renewed;
 use super::facts::{Fingerprint, ScriptFacts};
-use super::fault::Fault;
+use super::fault::{Fault, reach};
 use super::life::{self, Life};
 use super::link::{Demand, Link, touch};
 use super::place::{FileId, Place};
@@ -179,7 +179,10 @@ impl Writer {
             touch(&tx).map_err(failed)?;
         }
         let entered = self.fill(&tx, batch).map_err(failed)?;
+        reach("journal.commit").map_err(failed)?;
         tx.commit().map_err(failed)?;
+        // A sync that fails leaves it open whether the commit holds.
+        reach("journal.committed").map_err(failed)?;
         self.entered = entered;
         self.ledger_read &= entered.is_none();
         self.known = Some(link.id);
@@ -276,7 +279,10 @@ impl Writer {
 
     /// In order: nothing is left in the log, and the last connection removes it.
     fn close(&mut self) {
-        self.aside(|link| link.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())));
+        self.aside(|link| {
+            reach("journal.close")?;
+            link.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
+        });
         self.link = None;
     }
 }

@@ -40,7 +40,7 @@ pub use self::spawn::become_program;
 pub use self::sweep::{Leftover, Swept, Unreadable, still_alive, sweep};
 use super::lock::ExecLock;
 use super::output::OutputThread;
-use super::{procfs, sys};
+use super::{fault_point, procfs, sys};
 use crate::domain::notice::{About, Notice, What};
 use crate::domain::outcome::{Exit, Signal};
 use crate::domain::script::ScriptName;
@@ -202,7 +202,7 @@ impl Launcher for RealLauncher {
             leaders.insert(leader);
             (leader, pipe)
         };
-        let handle = shared.watch(leader).map_err(|error| {
+        let handle = fault_point::reach("spawned").and_then(|()| shared.watch(leader)).map_err(|error| {
             // A process that cannot be watched must not run.
             signal_group(leader, Signal::KILL);
             let _ = wait(leader, WaitIdOptions::EXITED);
@@ -366,11 +366,12 @@ impl Shared {
 
 /// To the whole group: `signal`, then CONT, without which a stopped process would not act on it.
 fn signal_group(leader: u32, signal: Signal) {
-    let Some(group) = procfs::raw_pid(leader) else { return };
+    let Some(group) = procfs::raw_pid(leader).filter(|_| fault_point::reach("signal").is_ok()) else { return };
     for signal in with_continue(signal) {
         // Fails only where nobody of the group is left, or nobody that we may signal; the walk that follows sees who.
         let _ = rustix::process::kill_process_group(group, signal);
     }
+    let _ = fault_point::reach("signalled");
 }
 
 fn with_continue(signal: Signal) -> impl Iterator<Item = rustix::process::Signal> {

@@ -12,7 +12,7 @@ use super::family::{Families, families};
 use super::orphans::{Look, reap_orphans, stop_child};
 use super::{RETRY, Shared, State, forget, wait, with_continue};
 use crate::adapters::procfs::{self, Proc, Snapshot};
-use crate::adapters::sys;
+use crate::adapters::{fault_point, sys};
 use crate::domain::outcome::{Exit, Signal};
 use crate::ports::{AttemptId, ProcessEvent, ProcessSink};
 
@@ -308,6 +308,7 @@ impl Shared {
     /// Nothing is left: the leader may be reaped.
     fn finish(&self, state: &mut State, attempt: &AttemptId) -> Option<ProcessSink> {
         let found = state.attempts.remove(attempt)?;
+        let _ = fault_point::reach("reap");
         // It is a zombie, so this does not wait.
         let _ = wait(found.leader, WaitIdOptions::EXITED);
         state.leaders.remove(&found.leader);
@@ -356,7 +357,7 @@ impl View {
     fn snapshot(&mut self) -> io::Result<&Snapshot> {
         match &mut self.snapshot {
             Some(taken) => Ok(taken),
-            none => Ok(none.insert(Snapshot::take()?)),
+            none => Ok(none.insert(fault_point::reach("walk").and_then(|()| Snapshot::take())?)),
         }
     }
 }

@@ -19,7 +19,7 @@ use rustix::fs::OFlags;
 use rustix::pipe::PipeFlags;
 use rustix::process::{Resource, Rlimit};
 
-use crate::adapters::sys;
+use crate::adapters::{fault_point, sys};
 use crate::domain::outcome::SpawnError;
 use crate::domain::script::Launch;
 
@@ -28,6 +28,7 @@ pub(super) fn spawn(launch: &Launch, environment: Vec<(OsString, OsString)>) -> 
     let failed = |error| explain(&error, launch);
     let (ours, theirs) = output_pipe().map_err(failed)?;
     let stderr = theirs.try_clone().map_err(failed)?;
+    fault_point::reach("spawn").map_err(failed)?;
     let child = Command::new(&launch.program)
         .args(&launch.args)
         .current_dir(&launch.working_dir)

@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::{Leftover, Unreadable};
+use crate::adapters::fault_point;
 use crate::adapters::procfs::{self, Proc, Sight, Snapshot};
 use crate::domain::record::LedgerEntry;
 use crate::domain::script::ScriptName;
@@ -72,7 +73,7 @@ impl<'a> Finder<'a> {
 
     /// Walks `/proc` once and adds what is new to the known ones. Returns those whose environment shows nothing at this moment.
     pub(super) fn walk(&mut self) -> io::Result<Vec<Proc>> {
-        let snapshot = Snapshot::take()?;
+        let snapshot = fault_point::reach("sweep.walk").and_then(|()| Snapshot::take())?;
         self.spared.insert(std::process::id());
         self.spared.extend(procfs::ancestors());
         let Marks { ours, mut empty, hidden } = self.read_marks(&snapshot);

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 use self::find::Finder;
 use crate::adapters::procfs::{self, Proc};
-use crate::adapters::sys;
+use crate::adapters::{fault_point, sys};
 use crate::domain::record::LedgerEntry;
 use crate::domain::script::ScriptName;
 use crate::ports::ProcessId;
@@ -215,6 +215,7 @@ impl<G: Fn(Option<&ScriptName>) -> Duration> Sweeper<'_, G> {
         let living: HashSet<u32> = alive.iter().map(|(process, _)| process.pid).collect();
         for (process, _) in alive {
             if (first || !living.contains(&process.parent)) && self.told.insert(process.id()) {
+                let _ = fault_point::reach("sweep.signal");
                 procfs::send(*process, &[Signal::TERM, Signal::CONT]);
             }
         }
@@ -222,6 +223,7 @@ impl<G: Fn(Option<&ScriptName>) -> Duration> Sweeper<'_, G> {
 
     /// Those whose grace is over.
     fn kill(&mut self, age: Duration) {
+        let _ = fault_point::reach("sweep.signal");
         procfs::kill_together(|| {
             let _ = self.finder.walk();
             let alive = self.finder.alive();
