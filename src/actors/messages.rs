@@ -103,7 +103,10 @@ pub enum RecorderMsg {
     /// It is time to note that the daemon is alive.
     NoteAlive,
     /// It is time to write.
-    Write,
+    Write {
+        /// The number of that time.
+        time: u64,
+    },
     /// The journal has answered.
     Written(Result<(), JournalError>),
     /// This batch, or those after it, should be written by now.

@@ -15,6 +15,7 @@ use super::Ports;
 use super::messages::RecorderMsg;
 use crate::domain::notice::{Notice, What};
 use crate::domain::record::{Grade, Key, Record};
+use crate::domain::time::Mono;
 use crate::ports::JournalError;
 
 /// Crash-safe records wait this long for company.
@@ -67,8 +68,9 @@ pub struct Recording {
     /// What is being written.
     flight: Option<Flight>,
     flights: u64,
-    /// A time to write was set.
-    due: bool,
+    /// The number of the time to write that was set last, while it is to come; an earlier one means nothing any more.
+    due: Option<u64>,
+    times: u64,
     retry: Duration,
     error: Option<JournalError>,
     /// Nobody waits for the journal any more.
@@ -79,6 +81,7 @@ pub struct Recording {
 }
 
 struct Flight {
+    since: Mono,
     records: Arc<Vec<Record>>,
     waiting: Vec<RpcReplyPort<()>>,
 }
@@ -103,7 +106,8 @@ impl Actor for Recorder {
             waiting: Vec::new(),
             flight: None,
             flights: 0,
-            due: false,
+            due: None,
+            times: 0,
             retry: RETRY.0,
             error: None,
             degraded: false,
@@ -124,9 +128,10 @@ impl Actor for Recorder {
                 let alive = Record::Alive { at: recording.args.ports.clock.now().wall };
                 recording.keep(&myself, vec![alive], Grade::CrashSafe, None);
             }
-            RecorderMsg::Write => {
-                recording.due = false;
-                recording.write(&myself);
+            RecorderMsg::Write { time } => {
+                if recording.due.take_if(|due| *due == time).is_some() {
+                    recording.write(&myself);
+                }
             }
             RecorderMsg::Written(outcome) => recording.on_written(&myself, outcome),
             RecorderMsg::Overdue { flight } => {
@@ -176,19 +181,27 @@ impl Recording {
         self.pending.insert(key, record);
     }
 
-    /// Of what cannot be written for long, the oldest attempts go first; runs and their results stay.
+    /// Of what cannot be written for long, attempts that have ended go first; runs and their results stay.
     fn forget_some(&mut self) {
         while self.pending.len() > MOST_ATTEMPTS {
-            let Some(oldest) = self.pending.keys().find(|key| matches!(key, Key::Attempt(_))).cloned() else { return };
-            self.pending.remove(&oldest);
+            let attempts = || self.pending.iter().filter(|(key, _)| matches!(key, Key::Attempt(_)));
+            // One that lives is known by its pid alone.
+            let ended =
+                attempts().find(|(_, record)| matches!(record, Record::Attempt(attempt) if attempt.end.is_some()));
+            let Some((key, _)) = ended.or_else(|| attempts().next()) else { return };
+            let key = key.clone();
+            self.pending.remove(&key);
             self.attempts_lost += 1;
         }
     }
 
     fn write_in(&mut self, myself: &ActorRef<RecorderMsg>, delay: Duration) {
         // After a failure the time of the next try is set already.
-        if !std::mem::replace(&mut self.due, true) {
-            myself.send_after(delay, || RecorderMsg::Write);
+        if self.due.is_none() {
+            self.times += 1;
+            let time = self.times;
+            self.due = Some(time);
+            myself.send_after(delay, move || RecorderMsg::Write { time });
         }
     }
 
@@ -199,7 +212,9 @@ impl Recording {
         }
         let records: Arc<Vec<Record>> = Arc::new(std::mem::take(&mut self.pending).into_values().collect());
         let grade = std::mem::replace(&mut self.grade, Grade::CrashSafe);
-        self.flight = Some(Flight { records: Arc::clone(&records), waiting: std::mem::take(&mut self.waiting) });
+        let since = self.args.ports.clock.now().mono;
+        let waiting = std::mem::take(&mut self.waiting);
+        self.flight = Some(Flight { since, records: Arc::clone(&records), waiting });
         if self.error.is_none() {
             self.flights += 1;
             let flight = self.flights;
@@ -219,7 +234,12 @@ impl Recording {
         match outcome {
             Ok(()) => {
                 answer(flight.waiting);
-                self.recover();
+                self.error = None;
+                self.retry = RETRY.0;
+                // A disk that takes longer than that for each batch is not back.
+                if self.args.ports.clock.now().mono.since(flight.since) < PATIENCE {
+                    self.recover();
+                }
                 match self.grade {
                     Grade::PowerSafe => self.write(myself),
                     Grade::CrashSafe if self.pending.is_empty() => {}
@@ -229,7 +249,7 @@ impl Recording {
             Err(error) => {
                 self.take_back(flight);
                 self.error = Some(error);
-                self.due = false;
+                self.due = None;
                 self.write_in(myself, self.retry);
                 self.retry = (self.retry * 2).min(RETRY.1);
             }
@@ -251,8 +271,6 @@ impl Recording {
     }
 
     fn recover(&mut self) {
-        self.error = None;
-        self.retry = RETRY.0;
         if std::mem::take(&mut self.degraded) {
             let lost = std::mem::take(&mut self.attempts_lost);
             self.tell(What::JournalBack { lost });
