@@ -17,11 +17,11 @@ fn a_script_that_was_disabled_has_missed_nothing_when_it_is_enabled_again() {
     daemon.stop();
     daemon.write("mho.toml", &config(""));
     daemon.again(&["--at", "2026-12-02T12:00:00"]);
-    daemon.wait_for(&["While no daemon ran", "2026-12-01 was missed", "script=always-on"]);
+    daemon.wait_for(&["While nobody watched", "2026-12-01 was missed", "script=always-on"]);
     daemon.wait_for(&["Script started with PID", "script=demo", "trading_date=2026-12-02"]);
     daemon.stop();
     let history = daemon.cli(&["history", "demo", "--json", "--config", "mho.toml", "--state-dir", "state"]).lines();
     let dates: Vec<_> = history.iter().map(|run| run["trading_date"].as_str()).collect();
     assert_eq!(dates, [Some("2026-12-02")]);
-    assert_eq!(daemon.count(&["While no daemon ran", "script=demo"]), 0);
+    assert_eq!(daemon.count(&["While nobody watched", "script=demo"]), 0);
 }
