@@ -106,7 +106,7 @@ async fn the_budget_is_kept_and_what_is_left_of_a_wait_is_waited_for() {
 
 #[tokio::test(start_paused = true)]
 async fn a_budget_slides_while_no_daemon_runs() {
-    let crash = |n: usize| vec![vec![Act::Exit(1, Duration::ZERO); n], vec![Act::RunUntilStopped]].concat();
+    let crash = |n: usize| [vec![Act::Exit(1, Duration::ZERO); n], vec![Act::RunUntilStopped]].concat();
     let lab = first("2026-11-23 09:30:01", demo(), crash(5)).await;
     let lab = next(lab, "2026-11-23 09:30:20", "2026-11-23 09:45:00", demo(), crash(5)).await;
     lab.run_until("2026-11-23 10:00:00").await;
