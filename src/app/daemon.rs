@@ -165,13 +165,13 @@ async fn supervise(settings: &Settings, clock: Arc<dyn Clock>, identity: Identit
     let zone = settings.default_calendar().zone();
     let manager = Arc::new(ServiceManager::of_environment(parent_id()));
     let notifier = Arc::new(Announcing::new(LogNotifier::new(zone), Arc::clone(&manager), zone));
-    let mut memory = Memory::open(settings, identity.rehearsal)?;
+    let mut memory = Memory::open(settings, identity.rehearsal, clock.now().wall)?;
     let swept = tokio::select! {
         swept = clean_up(settings, &identity.daemon_id, &memory.past.ledger) => swept,
         outcome = asked_to_end(&mut requests, &*clock) => return Ok(outcome),
     };
     let now = clock.now().wall;
-    memory.begin_life(settings, &swept.stopped, now).await;
+    memory.begin_life(settings, &swept, now).await;
     let mut timeline = Timeline::new(&settings.scripts, &settings.calendars, &settings.market);
     timeline.begin(now);
     if let Some(reason) = barred(&settings.scripts, &timeline, &memory.past, now) {

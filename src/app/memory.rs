@@ -32,12 +32,13 @@ pub(super) struct Memory {
 }
 
 impl Memory {
-    pub(super) fn open(settings: &Settings, is_rehearsal: bool) -> Result<Self, StartError> {
+    pub(super) fn open(settings: &Settings, is_rehearsal: bool, now: DateTime<Utc>) -> Result<Self, StartError> {
         let (tell, began_anew) = unbounded_channel();
         let facts = settings.scripts.iter().map(|spec| (spec.name.clone(), ScriptFacts::of(spec)));
         let args = OpenArgs {
             state_dir: settings.orchestrator.state_dir.clone(),
             kind: if is_rehearsal { Kind::Rehearsal } else { Kind::Live },
+            now,
             history: settings.orchestrator.history,
             scripts: facts.collect(),
             on_renewed: Box::new(move |why| {
@@ -60,10 +61,11 @@ impl Memory {
     }
 
     /// Enters the daemon's life, and what it had to clean up. If the journal fails now, its next write makes up for that.
-    pub(super) async fn begin_life(&self, settings: &Settings, swept: &[Leftover], at: DateTime<Utc>) {
+    pub(super) async fn begin_life(&self, settings: &Settings, swept: &Swept, at: DateTime<Utc>) {
         let scripts = settings.scripts.iter().map(|spec| spec.name.clone()).collect();
-        let life = Life { started_at: at, pid: std::process::id(), scripts };
-        let mut records = actions(swept, at);
+        let survivors = swept.survivors.iter().map(|left| left.process).collect();
+        let life = Life { started_at: at, pid: std::process::id(), scripts, survivors };
+        let mut records = actions(&swept.stopped, at);
         records.extend(self.given_up(settings, at));
         let enter = async {
             if self.journal.begin_life(life).await.is_ok() && !records.is_empty() {

@@ -78,6 +78,8 @@ pub struct OpenArgs {
     pub state_dir: PathBuf,
     /// Whose.
     pub kind: Kind,
+    /// On the market clock: what is recorded of later moments is not believed.
+    pub now: DateTime<Utc>,
     /// Older history is pruned.
     pub history: Duration,
     /// What is told of the attempts of each script.
@@ -135,7 +137,7 @@ impl SqliteJournal {
         let place = Place::of(&args.state_dir);
         let mut demand = Demand { kind: args.kind, schema: SCHEMA, thorough: true };
         let mut reports = Vec::new();
-        let (link, past, unavailable) = match open_and_load(&place, demand, &mut reports) {
+        let (link, past, unavailable) = match open_and_load(&place, demand, args.now, &mut reports) {
             Ok((link, past)) => (Some(link), past, None),
             Err(Fault::Newer(text)) => return Err(OpenError::Newer(text)),
             Err(Fault::OtherKind(text)) => return Err(OpenError::OfLiveDaemon(text)),
@@ -199,8 +201,13 @@ fn start(mut writer: Writer) -> io::Result<Sender<Command>> {
 }
 
 /// Opens the file and reads it; one that is of no use is set aside, and a new one begun.
-fn open_and_load(place: &Place, demand: Demand, reports: &mut Vec<Report>) -> Result<(Link, Past), Fault> {
-    let fault = match patiently(place, demand) {
+fn open_and_load(
+    place: &Place,
+    demand: Demand,
+    now: DateTime<Utc>,
+    reports: &mut Vec<Report>,
+) -> Result<(Link, Past), Fault> {
+    let fault = match patiently(place, demand, now) {
         Ok((link, past, unread)) => {
             let path = place.path().display();
             reports.extend(unread.into_iter().map(|text| {
@@ -225,14 +232,14 @@ fn open_and_load(place: &Place, demand: Demand, reports: &mut Vec<Report>) -> Re
         }
         _ => Report::Warning(format!("{text}; it is kept as {to}, and a new one is begun")),
     });
-    patiently(place, demand).map(|(link, past, _)| (link, past))
+    patiently(place, demand, now).map(|(link, past, _)| (link, past))
 }
 
-fn patiently(place: &Place, demand: Demand) -> Result<(Link, Past, Vec<String>), Fault> {
+fn patiently(place: &Place, demand: Demand, now: DateTime<Utc>) -> Result<(Link, Past, Vec<String>), Fault> {
     let begin = Instant::now();
     loop {
         let found = Link::open(place, demand).and_then(|link| {
-            let loaded = load::load(&link.connection).map_err(|error| link::undecodable(place, &error));
+            let loaded = load::load(&link.connection, now).map_err(|error| link::undecodable(place, &error));
             loaded.map(|(past, unread)| (link, past, unread))
         });
         match found {
