@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 
 use common::eventually;
 use journal_support::*;
-use mho::adapters::journal::{Kind, Life, OpenArgs, OpenError, Report, SqliteJournal, boot_id};
+use mho::adapters::journal::{Kind, Life, OpenArgs, OpenError, Renewed, Report, SqliteJournal, boot_id};
 use mho::domain::attempt::ProcessId;
 use mho::domain::outcome::RunResult;
 use mho::domain::record::{ActionRecord, AttemptStart, Grade, LedgerEntry, Past, Record};
@@ -137,6 +137,13 @@ fn an_attempt_is_told_with_its_log_file_and_the_hashes_of_what_it_was_made_of() 
     });
 }
 
+/// What is told of files that were begun anew.
+fn hearing() -> (Arc<Mutex<Vec<String>>>, Renewed) {
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let hear = Arc::clone(&told);
+    (told, Box::new(move |text: &str| hear.lock().expect("not poisoned").push(text.to_owned())))
+}
+
 /// A journal with a history of some pages, closed.
 fn filled(dir: &Path) {
     let journal = open(dir).journal;
@@ -173,9 +180,26 @@ fn a_damaged_file_is_set_aside_as_it_is_and_a_new_one_begun() {
         let path = dir.path().join("mho.db");
         damage(&path);
         let spoiled = fs::read(&path).expect("readable");
-        let opened = SqliteJournal::open(args(dir.path())).expect(what);
-        assert_eq!((opened.past, opened.unavailable), (Past::default(), None), "{what}");
-        let [Report::Error(text)] = opened.reports.as_slice() else { panic!("{what}: {:?}", opened.reports) };
+        let (told, on_renewed) = hearing();
+        let opened = SqliteJournal::open(OpenArgs { on_renewed, ..args(dir.path()) }).expect(what);
+        assert_eq!(opened.unavailable, None, "{what}");
+        let results = opened.past.scripts.get(&name("demo")).map_or(0, |demo| demo.results.len());
+        let known = (opened.past.last_alive.is_some(), results);
+        let expected = match what {
+            "a spoiled page" => (true, 1),
+            "no tables" => (true, 0),
+            _ => (false, 0),
+        };
+        assert_eq!(known, expected, "{what}");
+        write(&opened.journal, vec![Record::Alive { at: at("2026-11-28T13:00:00Z") }]);
+        // Whoever has to write what could be read is told so; what cannot be made up for is reported.
+        let mut texts = told.lock().expect("not poisoned").clone();
+        assert_eq!(texts.is_empty(), opened.past == Past::default(), "{what}: {texts:?}");
+        texts.extend(opened.reports.iter().map(|report| match report {
+            Report::Error(text) => text.clone(),
+            Report::Warning(text) => panic!("{what}: {text}"),
+        }));
+        let [text] = texts.as_slice() else { panic!("{what}: {texts:?}") };
         let aside: Vec<_> =
             names(dir.path(), "mho.db.damaged-").into_iter().filter(|name| name.ends_with('Z')).collect();
         assert!(aside.len() == 1 && text.contains(&aside[0]), "{what}: {aside:?} {text}");
@@ -266,12 +290,50 @@ fn a_locked_file_is_written_as_soon_as_it_is_free() {
 }
 
 #[test]
+fn what_stands_in_a_file_that_cannot_be_written_is_known_all_the_same() {
+    type Hold = fn(&Path) -> Option<rusqlite::Connection>;
+    let holds: [(&str, Hold); 2] = [
+        ("is locked by another process", |dir| {
+            let other = rusqlite::Connection::open(dir.join("mho.db")).expect("opened");
+            other.execute_batch("BEGIN IMMEDIATE; UPDATE runs SET reason = 'half'").expect("held");
+            Some(other)
+        }),
+        // Nothing can be written without the index of the log.
+        ("give this user the right to write", |dir| {
+            fs::create_dir(dir.join("mho.db-shm")).expect("made");
+            None
+        }),
+    ];
+    for (reason, hold) in holds {
+        let dir = directory();
+        let journal = open(dir.path()).journal;
+        begin(&journal, "2026-11-27T13:00:00Z", &["demo"]);
+        write(&journal, vec![Record::Attempt(alive("demo", 1, 100))]);
+        write(&journal, vec![tried("demo", "2026-11-27", RunResult::FinishedEarly)]);
+        end(&journal, "2026-11-27T21:00:00Z");
+        let other = hold(dir.path());
+        let opened = SqliteJournal::open(args(dir.path())).expect("it starts");
+        let why = opened.unavailable.expect("it cannot be written").to_string();
+        assert!(why.contains(reason) && opened.is_past_known, "{why}");
+        let demo = &opened.past.scripts[&name("demo")];
+        assert_eq!(demo.results, [(date("2026-11-27"), RunResult::FinishedEarly)], "{reason}");
+        assert_eq!(demo.watched_until, Some(at("2026-11-27T21:00:00Z")), "{reason}");
+        assert_eq!(opened.past.ledger.len(), 1, "{reason}");
+        assert!(wait(opened.journal.begin_life(life("2026-11-28T13:00:00Z", &["demo"]))).is_err(), "{reason}");
+        drop(other);
+        let _ = fs::remove_dir(dir.path().join("mho.db-shm"));
+        write(&opened.journal, vec![Record::Attempt(alive("demo", 2, 200))]);
+        let attempts = query(dir.path(), "SELECT pid, result FROM attempts ORDER BY pid");
+        assert_eq!(attempts, ["100|lost", "200|NULL"], "{reason}: what was swept is given up, once it can be");
+        assert_eq!(query(dir.path(), "SELECT count(*) FROM lives"), ["2"], "{reason}");
+    }
+}
+
+#[test]
 fn without_a_directory_to_write_in_the_daemon_starts_and_writes_when_there_is_one() {
     let dir = directory();
     let state = dir.path().join("state");
-    let told = Arc::new(Mutex::new(Vec::new()));
-    let hear = Arc::clone(&told);
-    let on_renewed = Box::new(move |text: &str| hear.lock().expect("not poisoned").push(text.to_owned()));
+    let (told, on_renewed) = hearing();
     let opened = SqliteJournal::open(OpenArgs { on_renewed, ..args(&state) }).expect("it starts");
     let why = opened.unavailable.expect("there is no directory").to_string();
     assert!(why.contains("mho.db") && why.contains("see that its directory is there"), "{why}");
@@ -286,9 +348,7 @@ fn without_a_directory_to_write_in_the_daemon_starts_and_writes_when_there_is_on
 #[test]
 fn a_file_that_is_deleted_or_exchanged_in_use_is_followed_by_another_and_whoever_writes_hears_of_it() {
     let dir = directory();
-    let told = Arc::new(Mutex::new(Vec::new()));
-    let hear = Arc::clone(&told);
-    let on_renewed = Box::new(move |text: &str| hear.lock().expect("not poisoned").push(text.to_owned()));
+    let (told, on_renewed) = hearing();
     let journal = SqliteJournal::open(OpenArgs { on_renewed, ..args(dir.path()) }).expect("opened").journal;
     begin(&journal, "2026-11-27T13:00:00Z", &["demo"]);
     write(&journal, vec![run_record("demo", "2026-11-26", RunResult::Failed)]);
@@ -328,9 +388,7 @@ fn a_live_process_stays_known_when_the_file_is_exchanged_for_a_copy_of_itself() 
 #[test]
 fn nothing_is_lost_with_the_log_and_a_file_that_was_emptied_in_use_is_set_aside() {
     let dir = directory();
-    let told = Arc::new(Mutex::new(Vec::new()));
-    let hear = Arc::clone(&told);
-    let on_renewed = Box::new(move |text: &str| hear.lock().expect("not poisoned").push(text.to_owned()));
+    let (told, on_renewed) = hearing();
     let journal = SqliteJournal::open(OpenArgs { on_renewed, ..args(dir.path()) }).expect("opened").journal;
     begin(&journal, "2026-11-27T13:00:00Z", &["demo"]);
     let mut expected = Vec::new();

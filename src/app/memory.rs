@@ -47,7 +47,7 @@ impl Memory {
                 let _ = tell.send(());
             }),
         };
-        let Opened { journal, past, reports, unavailable } = SqliteJournal::open(args)?;
+        let Opened { journal, past, is_past_known, reports, unavailable } = SqliteJournal::open(args)?;
         for report in reports {
             match report {
                 Report::Error(text) => error!(target: "mho", "{text}"),
@@ -55,7 +55,8 @@ impl Memory {
             }
         }
         if let Some(reason) = unavailable {
-            warn!(target: "mho", "Starting from memory, since the journal cannot be opened: {reason}. What earlier daemons recorded is not known.");
+            let known = if is_past_known { "known" } else { "not known" };
+            warn!(target: "mho", "Starting with a journal that cannot be written: {reason}. What was recorded before is {known}; every record is tried again.");
         }
         Ok(Self { journal: Arc::new(journal), past, began_anew })
     }

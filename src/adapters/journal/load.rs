@@ -43,6 +43,17 @@ pub(super) fn load(connection: &Connection, now: DateTime<Utc>) -> rusqlite::Res
     Ok((past, unread))
 }
 
+/// The same of a damaged file: each part as far as it can be read.
+pub(super) fn salvage(connection: &Connection, now: DateTime<Utc>) -> (Past, Vec<String>) {
+    let (mut past, mut unread) = (Past::default(), Vec::new());
+    for part in PARTS {
+        if let Err(error) = part(connection, now, &mut past, &mut unread) {
+            unread.push(error.to_string());
+        }
+    }
+    (past, unread)
+}
+
 fn signs(
     connection: &Connection,
     now: DateTime<Utc>,

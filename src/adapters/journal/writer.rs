@@ -54,6 +54,8 @@ pub(super) struct Writer {
     /// What the lives before left over in this file is known to whoever started this one, and it is not given up yet.
     pub(super) ledger_read: bool,
     pub(super) renewed: Renewed,
+    /// Why the file was new when the daemon started, if anything is known that is not in it.
+    pub(super) begun_anew: Option<String>,
     /// The kernel's word on it.
     pub(super) clock_is_synchronised: fn() -> Option<bool>,
     life: Option<Life>,
@@ -96,6 +98,7 @@ impl Writer {
             hashing,
             ledger_read,
             renewed,
+            begun_anew: None,
             clock_is_synchronised,
             life,
             entered,
@@ -107,6 +110,9 @@ impl Writer {
 
     /// Until it is told to close.
     pub(super) fn run(mut self, orders: &Receiver<Command>) {
+        if let Some(why) = self.begun_anew.take() {
+            (self.renewed)(&why);
+        }
         while let Ok(order) = orders.recv() {
             match order {
                 Command::Write(records, grade, reply) => {
