@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 
 use common::eventually;
 use journal_support::*;
-use mho::adapters::journal::{Kind, OpenArgs, OpenError, Report, SqliteJournal, boot_id};
+use mho::adapters::journal::{Kind, Life, OpenArgs, OpenError, Renewed, Report, SqliteJournal, boot_id};
 use mho::domain::attempt::ProcessId;
 use mho::domain::outcome::RunResult;
 use mho::domain::record::{ActionRecord, AttemptStart, Grade, LedgerEntry, Past, Record};
@@ -42,7 +42,7 @@ fn a_new_daemon_finds_what_the_one_before_knew() {
     // One more than a daemon asks for; with a result each, and told of in no order.
     let days = (1..=33_u32).rev().map(|n| format!("2026-{:02}-{:02}", 9 + (n - 1) / 28, 1 + (n - 1) % 28));
     write(&opened.journal, days.map(|day| run_record("demo", &day, RunResult::WindowEnd)).collect());
-    write(&opened.journal, vec![run_record("demo", "2026-10-05", RunResult::Failed)]);
+    write(&opened.journal, vec![tried("demo", "2026-10-05", RunResult::Failed)]);
     let attempts =
         [started("demo", 1), alive("demo", 1, 100), ended("demo", 1), started("demo", 2), alive("demo", 2, 200)];
     write(&opened.journal, attempts.map(Record::Attempt).to_vec());
@@ -137,6 +137,13 @@ fn an_attempt_is_told_with_its_log_file_and_the_hashes_of_what_it_was_made_of() 
     });
 }
 
+/// What is told of files that were begun anew.
+fn hearing() -> (Arc<Mutex<Vec<String>>>, Renewed) {
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let hear = Arc::clone(&told);
+    (told, Box::new(move |text: &str| hear.lock().expect("not poisoned").push(text.to_owned())))
+}
+
 /// A journal with a history of some pages, closed.
 fn filled(dir: &Path) {
     let journal = open(dir).journal;
@@ -173,9 +180,26 @@ fn a_damaged_file_is_set_aside_as_it_is_and_a_new_one_begun() {
         let path = dir.path().join("mho.db");
         damage(&path);
         let spoiled = fs::read(&path).expect("readable");
-        let opened = SqliteJournal::open(args(dir.path())).expect(what);
-        assert_eq!((opened.past, opened.unavailable), (Past::default(), None), "{what}");
-        let [Report::Error(text)] = opened.reports.as_slice() else { panic!("{what}: {:?}", opened.reports) };
+        let (told, on_renewed) = hearing();
+        let opened = SqliteJournal::open(OpenArgs { on_renewed, ..args(dir.path()) }).expect(what);
+        assert_eq!(opened.unavailable, None, "{what}");
+        let results = opened.past.scripts.get(&name("demo")).map_or(0, |demo| demo.results.len());
+        let known = (opened.past.last_alive.is_some(), results);
+        let expected = match what {
+            "a spoiled page" => (true, 1),
+            "no tables" => (true, 0),
+            _ => (false, 0),
+        };
+        assert_eq!(known, expected, "{what}");
+        write(&opened.journal, vec![Record::Alive { at: at("2026-11-28T13:00:00Z") }]);
+        // Whoever has to write what could be read is told so; what cannot be made up for is reported.
+        let mut texts = told.lock().expect("not poisoned").clone();
+        assert_eq!(texts.is_empty(), opened.past == Past::default(), "{what}: {texts:?}");
+        texts.extend(opened.reports.iter().map(|report| match report {
+            Report::Error(text) => text.clone(),
+            Report::Warning(text) => panic!("{what}: {text}"),
+        }));
+        let [text] = texts.as_slice() else { panic!("{what}: {texts:?}") };
         let aside: Vec<_> =
             names(dir.path(), "mho.db.damaged-").into_iter().filter(|name| name.ends_with('Z')).collect();
         assert!(aside.len() == 1 && text.contains(&aside[0]), "{what}: {aside:?} {text}");
@@ -248,9 +272,7 @@ fn a_locked_file_is_written_as_soon_as_it_is_free() {
     let why = opened.unavailable.expect("it is locked").to_string();
     assert!(why.contains("is locked by another process") && opened.past == Past::default(), "{why}");
     let batch = || vec![run_record("demo", "2026-11-30", RunResult::Failed), Record::Attempt(alive("demo", 2001, 9))];
-    let life =
-        mho::adapters::journal::Life { started_at: at("2026-11-28T13:00:00Z"), pid: 1, scripts: vec![name("demo")] };
-    assert!(wait(opened.journal.begin_life(life)).is_err());
+    assert!(wait(opened.journal.begin_life(life("2026-11-28T13:00:00Z", &["demo"]))).is_err());
     assert!(try_write(&opened.journal, batch(), Grade::PowerSafe).is_err());
     drop(other);
     try_write(&opened.journal, batch(), Grade::PowerSafe).expect("it is free");
@@ -268,12 +290,50 @@ fn a_locked_file_is_written_as_soon_as_it_is_free() {
 }
 
 #[test]
+fn what_stands_in_a_file_that_cannot_be_written_is_known_all_the_same() {
+    type Hold = fn(&Path) -> Option<rusqlite::Connection>;
+    let holds: [(&str, Hold); 2] = [
+        ("is locked by another process", |dir| {
+            let other = rusqlite::Connection::open(dir.join("mho.db")).expect("opened");
+            other.execute_batch("BEGIN IMMEDIATE; UPDATE runs SET reason = 'half'").expect("held");
+            Some(other)
+        }),
+        // Nothing can be written without the index of the log.
+        ("give this user the right to write", |dir| {
+            fs::create_dir(dir.join("mho.db-shm")).expect("made");
+            None
+        }),
+    ];
+    for (reason, hold) in holds {
+        let dir = directory();
+        let journal = open(dir.path()).journal;
+        begin(&journal, "2026-11-27T13:00:00Z", &["demo"]);
+        write(&journal, vec![Record::Attempt(alive("demo", 1, 100))]);
+        write(&journal, vec![tried("demo", "2026-11-27", RunResult::FinishedEarly)]);
+        end(&journal, "2026-11-27T21:00:00Z");
+        let other = hold(dir.path());
+        let opened = SqliteJournal::open(args(dir.path())).expect("it starts");
+        let why = opened.unavailable.expect("it cannot be written").to_string();
+        assert!(why.contains(reason) && opened.is_past_known, "{why}");
+        let demo = &opened.past.scripts[&name("demo")];
+        assert_eq!(demo.results, [(date("2026-11-27"), RunResult::FinishedEarly)], "{reason}");
+        assert_eq!(demo.watched_until, Some(at("2026-11-27T21:00:00Z")), "{reason}");
+        assert_eq!(opened.past.ledger.len(), 1, "{reason}");
+        assert!(wait(opened.journal.begin_life(life("2026-11-28T13:00:00Z", &["demo"]))).is_err(), "{reason}");
+        drop(other);
+        let _ = fs::remove_dir(dir.path().join("mho.db-shm"));
+        write(&opened.journal, vec![Record::Attempt(alive("demo", 2, 200))]);
+        let attempts = query(dir.path(), "SELECT pid, result FROM attempts ORDER BY pid");
+        assert_eq!(attempts, ["100|lost", "200|NULL"], "{reason}: what was swept is given up, once it can be");
+        assert_eq!(query(dir.path(), "SELECT count(*) FROM lives"), ["2"], "{reason}");
+    }
+}
+
+#[test]
 fn without_a_directory_to_write_in_the_daemon_starts_and_writes_when_there_is_one() {
     let dir = directory();
     let state = dir.path().join("state");
-    let told = Arc::new(Mutex::new(Vec::new()));
-    let hear = Arc::clone(&told);
-    let on_renewed = Box::new(move |text: &str| hear.lock().expect("not poisoned").push(text.to_owned()));
+    let (told, on_renewed) = hearing();
     let opened = SqliteJournal::open(OpenArgs { on_renewed, ..args(&state) }).expect("it starts");
     let why = opened.unavailable.expect("there is no directory").to_string();
     assert!(why.contains("mho.db") && why.contains("see that its directory is there"), "{why}");
@@ -288,9 +348,7 @@ fn without_a_directory_to_write_in_the_daemon_starts_and_writes_when_there_is_on
 #[test]
 fn a_file_that_is_deleted_or_exchanged_in_use_is_followed_by_another_and_whoever_writes_hears_of_it() {
     let dir = directory();
-    let told = Arc::new(Mutex::new(Vec::new()));
-    let hear = Arc::clone(&told);
-    let on_renewed = Box::new(move |text: &str| hear.lock().expect("not poisoned").push(text.to_owned()));
+    let (told, on_renewed) = hearing();
     let journal = SqliteJournal::open(OpenArgs { on_renewed, ..args(dir.path()) }).expect("opened").journal;
     begin(&journal, "2026-11-27T13:00:00Z", &["demo"]);
     write(&journal, vec![run_record("demo", "2026-11-26", RunResult::Failed)]);
@@ -330,9 +388,7 @@ fn a_live_process_stays_known_when_the_file_is_exchanged_for_a_copy_of_itself() 
 #[test]
 fn nothing_is_lost_with_the_log_and_a_file_that_was_emptied_in_use_is_set_aside() {
     let dir = directory();
-    let told = Arc::new(Mutex::new(Vec::new()));
-    let hear = Arc::clone(&told);
-    let on_renewed = Box::new(move |text: &str| hear.lock().expect("not poisoned").push(text.to_owned()));
+    let (told, on_renewed) = hearing();
     let journal = SqliteJournal::open(OpenArgs { on_renewed, ..args(dir.path()) }).expect("opened").journal;
     begin(&journal, "2026-11-27T13:00:00Z", &["demo"]);
     let mut expected = Vec::new();
@@ -382,11 +438,134 @@ fn old_history_is_pruned_and_the_attempts_of_a_crash_loop_are_bounded() {
     let days = |table| query(dir.path(), &format!("SELECT trading_date, count(*) FROM {table} GROUP BY 1 ORDER BY 1"));
     assert_eq!(days("runs"), ["2025-10-23|1", "2026-11-27|1"]);
     assert_eq!(days("attempts"), ["2020-01-02|1", "2026-11-27|1000"]);
-    end(&journal, "2026-11-27T21:00:00Z");
+}
 
-    let journal = SqliteJournal::open(OpenArgs { history: 30 * DAY, ..args(dir.path()) }).expect("opened").journal;
-    begin(&journal, "2099-11-27T13:00:00Z", &["demo"]);
-    assert_eq!(days("runs"), ["2026-11-27|1"]);
+#[test]
+fn what_a_clock_that_was_ahead_missed_hides_no_result() {
+    let dir = directory();
+    let journal = open(dir.path()).journal;
+    begin(&journal, "2027-02-10T13:00:00Z", &["demo"]);
+    let ahead = (1..=28).flat_map(|day| [format!("2027-01-{day:02}"), format!("2027-02-{day:02}")]);
+    write(&journal, ahead.map(|day| run_record("demo", &day, RunResult::Missed)).collect());
+    let known = [
+        run_record("demo", "2026-11-25", RunResult::Missed),
+        tried("demo", "2026-11-27", RunResult::FinishedEarly),
+        // In the zone of its exchange it is tomorrow.
+        run_record("demo", "2026-11-28", RunResult::Skipped),
+        // It ran; whatever the date was.
+        tried("demo", "2027-03-01", RunResult::Failed),
+    ];
+    write(&journal, known.to_vec());
+    drop(journal);
+    let opened = SqliteJournal::open(OpenArgs { now: at("2026-11-27T18:00:00Z"), ..args(dir.path()) }).expect("opened");
+    let expected = [
+        ("2026-11-25", RunResult::Missed),
+        ("2026-11-27", RunResult::FinishedEarly),
+        ("2026-11-28", RunResult::Skipped),
+        ("2027-03-01", RunResult::Failed),
+    ];
+    assert_eq!(opened.past.scripts[&name("demo")].results, expected.map(|(day, result)| (date(day), result)));
+}
+
+#[test]
+fn a_result_that_nobody_saw_takes_nothing_from_a_run_that_was_seen() {
+    let dir = directory();
+    let journal = open(dir.path()).journal;
+    write(&journal, vec![tried("demo", "2026-11-24", RunResult::FinishedEarly)]);
+    write(&journal, vec![run_record("demo", "2026-11-25", RunResult::Missed)]);
+    write(&journal, vec![tried("demo", "2026-11-26", RunResult::Running)]);
+    write(&journal, vec![tried("demo", "2026-11-27", RunResult::Failed)]);
+    for result in [RunResult::Missed, RunResult::FinishedEarly] {
+        let days = ["2026-11-24", "2026-11-25", "2026-11-26"];
+        write(&journal, days.map(|day| run_record("demo", day, result)).to_vec());
+    }
+    write(&journal, vec![tried("demo", "2026-11-27", RunResult::Succeeded)]);
+    assert_eq!(
+        query(dir.path(), "SELECT result, attempts FROM runs ORDER BY trading_date"),
+        ["finished_early|1", "finished_early|0", "finished_early|0", "succeeded|1"]
+    );
+    write(&journal, vec![tried("demo", "2026-11-26", RunResult::Running)]);
+    assert_eq!(query(dir.path(), "SELECT result FROM runs WHERE trading_date = '2026-11-26'"), ["running"]);
+}
+
+#[test]
+fn a_life_with_a_wrong_clock_does_not_move_the_last_sign_of_life() {
+    let dir = directory();
+    let live = |started_at: &str, alive_at: &str| {
+        let journal = open(dir.path()).journal;
+        begin(&journal, started_at, &["demo"]);
+        write(&journal, vec![Record::Alive { at: at(alive_at) }]);
+        end(&journal, alive_at);
+    };
+    let past = |now: &str| SqliteJournal::open(OpenArgs { now: at(now), ..args(dir.path()) }).expect("opened").past;
+    live("2026-11-27T13:00:00Z", "2026-11-27T14:00:00Z");
+    live("2020-01-01T00:00:00Z", "2020-01-01T00:01:00Z");
+    live("2040-01-01T00:00:00Z", "2040-01-01T00:01:00Z");
+    let found = past("2026-11-30T13:00:00Z");
+    assert_eq!(found.last_alive, Some(at("2026-11-27T14:00:00Z")));
+    assert_eq!(found.scripts[&name("demo")].watched_until, found.last_alive);
+    assert_eq!(past("2019-01-01T00:00:00Z").last_alive, None);
+}
+
+#[test]
+fn a_life_that_dies_before_it_gave_a_sign_leaves_the_time_before_it_unwatched() {
+    let dir = directory();
+    let journal = open(dir.path()).journal;
+    begin(&journal, "2026-11-24T13:00:00Z", &["demo"]);
+    end(&journal, "2026-11-24T21:00:00Z");
+    let journal = open(dir.path()).journal;
+    begin(&journal, "2026-11-27T18:00:00Z", &["demo"]);
+    drop(journal);
+    let opened = open(dir.path());
+    assert_eq!(opened.past.scripts[&name("demo")].watched_until, Some(at("2026-11-24T21:00:00Z")));
+    begin(&opened.journal, "2026-11-27T18:01:00Z", &["demo"]);
+    write(&opened.journal, vec![Record::Alive { at: at("2026-11-27T18:02:00Z") }]);
+    drop(opened);
+    assert_eq!(open(dir.path()).past.last_alive, Some(at("2026-11-27T18:02:00Z")));
+}
+
+#[test]
+fn earlier_runs_that_are_not_over_are_known_too() {
+    let dir = directory();
+    let journal = open(dir.path()).journal;
+    let cut = |script: &str, day: &str| {
+        let mut run = run(script, day, RunResult::Running);
+        run.unfinished = Some(unfinished(day));
+        Record::Run(Box::new(run))
+    };
+    let days = ["2026-11-27", "2026-11-24", "2026-11-25"];
+    write(&journal, days.map(|day| cut("demo", day)).to_vec());
+    write(&journal, vec![cut("other", "2026-11-26"), tried("demo", "2026-11-26", RunResult::Failed)]);
+    end(&journal, "2026-11-27T21:00:00Z");
+    let past = open(dir.path()).past;
+    let demo = &past.scripts[&name("demo")];
+    assert_eq!(demo.unfinished, Some(unfinished("2026-11-27")));
+    assert_eq!(demo.stale, ["2026-11-24", "2026-11-25"].map(unfinished));
+    let other = &past.scripts[&name("other")];
+    assert_eq!((&other.unfinished, &other.stale), (&Some(unfinished("2026-11-26")), &Vec::new()));
+
+    // The latest cannot be read: that makes no earlier one the latest.
+    query(dir.path(), "UPDATE runs SET unfinished = '{}' WHERE trading_date = '2026-11-27'");
+    let past = SqliteJournal::open(args(dir.path())).expect("opened").past;
+    let demo = &past.scripts[&name("demo")];
+    assert_eq!((&demo.unfinished, demo.stale.len()), (&None, 2));
+}
+
+#[test]
+fn a_process_that_nothing_could_end_stays_in_the_ledger() {
+    let dir = directory();
+    let opened = open(dir.path());
+    write(&opened.journal, (1..=3).map(|n| Record::Attempt(alive("demo", n, 100 * n))).collect());
+    query(dir.path(), "UPDATE attempts SET boot_id = 'another' WHERE number = 3");
+    drop(opened);
+    let journal = open(dir.path()).journal;
+    let survivors = [200, 300].map(|pid| ProcessId { pid, born: 4711 }).to_vec();
+    let survivors = [survivors, vec![ProcessId { pid: 100, born: 1 }]].concat();
+    wait(journal.begin_life(Life { survivors, ..life("2026-11-28T13:00:00Z", &["demo"]) })).expect("entered");
+    drop(journal);
+    assert_eq!(query(dir.path(), "SELECT result FROM attempts ORDER BY number"), ["lost", "NULL", "lost"]);
+    let ledger = open(dir.path()).past.ledger;
+    assert_eq!(ledger.iter().map(|entry| entry.process.pid).collect::<Vec<_>>(), [200]);
 }
 
 #[test]

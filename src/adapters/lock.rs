@@ -146,7 +146,7 @@ impl ExecLock {
 
     /// For `mho exec`: refused while another one has it.
     pub fn take(state_dir: &Path, script: &ScriptName) -> Result<Self, LockError> {
-        fs::create_dir_all(state_dir)?;
+        make_dir(state_dir)?;
         let file = insist(|| open_exec(state_dir, script))?;
         let _ = Holder::this_process("exec", None).write(&file);
         Ok(Self { file })
@@ -251,6 +251,23 @@ fn open_exec(state_dir: &Path, script: &ScriptName) -> io::Result<File> {
         }
         other => other,
     }
+}
+
+/// Makes a directory, and those above it that are missing: each its parent's owner's.
+fn make_dir(path: &Path) -> io::Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+        make_dir(parent)?;
+    }
+    match fs::create_dir(path) {
+        // `state` is below `.`, which has no name here.
+        Ok(()) => hand_over(&File::open(path)?, &path.canonicalize()?),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => {}
+        Err(error) => return Err(error),
+    }
+    Ok(())
 }
 
 /// Opens a lock file, or makes it. For its owner alone: who can open it could lock it.
@@ -403,6 +420,22 @@ mod tests {
             let found = fs::metadata(dir.path().join(made)).expect("made");
             assert_eq!((found.uid(), found.gid()), (65_534, 65_534), "{made}");
         }
+    }
+
+    #[test]
+    fn a_state_directory_that_root_has_to_make_belongs_to_whom_it_is_made_for() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let state = dir.path().join("above/state");
+        if nix::unistd::geteuid().is_root() {
+            std::os::unix::fs::chown(dir.path(), Some(65_534), Some(65_534)).expect("root may");
+        }
+        let owner = fs::metadata(dir.path()).expect("there").uid();
+        drop(ExecLock::take(&state, &script()).expect("free"));
+        for made in ["above", "above/state", "above/state/exec", "above/state/exec/demo.lock"] {
+            assert_eq!(fs::metadata(dir.path().join(made)).expect("made").uid(), owner, "{made}");
+        }
+        fs::write(dir.path().join("file"), "").expect("written");
+        assert!(matches!(ExecLock::take(&dir.path().join("file"), &script()), Err(LockError::Io(_))));
     }
 
     #[test]

@@ -170,7 +170,7 @@ async fn supervise(settings: &Settings, clock: Arc<dyn Clock>, identity: Identit
     let zone = settings.default_calendar().zone();
     let manager = Arc::new(ServiceManager::of_environment(parent_id()));
     let notifier = Arc::new(Announcing::new(LogNotifier::new(zone), Arc::clone(&manager), zone));
-    let mut memory = Memory::open(settings, identity.rehearsal)?;
+    let mut memory = Memory::open(settings, identity.rehearsal, clock.now().wall)?;
     let swept = match clean_up_first(settings, &identity.daemon_id, &memory, &mut requests, &*clock).await {
         Ok(swept) => swept,
         Err(outcome) => return Ok(outcome),
@@ -182,7 +182,7 @@ async fn supervise(settings: &Settings, clock: Arc<dyn Clock>, identity: Identit
         // No life of this daemon is entered: the next one finds what it would have found now.
         return Ok(Outcome::Critical(reason));
     }
-    memory.begin_life(settings, &swept.stopped, now).await;
+    memory.begin_life(settings, &swept, now).await;
     let inherited = std::env::vars_os().collect();
     let launcher = RealLauncher::new(identity, inherited, Arc::clone(&clock), notifier.clone())?;
     let launcher = launcher.beside_exec(settings.orchestrator.state_dir.clone()).beside_survivors(swept.survivors);

@@ -33,12 +33,13 @@ pub(super) struct Memory {
 }
 
 impl Memory {
-    pub(super) fn open(settings: &Settings, is_rehearsal: bool) -> Result<Self, StartError> {
+    pub(super) fn open(settings: &Settings, is_rehearsal: bool, now: DateTime<Utc>) -> Result<Self, StartError> {
         let (tell, began_anew) = unbounded_channel();
         let facts = settings.scripts.iter().map(|spec| (spec.name.clone(), ScriptFacts::of(spec)));
         let args = OpenArgs {
             state_dir: settings.orchestrator.state_dir.clone(),
             kind: if is_rehearsal { Kind::Rehearsal } else { Kind::Live },
+            now,
             history: settings.orchestrator.history,
             scripts: facts.collect(),
             on_renewed: Box::new(move |why| {
@@ -47,7 +48,7 @@ impl Memory {
                 let _ = tell.send(());
             }),
         };
-        let Opened { journal, past, reports, unavailable } = SqliteJournal::open(args)?;
+        let Opened { journal, past, is_past_known, reports, unavailable } = SqliteJournal::open(args)?;
         for report in reports {
             match report {
                 Report::Error(text) => error!(target: "mho", "{text}"),
@@ -55,18 +56,20 @@ impl Memory {
             }
         }
         if let Some(reason) = unavailable {
-            warn!(target: "mho", "Starting from memory, since the journal cannot be opened: {reason}. What earlier daemons recorded is not known.");
+            let known = if is_past_known { "known" } else { "not known" };
+            warn!(target: "mho", "Starting with a journal that cannot be written: {reason}. What was recorded before is {known}; every record is tried again.");
         }
         Ok(Self { journal: Arc::new(journal), past, began_anew })
     }
 
     /// Enters the daemon's life, and what it had to clean up. If the journal fails now, its next write makes up for that.
-    pub(super) async fn begin_life(&self, settings: &Settings, swept: &[Leftover], at: DateTime<Utc>) {
+    pub(super) async fn begin_life(&self, settings: &Settings, swept: &Swept, at: DateTime<Utc>) {
         // Of a disabled one nobody expects anything: it misses no date, neither now nor when it is enabled again.
         let watched = settings.scripts.iter().filter(|spec| spec.enabled);
         let scripts = watched.map(|spec| spec.name.clone()).collect();
-        let life = Life { started_at: at, pid: std::process::id(), scripts };
-        let mut records = actions(swept, at);
+        let survivors = swept.survivors.iter().map(|left| left.process).collect();
+        let life = Life { started_at: at, pid: std::process::id(), scripts, survivors };
+        let mut records = actions(&swept.stopped, at);
         records.extend(self.given_up(settings, at));
         let enter = async {
             if self.journal.begin_life(life).await.is_ok() && !records.is_empty() {

@@ -8,10 +8,12 @@ use std::time::Duration;
 use chrono::{DateTime, NaiveDate, Utc};
 use mho::adapters::journal::{Kind, Life, OpenArgs, Opened, ScriptFacts, SqliteJournal};
 use mho::domain::attempt::{AttemptEnd, AttemptId, ProcessId};
+use mho::domain::lifecycle::Unfinished;
 use mho::domain::outcome::{AttemptResult, Exit, RunResult};
 use mho::domain::record::{AttemptRecord, AttemptStart, Grade, Record, RunRecord};
 use mho::domain::script::{ScriptName, ScriptSpec};
 use mho::ports::{Journal, JournalError};
+use serde_json::json;
 
 pub const DAY: Duration = Duration::from_secs(86_400);
 
@@ -19,6 +21,7 @@ pub fn args(dir: &Path) -> OpenArgs {
     OpenArgs {
         state_dir: dir.to_owned(),
         kind: Kind::Live,
+        now: at("2026-11-28T13:00:00Z"),
         history: 400 * DAY,
         scripts: [].into(),
         on_renewed: Box::new(|text| panic!("nothing is to be begun anew: {text}")),
@@ -50,8 +53,12 @@ pub fn write(journal: &SqliteJournal, records: Vec<Record>) {
 }
 
 pub fn begin(journal: &SqliteJournal, started_at: &str, scripts: &[&str]) {
+    wait(journal.begin_life(life(started_at, scripts))).expect("entered");
+}
+
+pub fn life(started_at: &str, scripts: &[&str]) -> Life {
     let scripts = scripts.iter().map(|script| name(script)).collect();
-    wait(journal.begin_life(Life { started_at: at(started_at), pid: std::process::id(), scripts })).expect("entered");
+    Life { started_at: at(started_at), pid: std::process::id(), scripts, survivors: Vec::new() }
 }
 
 /// Ends the life in order; only then the next one may come.
@@ -91,6 +98,30 @@ pub fn run(script: &str, trading_date: &str, result: RunResult) -> RunRecord {
 
 pub fn run_record(script: &str, trading_date: &str, result: RunResult) -> Record {
     Record::Run(Box::new(run(script, trading_date, result)))
+}
+
+/// A run with one attempt.
+pub fn tried(script: &str, trading_date: &str, result: RunResult) -> Record {
+    Record::Run(Box::new(RunRecord {
+        attempts: 1,
+        at: at(&format!("{trading_date}T21:00:00Z")),
+        ..run(script, trading_date, result)
+    }))
+}
+
+/// Cut off in its first attempt.
+pub fn unfinished(trading_date: &str) -> Unfinished {
+    let at = |time: &str| format!("{trading_date}T{time}Z");
+    let window = json!({
+        "trading_date": trading_date, "start": at("14:00:00"), "stop": at("21:00:00"), "open": at("14:30:00"),
+        "close": at("21:00:00"), "early_close": false, "joined": false, "zone": "America/New_York",
+    });
+    let run = json!({
+        "window": window, "attempts": 1, "restarts": 0, "first_start": at("14:00:00"), "deadline": null,
+        "budget": { "spent": [], "streak": 0, "gave_up": false }, "carried": false, "last_exit": null, "ends": null,
+    });
+    let mono = json!({ "secs": 0, "nanos": 0 });
+    serde_json::from_value(json!({ "at": at("14:01:00"), "mono": mono, "run": run, "step": "cut" })).expect("a run")
 }
 
 pub fn attempt(script: &str, number: u32) -> AttemptRecord {

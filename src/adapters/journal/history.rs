@@ -7,14 +7,14 @@ use std::time::Duration;
 
 use chrono::{DateTime, NaiveDate, Utc};
 use chrono_tz::Tz;
-use rusqlite::{Connection, OpenFlags, Row};
+use rusqlite::Row;
 use rustix::fs::{FlockOperation, flock};
 
 use super::fault::Fault;
-use super::link::{examine_version, undecodable};
+use super::link::undecodable;
 use super::load::{each, get};
 use super::place::Place;
-use super::schema::SCHEMA;
+use super::read::reading;
 use super::text::{read_date, read_end, read_instant, read_word};
 use crate::domain::attempt::AttemptEnd;
 use crate::domain::outcome::RunResult;
@@ -78,32 +78,15 @@ pub fn read(state_dir: &Path) -> Result<Option<Runs>, Unreadable> {
         Ok(found) if found.len() == 0 => return Ok(None),
         Ok(_) => {}
     }
-    let wal = fs::metadata(place.beside("-wal")).ok().map(|found| found.len());
-    let found = match (wal, read_as(&place, wal.is_none())) {
-        // The log is empty, and the directory is not ours to make the index of the log in.
-        (Some(0), Err(Fault::Unavailable(_))) => read_as(&place, true),
-        (_, found) => found,
-    };
-    found.map(Some).map_err(|fault| match fault {
+    let found = reading(&place, PATIENCE, |connection| {
+        let mut unread = Vec::new();
+        let runs = each(connection, RUNS, [], &mut unread, past_run).map_err(|error| undecodable(&place, &error))?;
+        Ok(Runs { runs, unread })
+    });
+    found.map(|runs| Some(runs.unwrap_or_default())).map_err(|fault| match fault {
         Fault::Unavailable(text) => Unreadable(format!("{text}; or ask as the user that the daemon runs as")),
         fault => Unreadable(fault.to_string()),
     })
-}
-
-/// `alone`: nobody writes, there is no log beside the file. Then nothing is needed but the file itself.
-fn read_as(place: &Place, alone: bool) -> Result<Runs, Fault> {
-    let failed = |error: rusqlite::Error| undecodable(place, &error);
-    let path = place.path().to_string_lossy().replace('%', "%25").replace('?', "%3f").replace('#', "%23");
-    let uri = format!("file:{path}{}", if alone { "?immutable=1" } else { "" });
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(uri, flags).map_err(failed)?;
-    connection.busy_timeout(PATIENCE).map_err(failed)?;
-    if examine_version(&connection, place, SCHEMA)? == 0 {
-        return Ok(Runs::default());
-    }
-    let mut unread = Vec::new();
-    let runs = each(&connection, RUNS, [], &mut unread, past_run).map_err(failed)?;
-    Ok(Runs { runs, unread })
 }
 
 fn past_run(row: &Row<'_>) -> Result<PastRun, String> {

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, params};
 
 use super::text::{instant, read_instant};
+use crate::domain::attempt::ProcessId;
 use crate::domain::script::ScriptName;
 
 /// A daemon's life, from its first order on.
@@ -17,16 +18,30 @@ pub struct Life {
     pub pid: u32,
     /// The scripts that it watches.
     pub scripts: Vec<ScriptName>,
+    /// Processes of earlier lives that nothing could end: they stay in the ledger.
+    pub survivors: Vec<ProcessId>,
 }
 
 /// More attempts of one run are not kept: a script that crashes for months does not fill the disk.
 const ATTEMPTS_KEPT: u32 = 1000;
 
+/// The latest sign of any life up to a moment: what a clock wrote that was ahead of its time is none.
+pub(super) const LAST_SIGN: &str = "SELECT max(last_alive) FROM lives WHERE last_alive <= ?1";
+
+/// The latest sign of any life up to `now`.
+pub(super) fn last_sign(connection: &Connection, now: DateTime<Utc>) -> rusqlite::Result<Option<DateTime<Utc>>> {
+    let sign: Option<String> = connection.query_row(LAST_SIGN, [instant(now)], |row| row.get(0))?;
+    Ok(sign.and_then(|sign| read_instant(&sign).ok()))
+}
+
 /// Enters the life. Entering it again, into this file or another, does no harm.
+///
+/// It has given no sign of itself yet: if it dies before it wrote what happened while nobody watched, the next one has to tell that.
 pub(super) fn begin(connection: &Connection, life: &Life, boot: &str) -> rusqlite::Result<i64> {
-    let sql = "INSERT INTO lives (started_at, pid, boot_id, version, last_alive) VALUES (?1, ?2, ?3, ?4, ?1)
+    let former = last_sign(connection, life.started_at)?.unwrap_or(life.started_at);
+    let sql = "INSERT INTO lives (started_at, pid, boot_id, version, last_alive) VALUES (?1, ?2, ?3, ?4, ?5)
         ON CONFLICT (started_at, pid, boot_id) DO UPDATE SET version = excluded.version RETURNING id";
-    let values = params![instant(life.started_at), life.pid, boot, env!("CARGO_PKG_VERSION")];
+    let values = params![instant(life.started_at), life.pid, boot, env!("CARGO_PKG_VERSION"), instant(former)];
     let id = connection.query_row(sql, values, |row| row.get(0))?;
     let mut belongs = connection.prepare_cached("INSERT OR REPLACE INTO scripts (name, life) VALUES (?1, ?2)")?;
     for script in &life.scripts {
@@ -35,9 +50,22 @@ pub(super) fn begin(connection: &Connection, life: &Life, boot: &str) -> rusqlit
     Ok(id)
 }
 
-/// Nobody will see the end of what the lives before started: it was swept. When it ended is not known, and stays empty.
-pub(super) fn give_up_ledger(connection: &Connection) -> rusqlite::Result<()> {
-    connection.execute("UPDATE attempts SET result = 'lost' WHERE result IS NULL", [])?;
+/// Nobody will see the end of what the lives before started: it was swept. When it ended is not known, and stays empty. Only `survivors`,
+/// of this life of the machine, are there still.
+pub(super) fn give_up_ledger(connection: &Connection, survivors: &[ProcessId], boot: &str) -> rusqlite::Result<()> {
+    let alive = "SELECT rowid FROM attempts WHERE result IS NULL AND pid = ?1 AND born = ?2 AND boot_id = ?3";
+    let mut alive = connection.prepare(alive)?;
+    let mut kept = Vec::new();
+    for survivor in survivors {
+        let values = params![survivor.pid, i64::try_from(survivor.born).unwrap_or(i64::MAX), boot];
+        for row in alive.query_map(values, |row| row.get::<_, i64>(0))? {
+            kept.push(row?.to_string());
+        }
+    }
+    // Numbers only, and hardly ever one.
+    let lost =
+        format!("UPDATE attempts SET result = 'lost' WHERE result IS NULL AND rowid NOT IN ({})", kept.join(", "));
+    connection.execute(&lost, [])?;
     Ok(())
 }
 
@@ -54,21 +82,12 @@ pub(super) fn end(connection: &Connection, life: i64, at: DateTime<Utc>, reason:
 }
 
 /// Forgets what is older than `history`, and all but the newest attempts of a run. What is not over stays: a process that still lives (it
-/// may have been carried from date to date for months), the latest life. Without `now` the last sign of the latest life counts: a
-/// clock that is years ahead when the machine comes up does not cost the history.
+/// may have been carried from date to date for months), a run that nobody closed yet, the latest life. Without `now` nothing is old.
 pub(super) fn prune(connection: &Connection, now: Option<DateTime<Utc>>, history: Duration) -> rusqlite::Result<()> {
-    let latest = "SELECT last_alive FROM lives ORDER BY id DESC LIMIT 1";
-    let now = match now {
-        Some(now) => Some(now),
-        None => {
-            let latest: Option<String> = connection.query_row(latest, [], |row| row.get(0)).optional()?;
-            latest.and_then(|text| read_instant(&text).ok())
-        }
-    };
     let history = TimeDelta::from_std(history).ok();
     if let Some(oldest) = now.zip(history).and_then(|(now, history)| now.checked_sub_signed(history)) {
         let (date, at) = (oldest.date_naive().to_string(), instant(oldest));
-        connection.execute("DELETE FROM runs WHERE trading_date < ?1", [&date])?;
+        connection.execute("DELETE FROM runs WHERE trading_date < ?1 AND unfinished IS NULL", [&date])?;
         let over = "DELETE FROM attempts WHERE trading_date < ?1 AND (pid IS NULL OR result IS NOT NULL)";
         connection.execute(over, [&date])?;
         connection.execute("DELETE FROM actions WHERE at < ?1", [&at])?;

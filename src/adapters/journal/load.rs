@@ -1,10 +1,11 @@
 //! What a new daemon reads of those before it. A row that cannot be read is left out and named: the others are as good as before.
 
-use chrono::NaiveDate;
+use chrono::{DateTime, Days, NaiveDate, Utc};
 use rusqlite::types::FromSql;
-use rusqlite::{Connection, Params, Row};
+use rusqlite::{Connection, Params, Row, params};
 
-use super::text::{read_date, read_instant, read_word};
+use super::life::LAST_SIGN;
+use super::text::{instant, read_date, read_instant, read_word};
 use crate::domain::attempt::{AttemptId, ProcessId};
 use crate::domain::lifecycle::Unfinished;
 use crate::domain::record::{LedgerEntry, Past};
@@ -13,43 +14,107 @@ use crate::domain::script::ScriptName;
 /// So many results of each script.
 const RESULTS: u32 = 32;
 
+/// What did not run on a date that is not there yet, but for a clock that was ahead once, says nothing.
 const LAST_RESULTS: &str = "
 SELECT script, trading_date, result FROM (
   SELECT *, row_number() OVER (PARTITION BY script ORDER BY trading_date DESC, slot DESC) AS age FROM runs
-  WHERE result <> 'running'
+  WHERE result <> 'running' AND (trading_date <= ?2 OR result NOT IN ('missed', 'skipped', 'interrupted'))
 ) WHERE age <= ?1 ORDER BY script, trading_date, slot";
 
 const UNFINISHED: &str = "
-SELECT script, max(trading_date), unfinished FROM runs WHERE unfinished IS NOT NULL AND result = 'running' GROUP BY script";
+SELECT script, trading_date, unfinished,
+  row_number() OVER (PARTITION BY script ORDER BY trading_date DESC, slot DESC) = 1
+FROM runs WHERE unfinished IS NOT NULL AND result = 'running' ORDER BY script, trading_date, slot";
 
 const LEDGER: &str = "
 SELECT script, trading_date, number, pid, born, boot_id FROM attempts WHERE pid IS NOT NULL AND result IS NULL
 ORDER BY started_at";
 
-/// What there is, and what could not be read.
-pub(super) fn load(connection: &Connection) -> rusqlite::Result<(Past, Vec<String>)> {
-    let mut unread = Vec::new();
-    let last_alive =
-        each(connection, "SELECT last_alive FROM lives ORDER BY id DESC LIMIT 1", [], &mut unread, |row| {
-            read_instant(&get::<String>(row, 0)?)
-        })?;
-    let mut past = Past { last_alive: last_alive.first().copied(), ..Past::default() };
+/// What is read by one query or two.
+type Part = fn(&Connection, DateTime<Utc>, &mut Past, &mut Vec<String>) -> rusqlite::Result<()>;
+
+/// In this order: who watched a script until when is known by the lives.
+const PARTS: [Part; 5] = [signs, scripts, results, runs, ledger];
+
+/// What there is at `now`, on the market clock, and what could not be read.
+pub(super) fn load(connection: &Connection, now: DateTime<Utc>) -> rusqlite::Result<(Past, Vec<String>)> {
+    let (mut past, mut unread) = (Past::default(), Vec::new());
+    PARTS.iter().try_for_each(|part| part(connection, now, &mut past, &mut unread))?;
+    Ok((past, unread))
+}
+
+/// The same of a damaged file: each part as far as it can be read.
+pub(super) fn salvage(connection: &Connection, now: DateTime<Utc>) -> (Past, Vec<String>) {
+    let (mut past, mut unread) = (Past::default(), Vec::new());
+    for part in PARTS {
+        if let Err(error) = part(connection, now, &mut past, &mut unread) {
+            unread.push(error.to_string());
+        }
+    }
+    (past, unread)
+}
+
+fn signs(
+    connection: &Connection,
+    now: DateTime<Utc>,
+    past: &mut Past,
+    unread: &mut Vec<String>,
+) -> rusqlite::Result<()> {
+    let sign = |row: &Row<'_>| get::<Option<String>>(row, 0)?.as_deref().map(read_instant).transpose();
+    let found = each(connection, LAST_SIGN, [instant(now)], unread, sign)?;
+    past.last_alive = found.into_iter().flatten().max();
+    Ok(())
+}
+
+fn scripts(
+    connection: &Connection,
+    _: DateTime<Utc>,
+    past: &mut Past,
+    unread: &mut Vec<String>,
+) -> rusqlite::Result<()> {
     let known = "SELECT name, life = (SELECT max(id) FROM lives) FROM scripts";
-    let known = each(connection, known, [], &mut unread, |row| Ok((name(row)?, get::<bool>(row, 1)?)))?;
-    for (script, by_latest) in known {
+    for (script, by_latest) in each(connection, known, [], unread, |row| Ok((name(row)?, get::<bool>(row, 1)?)))? {
         past.scripts.entry(script).or_default().watched_until = past.last_alive.filter(|_| by_latest);
     }
-    let results = each(connection, LAST_RESULTS, [RESULTS], &mut unread, |row| {
-        Ok((name(row)?, (date(row)?, read_word(&get::<String>(row, 2)?)?)))
-    })?;
-    for (script, result) in results {
+    Ok(())
+}
+
+fn results(
+    connection: &Connection,
+    now: DateTime<Utc>,
+    past: &mut Past,
+    unread: &mut Vec<String>,
+) -> rusqlite::Result<()> {
+    // East of Greenwich it may be tomorrow already.
+    let today = now.checked_add_days(Days::new(1)).unwrap_or(now).date_naive().to_string();
+    let result = |row: &Row<'_>| Ok((name(row)?, (date(row)?, read_word(&get::<String>(row, 2)?)?)));
+    for (script, result) in each(connection, LAST_RESULTS, params![RESULTS, today], unread, result)? {
         past.scripts.entry(script).or_default().results.push(result);
     }
-    for (script, run) in each(connection, UNFINISHED, [], &mut unread, unfinished)? {
-        past.scripts.entry(script).or_default().unfinished = Some(run);
+    Ok(())
+}
+
+fn runs(connection: &Connection, _: DateTime<Utc>, past: &mut Past, unread: &mut Vec<String>) -> rusqlite::Result<()> {
+    let run = |row: &Row<'_>| Ok((unfinished(row)?, get::<bool>(row, 3)?));
+    for ((script, run), is_latest) in each(connection, UNFINISHED, [], unread, run)? {
+        let script = past.scripts.entry(script).or_default();
+        if is_latest {
+            script.unfinished = Some(run);
+        } else {
+            script.stale.push(run);
+        }
     }
-    past.ledger = each(connection, LEDGER, [], &mut unread, ledger_entry)?;
-    Ok((past, unread))
+    Ok(())
+}
+
+fn ledger(
+    connection: &Connection,
+    _: DateTime<Utc>,
+    past: &mut Past,
+    unread: &mut Vec<String>,
+) -> rusqlite::Result<()> {
+    past.ledger = each(connection, LEDGER, [], unread, ledger_entry)?;
+    Ok(())
 }
 
 fn unfinished(row: &Row<'_>) -> Result<(ScriptName, Unfinished), String> {

@@ -11,8 +11,10 @@ mod life;
 mod link;
 mod load;
 mod place;
+mod read;
 mod rows;
 mod schema;
+mod start;
 mod text;
 mod writer;
 
@@ -21,7 +23,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use tokio::sync::oneshot;
@@ -32,14 +34,13 @@ pub use life::Life;
 use crate::domain::record::{Grade, Past, Record};
 use crate::domain::script::ScriptName;
 use crate::ports::{Journal, JournalError, PortFuture};
-use fault::Fault;
-use link::{Demand, Link};
+use link::Demand;
 use place::Place;
 use schema::SCHEMA;
 use writer::{Command, Reply, Writer};
 
-/// Told, in words, that another file than before is written to, so that all that is known must be written again. Called on the writer's
-/// thread, must not block.
+/// Told, in words, that another file than before is written to, so that all that is known must be written again: at the start, too. Called
+/// on the writer's thread, must not block.
 pub type Renewed = Box<dyn Fn(&str) + Send>;
 
 /// Whose dates are in a journal.
@@ -78,11 +79,13 @@ pub struct OpenArgs {
     pub state_dir: PathBuf,
     /// Whose.
     pub kind: Kind,
+    /// On the market clock: what is recorded of later moments is not believed.
+    pub now: DateTime<Utc>,
     /// Older history is pruned.
     pub history: Duration,
     /// What is told of the attempts of each script.
     pub scripts: BTreeMap<ScriptName, ScriptFacts>,
-    /// When a new file was begun while the daemon runs.
+    /// When a new file was begun that lacks what is known.
     pub on_renewed: Renewed,
 }
 
@@ -90,11 +93,13 @@ pub struct OpenArgs {
 pub struct Opened {
     /// To write to.
     pub journal: SqliteJournal,
-    /// Empty where nothing could be read.
+    /// Empty where nothing could be read. What can be read counts even if it cannot be written.
     pub past: Past,
+    /// There was something to read, and it could be read; or there is a new file.
+    pub is_past_known: bool,
     /// What had to be done to open it, and what could not be read: worth an ERROR or a WARNING.
     pub reports: Vec<Report>,
-    /// Why it cannot be written now: the daemon starts from memory, and every write tries again.
+    /// Why it cannot be written now: the daemon starts with what is known, and every write tries again.
     pub unavailable: Option<JournalError>,
 }
 
@@ -121,9 +126,6 @@ pub enum OpenError {
     Thread(String),
 }
 
-/// So long a file that somebody else holds is tried at the start.
-const PATIENCE: Duration = Duration::from_secs(1);
-
 /// The journal of one state directory.
 pub struct SqliteJournal {
     writer: Sender<Command>,
@@ -133,18 +135,16 @@ impl SqliteJournal {
     /// Opens the journal of a state directory, which is locked already, and reads what is in it. Blocks.
     pub fn open(args: OpenArgs) -> Result<Opened, OpenError> {
         let place = Place::of(&args.state_dir);
-        let mut demand = Demand { kind: args.kind, schema: SCHEMA, thorough: true };
-        let mut reports = Vec::new();
-        let (link, past, unavailable) = match open_and_load(&place, demand, &mut reports) {
-            Ok((link, past)) => (Some(link), past, None),
-            Err(Fault::Newer(text)) => return Err(OpenError::Newer(text)),
-            Err(Fault::OtherKind(text)) => return Err(OpenError::OfLiveDaemon(text)),
-            Err(fault) => (None, Past::default(), Some(JournalError(fault.to_string()))),
-        };
-        demand.thorough = link.is_none();
-        let writer = Writer::new(place, demand, link, args.history, boot_id(), args.scripts, args.on_renewed);
-        let writer = start(writer).map_err(|error| OpenError::Thread(error.to_string()))?;
-        Ok(Opened { journal: Self { writer }, past, reports, unavailable })
+        let demand = Demand { kind: args.kind, schema: SCHEMA, thorough: true };
+        let found = start::start(&place, demand, args.now)?;
+        let demand = Demand { thorough: found.link.is_none(), ..demand };
+        let mut writer = Writer::new(place, demand, found.link, args.history, boot_id(), args.scripts, args.on_renewed);
+        (writer.known, writer.ledger_read) = (found.known, found.known.is_some());
+        writer.begun_anew = found.renewed;
+        let writer = run(writer).map_err(|error| OpenError::Thread(error.to_string()))?;
+        let (reports, unavailable) = (found.reports, found.unavailable);
+        let (is_past_known, past) = (found.past.is_some(), found.past.unwrap_or_default());
+        Ok(Opened { journal: Self { writer }, past, is_past_known, reports, unavailable })
     }
 
     /// Enters this life: after what was left over of earlier ones was ended, before anything starts. If it fails, the next write makes up for
@@ -191,53 +191,9 @@ pub fn boot_id() -> String {
     std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned()
 }
 
-fn start(mut writer: Writer) -> io::Result<Sender<Command>> {
+fn run(mut writer: Writer) -> io::Result<Sender<Command>> {
     let (orders, taken) = channel();
     writer.hashing = Some(facts::start_hashing(writer.facts.clone(), orders.clone())?);
     std::thread::Builder::new().name("mho-journal".to_owned()).spawn(move || writer.run(&taken))?;
     Ok(orders)
-}
-
-/// Opens the file and reads it; one that is of no use is set aside, and a new one begun.
-fn open_and_load(place: &Place, demand: Demand, reports: &mut Vec<Report>) -> Result<(Link, Past), Fault> {
-    let fault = match patiently(place, demand) {
-        Ok((link, past, unread)) => {
-            let path = place.path().display();
-            reports.extend(unread.into_iter().map(|text| {
-                Report::Error(format!(
-                    "a row of {path} cannot be read and is left out: {text}; look at it with sqlite3"
-                ))
-            }));
-            return Ok((link, past));
-        }
-        Err(fault) => fault,
-    };
-    let (word, text) = match (&fault, demand.kind) {
-        (Fault::Damaged(text), _) => ("damaged", text),
-        (Fault::OtherKind(text), Kind::Live) => ("rehearsal", text),
-        _ => return Err(fault),
-    };
-    let to = place.set_aside(word, Utc::now()).map_err(|error| Fault::io(place.path(), &error))?;
-    let to = to.display();
-    reports.push(match fault {
-        Fault::Damaged(_) => {
-            Report::Error(format!("{text}; it is kept as {to}, and a new one is begun: what ran before is not known"))
-        }
-        _ => Report::Warning(format!("{text}; it is kept as {to}, and a new one is begun")),
-    });
-    patiently(place, demand).map(|(link, past, _)| (link, past))
-}
-
-fn patiently(place: &Place, demand: Demand) -> Result<(Link, Past, Vec<String>), Fault> {
-    let begin = Instant::now();
-    loop {
-        let found = Link::open(place, demand).and_then(|link| {
-            let loaded = load::load(&link.connection).map_err(|error| link::undecodable(place, &error));
-            loaded.map(|(past, unread)| (link, past, unread))
-        });
-        match found {
-            Err(Fault::Locked(_)) if begin.elapsed() < PATIENCE => std::thread::sleep(Duration::from_millis(50)),
-            found => return found,
-        }
-    }
 }

@@ -6,7 +6,8 @@ use super::facts::{Fingerprint, ScriptFacts};
 use super::text::{exit_columns, instant};
 use crate::domain::record::{ActionRecord, AttemptRecord, RunRecord};
 
-/// The run as it stands now.
+/// The run as it stands now. Whoever knows no more than a result (a date that was missed, one that is told again) takes nothing from a row
+/// in which a real run came to its end.
 const RUN: &str = "
 INSERT INTO runs (script, trading_date, result, reason, zone, first_start, ended_at, attempts, restarts,
   last_exit_code, last_exit_signal, last_exit_result, last_exit_at, recorded_at, unfinished)
@@ -16,7 +17,8 @@ ON CONFLICT (script, trading_date, slot) DO UPDATE SET
   ended_at = excluded.ended_at, attempts = excluded.attempts, restarts = excluded.restarts,
   last_exit_code = excluded.last_exit_code, last_exit_signal = excluded.last_exit_signal,
   last_exit_result = excluded.last_exit_result, last_exit_at = excluded.last_exit_at,
-  recorded_at = excluded.recorded_at, unfinished = excluded.unfinished";
+  recorded_at = excluded.recorded_at, unfinished = excluded.unfinished
+WHERE excluded.attempts > 0 OR excluded.result = 'running' OR runs.result IN ('running', 'missed')";
 
 /// What is not told of the attempt stays as it stands; an end is told as a whole.
 const ATTEMPT: &str = "

@@ -9,13 +9,14 @@ use chrono::{DateTime, Utc};
 use rusqlite::Transaction;
 use tokio::sync::oneshot;
 
-use super::Renewed;
 use super::facts::{Fingerprint, ScriptFacts};
 use super::fault::{Fault, reach};
 use super::life::{self, Life};
 use super::link::{Demand, Link, touch};
 use super::place::{FileId, Place};
 use super::rows;
+use super::{Kind, Renewed};
+use crate::adapters::sys::clock_is_synchronised;
 use crate::domain::attempt::AttemptId;
 use crate::domain::record::{Grade, Record};
 use crate::domain::script::ScriptName;
@@ -53,6 +54,10 @@ pub(super) struct Writer {
     /// What the lives before left over in this file is known to whoever started this one, and it is not given up yet.
     pub(super) ledger_read: bool,
     pub(super) renewed: Renewed,
+    /// Why the file was new when the daemon started, if anything is known that is not in it.
+    pub(super) begun_anew: Option<String>,
+    /// The kernel's word on it.
+    pub(super) clock_is_synchronised: fn() -> Option<bool>,
     life: Option<Life>,
     /// The number of this life, if it is in the file.
     entered: Option<i64>,
@@ -93,6 +98,8 @@ impl Writer {
             hashing,
             ledger_read,
             renewed,
+            begun_anew: None,
+            clock_is_synchronised,
             life,
             entered,
             alive,
@@ -103,6 +110,9 @@ impl Writer {
 
     /// Until it is told to close.
     pub(super) fn run(mut self, orders: &Receiver<Command>) {
+        if let Some(why) = self.begun_anew.take() {
+            (self.renewed)(&why);
+        }
         while let Ok(order) = orders.recv() {
             match order {
                 Command::Write(records, grade, reply) => {
@@ -212,9 +222,12 @@ impl Writer {
         let mut entered = self.entered;
         if let (None, Some(life)) = (entered, &self.life) {
             if self.ledger_read {
-                life::give_up_ledger(tx)?;
+                life::give_up_ledger(tx, &life.survivors, &self.boot)?;
             }
-            life::prune(tx, None, self.history)?;
+            // The clock of a machine that has just come up may be years ahead: nothing is old by it, until somebody keeps it right.
+            let is_right = self.demand.kind == Kind::Live && (self.clock_is_synchronised)() == Some(true);
+            let now = if is_right { life::last_sign(tx, life.started_at)? } else { None };
+            life::prune(tx, now, self.history)?;
             entered = Some(life::begin(tx, life, &self.boot)?);
         }
         match batch {
@@ -292,7 +305,6 @@ mod tests {
     use std::fs;
     use std::sync::Mutex;
 
-    use super::super::Kind;
     use super::super::schema::SCHEMA;
     use super::*;
     use crate::domain::record::ActionRecord;
@@ -380,6 +392,35 @@ mod tests {
         let first = log_after(Grade::CrashSafe);
         assert_eq!(log_after(Grade::CrashSafe), first, "nothing new: SQLite writes nothing, and would sync nothing");
         assert!(log_after(Grade::PowerSafe) > first, "a frame, and with it the sync of all before it");
+    }
+
+    #[test]
+    fn at_the_start_only_a_right_clock_makes_anything_old_and_no_run_that_is_open() {
+        let dir = tempfile::tempdir().unwrap();
+        let (mut writer, _) = writer(dir.path());
+        let rows =
+            "INSERT INTO runs (script, trading_date, result, reason, zone, attempts, restarts, recorded_at, unfinished)
+            VALUES ('demo', '2026-11-20', 'failed', '', 'UTC', 1, 0, '2026-11-20T21:00:00.000Z', NULL),
+            ('demo', '2026-11-21', 'running', '', 'UTC', 1, 0, '2026-11-21T21:00:00.000Z', '{}'),
+            ('demo', '2026-11-27', 'failed', '', 'UTC', 1, 0, '2026-11-27T21:00:00.000Z', NULL)";
+        writer.link.as_ref().unwrap().connection.execute(rows, []).unwrap();
+        let left = |writer: &mut Writer, year: i32, is_synchronised| {
+            writer.clock_is_synchronised = is_synchronised;
+            let started_at = format!("{year}-11-30T13:00:00Z").parse().unwrap();
+            let (scripts, survivors) = (Vec::new(), Vec::new());
+            (writer.life, writer.entered) = (Some(Life { started_at, pid: 1, scripts, survivors }), None);
+            writer.commit(&Batch::Nothing, Grade::PowerSafe).unwrap();
+            let connection = &writer.link.as_ref().unwrap().connection;
+            let days = "SELECT group_concat(substr(trading_date, 9)) FROM runs";
+            connection.query_row(days, [], |row| row.get::<_, String>(0)).unwrap()
+        };
+        for is_synchronised in [|| None, || Some(false)] {
+            assert_eq!(left(&mut writer, 2099, is_synchronised), "20,21,27");
+        }
+        writer.demand.kind = Kind::Rehearsal;
+        assert_eq!(left(&mut writer, 2026, || Some(true)), "20,21,27");
+        writer.demand.kind = Kind::Live;
+        assert_eq!(left(&mut writer, 2026, || Some(true)), "21,27");
     }
 
     #[test]
