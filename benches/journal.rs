@@ -32,6 +32,7 @@ fn journal(c: &mut Criterion) {
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
     let dir = tempfile::tempdir().expect("a directory");
     let args = OpenArgs {
+        now: DateTime::UNIX_EPOCH,
         state_dir: dir.path().to_owned(),
         kind: Kind::Live,
         history: std::time::Duration::from_secs(400 * 86_400),
@@ -39,7 +40,7 @@ fn journal(c: &mut Criterion) {
         on_renewed: Box::new(|_| ()),
     };
     let journal = SqliteJournal::open(args).expect("it opens").journal;
-    let life = Life { started_at: DateTime::UNIX_EPOCH, pid: 1, scripts: Vec::new() };
+    let life = Life { started_at: DateTime::UNIX_EPOCH, pid: 1, scripts: Vec::new(), survivors: Vec::new() };
     runtime.block_on(journal.begin_life(life)).expect("entered");
     let mut round = 0;
     for (name, count, grade) in [

@@ -130,6 +130,16 @@ fn after_sigkill_of_all_a_start_needs_no_hand() {
 }
 
 #[test]
+fn a_lock_file_that_somebody_removed_lets_no_second_one_in() {
+    let mut first = live();
+    std::fs::remove_file(first.path("state/lock")).expect("removed");
+    let second = again(&first, &[]);
+    assert_eq!(second.code, 5, "{second:?}");
+    assert!(!first.has("state/lock"), "it changes nothing");
+    first.stop();
+}
+
+#[test]
 fn a_lock_full_of_rubbish_keeps_nobody_from_starting() {
     let world = World::new(ALWAYS);
     world.write("state/lock", &"rubbish\n".repeat(1000));

@@ -101,14 +101,26 @@ impl From<io::Error> for LockError {
 #[derive(Debug)]
 pub struct InstanceLock {
     _file: File,
+    /// The directory itself: somebody may remove the file. None where directories cannot be locked.
+    _directory: Option<File>,
 }
 
 impl InstanceLock {
     /// Takes `state_dir`, which must exist. If it is held, nothing in it is changed.
     pub fn take(state_dir: &Path, what: &str) -> Result<Self, LockError> {
-        let file = take_file(&state_dir.join("lock"))?;
+        let path = state_dir.join("lock");
+        let directory = File::open(state_dir)?;
+        let directory = match try_lock(&directory, FlockOperation::NonBlockingLockExclusive) {
+            Ok(false) => {
+                let holder = File::open(&path).map(|file| Holder::read(&file)).unwrap_or_default();
+                return Err(LockError::Held(Box::new(holder)));
+            }
+            Ok(true) => Some(directory),
+            Err(_) => None,
+        };
+        let file = take_file(&path)?;
         let _ = Holder::this_process(what, Some(parent_id())).write(&file);
-        Ok(Self { _file: file })
+        Ok(Self { _file: file, _directory: directory })
     }
 
     /// Who holds `state_dir` now. Makes no file.

@@ -402,7 +402,7 @@ mod tests {
             "INSERT INTO runs (script, trading_date, result, reason, zone, attempts, restarts, recorded_at, unfinished)
             VALUES ('demo', '2026-11-20', 'failed', '', 'UTC', 1, 0, '2026-11-20T21:00:00.000Z', NULL),
             ('demo', '2026-11-21', 'running', '', 'UTC', 1, 0, '2026-11-21T21:00:00.000Z', '{}'),
-            ('demo', '2026-11-27', 'failed', '', 'UTC', 1, 0, '2026-11-27T21:00:00.000Z', NULL)";
+            ('demo', '2026-11-29', 'failed', '', 'UTC', 1, 0, '2026-11-29T21:00:00.000Z', NULL)";
         writer.link.as_ref().unwrap().connection.execute(rows, []).unwrap();
         let left = |writer: &mut Writer, year: i32, is_synchronised| {
             writer.clock_is_synchronised = is_synchronised;
@@ -415,12 +415,12 @@ mod tests {
             connection.query_row(days, [], |row| row.get::<_, String>(0)).unwrap()
         };
         for is_synchronised in [|| None, || Some(false)] {
-            assert_eq!(left(&mut writer, 2099, is_synchronised), "20,21,27");
+            assert_eq!(left(&mut writer, 2099, is_synchronised), "20,21,29");
         }
         writer.demand.kind = Kind::Rehearsal;
-        assert_eq!(left(&mut writer, 2026, || Some(true)), "20,21,27");
+        assert_eq!(left(&mut writer, 2026, || Some(true)), "20,21,29");
         writer.demand.kind = Kind::Live;
-        assert_eq!(left(&mut writer, 2026, || Some(true)), "21,27");
+        assert_eq!(left(&mut writer, 2026, || Some(true)), "21,29");
     }
 
     #[test]
