@@ -253,3 +253,17 @@ async fn where_the_calendars_data_ends_it_is_said_each_day() {
     let xnys = |passed| ("XNYS".to_owned(), passed);
     assert_eq!(told.collect::<Vec<_>>(), [xnys(false), xnys(true), xnys(true)]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_nobody_keeps_right_is_a_warning_each_day() {
+    let lab = at("2026-11-23 20:00:00", vec![Act::RunUntilStopped]).await;
+    let told = || lab.notices().iter().filter(|n| n.what == What::ClockUnsynchronised).count();
+    lab.run_until("2026-11-24 12:00:00").await;
+    assert_eq!(told(), 0, "where it cannot be told, nothing is said");
+    lab.clock.set_synchronised(false);
+    lab.run_until("2026-11-26 12:00:00").await;
+    assert_eq!(told(), 2);
+    lab.clock.set_synchronised(true);
+    lab.run_until("2026-11-27 12:00:00").await;
+    assert_eq!(told(), 2);
+}

@@ -343,6 +343,15 @@ mod tests {
         }
     }
 
+    fn ports(journal: &Arc<Slow>) -> Ports {
+        Ports {
+            clock: Arc::new(VirtualClock::new("2026-11-27T14:30:00Z".parse().unwrap())),
+            launcher: Arc::new(PretendLauncher::default()),
+            notifier: Arc::new(Heard::default()),
+            journal: Arc::clone(journal) as Arc<dyn Journal>,
+        }
+    }
+
     fn note(recorder: &ActorRef<RecorderMsg>, action: &str) {
         let record = Record::Action(ActionRecord {
             at: "2026-11-27T14:30:00Z".parse().unwrap(),
@@ -355,15 +364,27 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn each_minute_it_notes_that_the_daemon_is_alive() {
+        let journal = Arc::new(Slow::default());
+        let alive_interval = Some(Duration::from_secs(60));
+        let args = RecorderArgs { ports: ports(&journal), alive_interval };
+        let (recorder, _) = Actor::spawn(None, Recorder, args).await.unwrap();
+        for _ in 0..3 {
+            tokio::time::sleep(Duration::from_secs(60) - GATHER * 4).await;
+            assert!(journal.take().is_none());
+            tokio::time::sleep(GATHER * 6).await;
+            let (count, answer) = journal.take().expect("a sign of life");
+            assert_eq!(count, 1);
+            answer.send(()).unwrap();
+        }
+        recorder.stop(None);
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn at_the_end_what_came_while_the_journal_hung_is_written_if_it_goes_on_in_time() {
         let journal = Arc::new(Slow::default());
-        let ports = Ports {
-            clock: Arc::new(VirtualClock::new("2026-11-27T14:30:00Z".parse().unwrap())),
-            launcher: Arc::new(PretendLauncher::default()),
-            notifier: Arc::new(Heard::default()),
-            journal: Arc::clone(&journal) as Arc<dyn Journal>,
-        };
-        let (recorder, _) = Actor::spawn(None, Recorder, RecorderArgs { ports, alive_interval: None }).await.unwrap();
+        let (recorder, _) =
+            Actor::spawn(None, Recorder, RecorderArgs { ports: ports(&journal), alive_interval: None }).await.unwrap();
         note(&recorder, "first");
         tokio::time::sleep(PATIENCE * 2).await;
         let (count, answer) = journal.take().unwrap();

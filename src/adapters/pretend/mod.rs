@@ -27,13 +27,24 @@ pub struct VirtualClock {
     anchor: Mutex<DateTime<Utc>>,
     start: Instant,
     changed: Arc<Notify>,
+    synchronised: Mutex<Option<bool>>,
 }
 
 impl VirtualClock {
     /// A clock that shows `anchor` now.
     #[must_use]
     pub fn new(anchor: DateTime<Utc>) -> Self {
-        Self { anchor: Mutex::new(anchor), start: Instant::now(), changed: Arc::new(Notify::new()) }
+        Self {
+            anchor: Mutex::new(anchor),
+            start: Instant::now(),
+            changed: Arc::new(Notify::new()),
+            synchronised: Mutex::new(None),
+        }
+    }
+
+    /// From now on somebody keeps it right, or nobody does.
+    pub fn set_synchronised(&self, synchronised: bool) {
+        *self.synchronised.lock().unwrap_or_else(PoisonError::into_inner) = Some(synchronised);
     }
 
     /// Sets the wall clock forward or back, as an operator or NTP would.
@@ -63,6 +74,10 @@ impl Clock for VirtualClock {
             };
             tokio::select! { () = asleep => {}, () = changed => {} }
         })
+    }
+
+    fn is_synchronised(&self) -> Option<bool> {
+        *self.synchronised.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
