@@ -132,6 +132,28 @@ fn logs_loses_no_line_to_several_rotations_between_two_glances() {
 }
 
 #[test]
+fn logs_loses_no_line_while_parts_and_dates_come_and_move_all_the_time() {
+    const DATES: [&str; 5] = ["2026-11-27", "2026-11-30", "2026-12-01", "2026-12-02", "2026-12-03"];
+    const PARTS: u32 = 60;
+    let world = with_logs();
+    let mut follower = Follower::start(&world, &["-n", "1"]);
+    follower.expect(&["line 9"]);
+    for date in DATES {
+        follower.live = world.path(&format!("logs/demo/{date}.log"));
+        for number in 1..=PARTS {
+            follower.append(&format!("{date} {number}\n"));
+            if number < PARTS {
+                follower.rotate();
+            }
+        }
+    }
+    let next = || -> Vec<String> { (1..=PARTS).map(|_| follower.next()).collect() };
+    for date in DATES {
+        assert_eq!(next(), (1..=PARTS).map(|number| format!("{date} {number}")).collect::<Vec<_>>());
+    }
+}
+
+#[test]
 fn logs_repeats_nothing_when_the_file_is_removed_or_emptied() {
     let world = with_logs();
     for number in [1, 2] {

@@ -1,14 +1,15 @@
 //! `mho logs`: what a script printed, from its files. Needs no daemon.
 
+mod parts;
+
 use std::collections::{HashSet, VecDeque};
-use std::fs::{self, File, Metadata};
 use std::io::{self, BufRead, BufReader, Read, Seek, Write};
-use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::thread::sleep;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use chrono::NaiveDate;
+use parts::{Place, dates, oldest, part, unreadable};
 
 use super::{FAILED, Failure, Global, OK, no_such_script};
 
@@ -57,62 +58,6 @@ pub(super) fn run(global: &Global, args: &LogsArgs, out: &mut dyn Write) -> Resu
     Ok(OK)
 }
 
-/// A file that is being read, which may get another name meanwhile.
-struct Place {
-    date: NaiveDate,
-    file: File,
-    id: (u64, u64),
-}
-
-impl Place {
-    /// The part of this number, 0 is the live one; None if there is none.
-    fn open(dir: &Path, date: NaiveDate, number: usize) -> Result<Option<Self>, Failure> {
-        let path = part(dir, date, number);
-        let opened = File::open(&path).and_then(|file| Ok((id(&file.metadata()?), file)));
-        match opened {
-            Ok((id, file)) => Ok(Some(Self { date, file, id })),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(unreadable(&path, &error)),
-        }
-    }
-
-    fn modified(&self) -> Option<SystemTime> {
-        self.file.metadata().and_then(|found| found.modified()).ok()
-    }
-}
-
-fn part(dir: &Path, date: NaiveDate, number: usize) -> PathBuf {
-    dir.join(if number == 0 { format!("{date}.log") } else { format!("{date}.log.{number}") })
-}
-
-fn id(found: &Metadata) -> (u64, u64) {
-    (found.dev(), found.ino())
-}
-
-fn id_of(path: &Path) -> Option<(u64, u64)> {
-    fs::metadata(path).ok().as_ref().map(id)
-}
-
-fn unreadable(path: &Path, error: &io::Error) -> Failure {
-    let path = path.display();
-    Failure::new(FAILED, format!("cannot read {path}: {error}; look at what is there, and who may read it"))
-}
-
-/// The trading dates with a log.
-fn dates(dir: &Path) -> Result<impl Iterator<Item = NaiveDate> + use<>, Failure> {
-    let entries = match fs::read_dir(dir) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-        entries => Some(entries.map_err(|error| unreadable(dir, &error))?),
-    };
-    let date = |name: &str| name.split_once(".log").and_then(|(date, _)| date.parse().ok());
-    Ok(entries.into_iter().flatten().filter_map(move |entry| date(entry.ok()?.file_name().to_str()?)))
-}
-
-/// How many rotated parts there are: up to the first gap.
-fn rotated(dir: &Path, date: NaiveDate) -> usize {
-    (1..).take_while(|number| part(dir, date, *number).exists()).last().unwrap_or(0)
-}
-
 /// The last `count` lines of all parts together; the newest part first, since it mostly suffices. With them the newest part, read so far:
 /// whoever follows goes on from there, so that no line is lost that comes meanwhile.
 fn tail(dir: &Path, date: NaiveDate, count: usize) -> Result<(VecDeque<Vec<u8>>, Option<Place>), Failure> {
@@ -121,8 +66,8 @@ fn tail(dir: &Path, date: NaiveDate, count: usize) -> Result<(VecDeque<Vec<u8>>,
     let mut read = HashSet::new();
     for number in 0.. {
         let Some(place) = Place::open(dir, date, number)? else {
-            // Between two files there is no live one for a moment.
-            if number == 0 { continue } else { break }
+            // In the middle of a rotation there is a gap for a moment.
+            if number == 0 || part(dir, date, number + 1).exists() { continue } else { break }
         };
         // A rotation meanwhile moves what was read to the next number.
         if !read.insert(place.id) {
@@ -158,10 +103,9 @@ fn follow(dir: &Path, mut at: Option<Place>, only: Option<NaiveDate>, out: &mut 
             },
             Some(place) => {
                 copy(dir, place, out)?;
-                let next = match newer(dir, place)? {
-                    None if only.is_none() => later(dir, place.date)?,
-                    next => next,
-                };
+                // The later date first: once there is one, no part of this date comes any more that could be missed.
+                let later = if only.is_none() { later(dir, place.date)? } else { None };
+                let next = place.newer(dir)?.or(later);
                 if next.is_some() {
                     copy(dir, place, out)?;
                 }
@@ -177,41 +121,10 @@ fn follow(dir: &Path, mut at: Option<Place>, only: Option<NaiveDate>, out: &mut 
     }
 }
 
-/// The part that was begun after this one.
-fn newer(dir: &Path, place: &Place) -> Result<Option<Place>, Failure> {
-    loop {
-        let count = rotated(dir, place.date);
-        match (0..=count).find(|number| id_of(&part(dir, place.date, *number)) == Some(place.id)) {
-            Some(0) => return Ok(None),
-            Some(number) => {
-                let next = Place::open(dir, place.date, number - 1)?;
-                // Else the parts moved while we looked; a rotation begins with the oldest.
-                if id_of(&part(dir, place.date, number)) == Some(place.id) {
-                    return Ok(next);
-                }
-            }
-            // Removed: by hand, then there are older parts; or because so many came after it.
-            None => {
-                for number in (0..=count).rev() {
-                    let next = Place::open(dir, place.date, number)?;
-                    if let Some(next) = next.filter(|next| number == 0 || next.modified() >= place.modified()) {
-                        return Ok(Some(next));
-                    }
-                }
-                return Ok(None);
-            }
-        }
-    }
-}
-
 /// The first part of the next trading date with a log.
 fn later(dir: &Path, date: NaiveDate) -> Result<Option<Place>, Failure> {
     let next = dates(dir)?.filter(|found| *found > date).min();
     next.map_or(Ok(None), |date| oldest(dir, date))
-}
-
-fn oldest(dir: &Path, date: NaiveDate) -> Result<Option<Place>, Failure> {
-    Place::open(dir, date, rotated(dir, date))
 }
 
 fn copy(dir: &Path, place: &mut Place, out: &mut dyn Write) -> Result<(), Failure> {
