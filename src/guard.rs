@@ -88,11 +88,12 @@ struct Guard {
 fn split() -> io::Result<Side> {
     sys::close_inherited_on_exec()?;
     sys::reset_ignored_signals();
-    // Blocked before the fork, so that none is lost. A blocked signal also reaches PID 1, whose unhandled ones the kernel drops.
+    // Blocked before the fork, so that none is lost, and none stops or ends a guard that does not ignore it yet. A blocked signal also reaches
+    // PID 1, whose unhandled ones the kernel drops.
+    SigSet::all().thread_set_mask()?;
     let mut watched: SigSet = FORWARDED.into_iter().collect();
     watched.add(Signal::SIGCHLD);
     watched.add(Signal::SIGABRT);
-    watched.thread_set_mask()?;
     rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
     let (reader, writer) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
     let guard = nix::unistd::getpid();
@@ -105,6 +106,7 @@ fn split() -> io::Result<Side> {
             drop(writer);
             // Ctrl-Z never suspends supervision, and no alarm that somebody left running or sends ends it.
             sys::ignore_all_signals_but(&watched);
+            watched.thread_set_mask()?;
             let signals = SignalFd::with_flags(&watched, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
             Ok(Side::Guard(Guard {
                 daemon: child,
