@@ -51,7 +51,7 @@ use crate::domain::calendar::Calendar;
 use crate::domain::lifecycle::View;
 use crate::domain::notice::{Notice, What};
 use crate::domain::outcome::RunResult;
-use crate::domain::record::Past;
+use crate::domain::record::{Past, Record};
 use crate::domain::script::{ScriptName, ScriptSpec};
 use crate::domain::time::resolve_local;
 use crate::domain::timeline::{Addressed, Arrival, ClockEvent, Window};
@@ -184,7 +184,7 @@ impl Lab {
     }
 
     /// Starts the tree, on a runtime whose clock is paused.
-    pub async fn start(self) -> Running {
+    pub async fn start(mut self) -> Running {
         let zone = self.calendars[&self.market].zone();
         let begin = match &self.begin {
             Begin::Local(text) => local(zone, text),
@@ -193,6 +193,8 @@ impl Lab {
         let clock = Arc::new(VirtualClock::new(begin));
         let launcher = Arc::new(PretendLauncher::new(self.acts));
         let recording = Arc::new(Recording::default());
+        let watched = |name: &ScriptName| self.scripts.iter().any(|s| s.enabled && s.name == *name);
+        let given_up = self.past.give_up(watched, begin).into_iter();
         let names = self.scripts.iter().map(|s| s.name.clone()).collect();
         let plan = Plan {
             scripts: self.scripts.into_iter().map(Arc::new).collect(),
@@ -201,6 +203,7 @@ impl Lab {
             status_interval: None,
             alive_interval: None,
             past: self.past,
+            records: given_up.map(|run| Record::Run(Box::new(run))).collect(),
         };
         let ports = Ports {
             clock: clock.clone(),

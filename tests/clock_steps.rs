@@ -233,13 +233,89 @@ async fn a_clock_that_was_far_ahead_for_a_moment_costs_no_result_and_floods_nobo
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_step_back_into_an_earlier_window_leaves_the_live_run_alone() {
+async fn a_step_back_into_an_earlier_window_leaves_the_live_run_alone_until_that_closes() {
     let lab = at("2026-11-24 10:00:00", vec![Act::RunUntilStopped]).await;
     lab.clock.step(TimeDelta::hours(-24));
-    lab.run_until("2026-11-24 15:59:00").await;
+    lab.run_until("2026-11-23 15:59:59").await;
     assert_eq!(lab.story_of(&["start", "stop", "carried"]), ["10:00:00 demo start 1"]);
+    lab.run_until("2026-11-24 08:29:59").await;
+    assert_eq!(lab.view("demo").await.pid, None, "nothing runs past the close");
     lab.run_until("2026-11-24 17:00:00").await;
+    let story = ["16:00:00 demo stop 1: window end", "08:30:00 demo start 2", "16:00:00 demo stop 2: window end"];
+    assert_eq!(lab.story_of(&["start", "stop"])[1..], story);
+    assert_eq!(results(&lab), [RunResult::Missed, RunResult::WindowEnd], "the earlier date had no run of its own");
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_a_step_back_nothing_is_started_before_its_window() {
+    // Of the same date: from mid-session to the night before it.
+    let lab = at("2026-11-24 08:40:00", vec![Act::Exit(1, secs(30)), Act::RunUntilStopped]).await;
+    lab.run_for(secs(5)).await;
+    lab.clock.step(TimeDelta::hours(-5));
+    lab.run_until("2026-11-24 08:29:59").await;
+    assert_eq!(lab.story_of(&["start", "exit"]), ["08:40:00 demo start 1", "03:40:30 demo exit 1: 1, crashed"]);
+    lab.run_until("2026-11-24 17:00:00").await;
+    assert_eq!(lab.story_of(&["start"])[1..], ["08:30:00 demo start 2"]);
     assert_eq!(results(&lab), [RunResult::WindowEnd]);
+
+    // In its backoff, from one date into the window of the one before: that is run now, and this one later.
+    let acts = vec![Act::Exit(1, secs(2)), Act::Exit(42, secs(60)), Act::RunUntilStopped];
+    let lab = at("2026-11-24 10:00:00", acts).await;
+    lab.run_for(Duration::from_millis(2_500)).await;
+    lab.clock.step(TimeDelta::hours(-24));
+    lab.run_until("2026-11-24 17:00:00").await;
+    let starts = ["10:00:00 demo start 1", "10:00:02 demo start 1", "08:30:00 demo start 2"];
+    assert_eq!(lab.story_of(&["start"]), starts, "{:#?}", lab.story());
+    assert_eq!(results(&lab), [RunResult::FinishedEarly, RunResult::WindowEnd]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_was_a_day_ahead_for_a_moment_costs_no_close_and_no_date() {
+    let lab = at("2026-12-03 13:00:00", vec![Act::RunUntilStopped]).await;
+    lab.clock.step(TimeDelta::hours(23));
+    lab.run_for(secs(3)).await;
+    lab.clock.step(TimeDelta::hours(-23));
+    lab.run_until("2026-12-04 17:00:00").await;
+    let story = [
+        "13:00:00 demo start 1",
+        "12:00:00 demo stop 1: window end",
+        "12:00:00 demo start 1",
+        "16:00:00 demo stop 1: window end",
+        "08:30:00 demo start 2",
+        "16:00:00 demo stop 2: window end",
+    ];
+    assert_eq!(lab.story_of(&["start", "stop"]), story);
+    assert_eq!(results(&lab), [RunResult::WindowEnd; 2]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_windows_touch_a_step_back_over_dates_holds_up_no_restart() {
+    let mut spec = demo();
+    spec.window.calendar = "always".into();
+    spec.window.start = mho::domain::script::TimePoint::Anchor(mho::domain::script::Anchor::Open, TimeDelta::zero());
+    let calendar = Calendar::builtin("always").expect("it is built in");
+    let lab = Lab::new("2026-11-23 12:00:00").calendar("always", calendar).market("always").script(spec);
+    let lab = lab.acts("demo", [Act::Exit(1, secs(120)), Act::RunUntilStopped]).start().await;
+    lab.run_for(secs(60)).await;
+    lab.clock.step(TimeDelta::hours(-50));
+    lab.run_for(secs(90)).await;
+    assert_eq!(lab.story_of(&["start"]), ["12:00:00 demo start 1", "10:02:01 demo start 2"]);
+    lab.run_until("2026-11-24 12:00:00").await;
+    assert_eq!(results(&lab), [RunResult::Carried]);
+    assert_eq!(lab.story_of(&["start", "stop"]).len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_that_waits_for_its_window_after_a_step_back_has_a_result_when_that_is_jumped_over() {
+    let lab = at("2026-11-24 10:00:00", vec![Act::Exit(1, secs(2)), Act::RunUntilStopped]).await;
+    lab.run_for(Duration::from_millis(2_500)).await;
+    lab.clock.step(TimeDelta::hours(-16));
+    lab.run_for(secs(60)).await;
+    assert_eq!(lab.view("demo").await.state, StateName::Idle);
+    lab.clock.step(TimeDelta::hours(30));
+    lab.run_for(secs(60)).await;
+    assert_eq!(results(&lab), [RunResult::Interrupted]);
+    assert_eq!(lab.story_of(&["start"]).len(), 1);
 }
 
 #[tokio::test(start_paused = true)]

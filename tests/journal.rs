@@ -12,8 +12,8 @@ use common::eventually;
 use journal_support::*;
 use mho::adapters::journal::{Kind, Life, OpenArgs, OpenError, Renewed, Report, SqliteJournal, boot_id};
 use mho::domain::attempt::ProcessId;
-use mho::domain::outcome::RunResult;
-use mho::domain::record::{ActionRecord, AttemptStart, Grade, LedgerEntry, Past, Record};
+use mho::domain::outcome::{AttemptResult, RunResult};
+use mho::domain::record::{ActionRecord, AttemptStart, Grade, LedgerEntry, Past, Record, RunRecord};
 use mho::domain::script::ScriptSpec;
 
 fn directory() -> tempfile::TempDir {
@@ -51,13 +51,13 @@ fn a_new_daemon_finds_what_the_one_before_knew() {
 
     let opened = open(dir.path());
     let past = opened.past;
-    assert_eq!(past.last_alive, Some(at("2026-11-27T14:30:00Z")));
     let demo = &past.scripts[&name("demo")];
     assert_eq!(demo.results.len(), 32);
     assert_eq!(demo.results.first(), Some(&(date("2026-09-02"), RunResult::WindowEnd)));
     assert_eq!(demo.results.last(), Some(&(date("2026-10-05"), RunResult::Failed)));
-    assert_eq!((demo.watched_until, demo.unfinished.is_none()), (past.last_alive, true));
-    assert_eq!(past.scripts[&name("other")].watched_until, past.last_alive);
+    let sign = Some(at("2026-11-27T14:30:00Z"));
+    assert_eq!((demo.watched_until, demo.unfinished.is_none()), (sign, true));
+    assert_eq!(past.scripts[&name("other")].watched_until, sign);
     let left =
         LedgerEntry { attempt: alive("demo", 2, 200).id, process: ProcessId { pid: 200, born: 4711 }, boot: boot_id() };
     assert_eq!(past.ledger, [left]);
@@ -184,7 +184,8 @@ fn a_damaged_file_is_set_aside_as_it_is_and_a_new_one_begun() {
         let opened = SqliteJournal::open(OpenArgs { on_renewed, ..args(dir.path()) }).expect(what);
         assert_eq!(opened.unavailable, None, "{what}");
         let results = opened.past.scripts.get(&name("demo")).map_or(0, |demo| demo.results.len());
-        let known = (opened.past.last_alive.is_some(), results);
+        let known = opened.past.scripts.get(&name("demo")).is_some_and(|demo| demo.watched_until.is_some());
+        let known = (known, results);
         let expected = match what {
             "a spoiled page" => (true, 1),
             "no tables" => (true, 0),
@@ -489,7 +490,7 @@ fn a_result_that_nobody_saw_takes_nothing_from_a_run_that_was_seen() {
 }
 
 #[test]
-fn a_life_with_a_wrong_clock_does_not_move_the_last_sign_of_life() {
+fn a_life_with_a_wrong_clock_hides_no_time_that_nobody_watched() {
     let dir = directory();
     let live = |started_at: &str, alive_at: &str| {
         let journal = open(dir.path()).journal;
@@ -502,9 +503,9 @@ fn a_life_with_a_wrong_clock_does_not_move_the_last_sign_of_life() {
     live("2020-01-01T00:00:00Z", "2020-01-01T00:01:00Z");
     live("2040-01-01T00:00:00Z", "2040-01-01T00:01:00Z");
     let found = past("2026-11-30T13:00:00Z");
-    assert_eq!(found.last_alive, Some(at("2026-11-27T14:00:00Z")));
-    assert_eq!(found.scripts[&name("demo")].watched_until, found.last_alive);
-    assert_eq!(past("2019-01-01T00:00:00Z").last_alive, None);
+    // Which of the clocks was right is not known: rather too early than too late.
+    assert_eq!(found.scripts[&name("demo")].watched_until, Some(at("2026-11-27T13:00:00Z")));
+    assert_eq!(past("2019-01-01T00:00:00Z").scripts[&name("demo")].watched_until, None);
 }
 
 #[test]
@@ -521,7 +522,166 @@ fn a_life_that_dies_before_it_gave_a_sign_leaves_the_time_before_it_unwatched() 
     begin(&opened.journal, "2026-11-27T18:01:00Z", &["demo"]);
     write(&opened.journal, vec![Record::Alive { at: at("2026-11-27T18:02:00Z") }]);
     drop(opened);
-    assert_eq!(open(dir.path()).past.last_alive, Some(at("2026-11-27T18:02:00Z")));
+    assert_eq!(open(dir.path()).past.scripts[&name("demo")].watched_until, Some(at("2026-11-27T18:02:00Z")));
+}
+
+#[test]
+fn a_script_that_is_new_was_not_missed_before_and_one_that_was_left_out_is_not_forgotten() {
+    let dir = directory();
+    let watched_until = || {
+        let scripts = open(dir.path()).past.scripts;
+        scripts.into_iter().map(|(name, past)| (name.to_string(), past.watched_until)).collect::<Vec<_>>()
+    };
+    let live = |life: Life, sign: Option<&str>| {
+        let journal = open(dir.path()).journal;
+        wait(journal.begin_life(life)).expect("entered");
+        if let Some(sign) = sign {
+            end(&journal, sign);
+        }
+    };
+    live(life("2026-11-23T13:00:00Z", &["gone", "left", "stays"]), Some("2026-11-23T21:00:00Z"));
+    let left_out = vec![name("left"), name("never")];
+    live(Life { left_out, ..life("2026-11-26T13:00:00Z", &["new", "stays"]) }, None);
+    let before = Some(at("2026-11-23T21:00:00Z"));
+    let begun = Some(at("2026-11-26T13:00:00Z"));
+    let expected = |new, stays| [("left".to_owned(), before), ("new".to_owned(), new), ("stays".to_owned(), stays)];
+    assert_eq!(watched_until(), expected(begun, before), "it died before it gave a sign");
+    let left_out = vec![name("left")];
+    live(Life { left_out, ..life("2026-11-26T13:01:00Z", &["new", "stays"]) }, Some("2026-11-26T21:00:00Z"));
+    let ended = Some(at("2026-11-26T21:00:00Z"));
+    assert_eq!(watched_until(), expected(ended, ended));
+}
+
+#[test]
+fn every_result_is_known_since_a_script_was_watched_last() {
+    let dir = directory();
+    let journal = open(dir.path()).journal;
+    begin(&journal, "2026-06-01T13:00:00Z", &["demo", "other"]);
+    write(&journal, vec![Record::Alive { at: at("2026-08-10T13:00:00Z") }]);
+    let days = || (1..=3).flat_map(|month| (1..=28).map(move |day| format!("2026-{:02}-{day:02}", month + 7)));
+    for script in ["demo", "other"] {
+        write(&journal, days().map(|day| run_record(script, &day, RunResult::Missed)).collect());
+    }
+    drop(journal);
+    let past = open(dir.path()).past;
+    let results = &past.scripts[&name("demo")].results;
+    assert_eq!(results.first(), Some(&(date("2026-08-02"), RunResult::Missed)), "a window may reach over a week");
+    assert_eq!(results.len(), 3 * 28 - 1);
+    assert_eq!(results, &past.scripts[&name("other")].results);
+}
+
+#[test]
+fn a_daemon_that_could_not_read_the_past_leaves_it_to_the_next_one() {
+    let dir = directory();
+    filled(dir.path());
+    let holder = rusqlite::Connection::open(dir.path().join("mho.db")).expect("opened");
+    let hold = "PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE; INSERT INTO meta VALUES ('held', '1')";
+    holder.execute_batch(hold).expect("held");
+    let opened = SqliteJournal::open(args(dir.path())).expect("opened");
+    assert!(!opened.is_past_known && opened.unavailable.is_some());
+    drop(holder);
+    begin(&opened.journal, "2026-11-28T13:00:00Z", &["demo"]);
+    write(&opened.journal, vec![Record::Alive { at: at("2026-11-28T14:00:00Z") }]);
+    write(&opened.journal, vec![tried("demo", "2026-11-28", RunResult::Failed)]);
+    end(&opened.journal, "2026-11-28T15:00:00Z");
+    let past =
+        SqliteJournal::open(OpenArgs { now: at("2026-11-30T13:00:00Z"), ..args(dir.path()) }).expect("opened").past;
+    let demo = &past.scripts[&name("demo")];
+    assert!(demo.watched_until < Some(at("2026-11-28T13:00:00Z")), "{:?}", demo.watched_until);
+    assert_eq!(demo.results.last(), Some(&(date("2026-11-28"), RunResult::Failed)));
+}
+
+#[test]
+fn a_log_without_its_file_is_set_aside_and_not_deleted() {
+    type Loss = fn(&Path) -> std::io::Result<()>;
+    let losses: [(&str, Loss); 2] =
+        [("removed", |path| fs::remove_file(path)), ("emptied", |path| fs::File::create(path).map(drop))];
+    for (what, lose) in losses {
+        let dir = directory();
+        let journal = open(dir.path()).journal;
+        begin(&journal, "2026-11-27T13:00:00Z", &["demo"]);
+        write(&journal, vec![tried("demo", "2026-11-27", RunResult::FinishedEarly)]);
+        let log = fs::read(dir.path().join("mho.db-wal")).expect("readable");
+        // As it is when the daemon is killed: nobody closes the file.
+        std::mem::forget(journal);
+        lose(&dir.path().join("mho.db")).expect(what);
+        let text = mho::adapters::journal::history::read(dir.path()).expect_err(what).to_string();
+        assert!(text.contains("is gone or empty"), "{text}");
+        let opened = SqliteJournal::open(args(dir.path())).expect("opened");
+        assert_eq!((opened.past, opened.unavailable), (Past::default(), None), "{what}");
+        let [Report::Error(text)] = opened.reports.as_slice() else { panic!("{:?}", opened.reports) };
+        let kept = names(dir.path(), "mho.db.damaged-").into_iter().find(|name| name.ends_with("-wal")).expect(what);
+        assert!(text.contains("is gone or empty, but not its log") && text.contains(&kept[..20]), "{text}");
+        assert_eq!(fs::read(dir.path().join(kept)).expect("readable"), log, "{what}");
+    }
+}
+
+#[test]
+fn what_was_known_at_the_start_of_a_life_and_at_its_last_quiet_moment_survives_the_loss_of_the_log() {
+    let dir = directory();
+    let journal = open(dir.path()).journal;
+    write(&journal, vec![tried("demo", "2026-11-26", RunResult::FinishedEarly)]);
+    begin(&journal, "2026-11-27T13:00:00Z", &["demo"]);
+    write(&journal, vec![tried("demo", "2026-11-27", RunResult::FinishedEarly)]);
+    write(&journal, vec![Record::Alive { at: at("2026-11-27T14:00:00Z") }]);
+    // Answered after the housekeeping of the one before.
+    write(&journal, vec![tried("other", "2026-11-27", RunResult::FinishedEarly)]);
+    let alone = directory();
+    fs::copy(dir.path().join("mho.db"), alone.path().join("mho.db")).expect("copied");
+    let days = "SELECT script, trading_date FROM runs ORDER BY 1, 2";
+    assert_eq!(query(alone.path(), days), ["demo|2026-11-26", "demo|2026-11-27"]);
+}
+
+#[test]
+fn a_run_that_only_a_clock_that_was_ahead_saw_end_is_not_over() {
+    let dir = directory();
+    let journal = open(dir.path()).journal;
+    let interrupted = |day: &str, ended_at: &str, unfinished| {
+        let ended_at = Some(at(ended_at));
+        Record::Run(Box::new(RunRecord {
+            ended_at,
+            unfinished,
+            attempts: 1,
+            ..run("demo", day, RunResult::Interrupted)
+        }))
+    };
+    write(
+        &journal,
+        vec![
+            interrupted("2026-11-25", "2026-11-26T13:00:00Z", Some(unfinished("2026-11-25"))),
+            interrupted("2026-11-26", "2026-11-29T13:00:00Z", None),
+            interrupted("2026-11-27", "2026-11-29T13:00:00Z", Some(unfinished("2026-11-27"))),
+        ],
+    );
+    end(&journal, "2026-11-29T13:00:01Z");
+    let past = |now: &str| SqliteJournal::open(OpenArgs { now: at(now), ..args(dir.path()) }).expect("opened").past;
+    let over = |days: &[&str]| days.iter().map(|day| (date(day), RunResult::Interrupted)).collect::<Vec<_>>();
+    let ahead = &past("2026-11-29T14:00:00Z").scripts[&name("demo")];
+    assert_eq!((&ahead.results, &ahead.unfinished), (&over(&["2026-11-25", "2026-11-26", "2026-11-27"]), &None));
+    let right = &past("2026-11-27T15:00:00Z").scripts[&name("demo")];
+    assert_eq!(
+        (&right.results, &right.unfinished),
+        (&over(&["2026-11-25", "2026-11-26"]), &Some(unfinished("2026-11-27")))
+    );
+}
+
+#[test]
+fn an_attempt_whose_end_nobody_saw_is_lost() {
+    let dir = directory();
+    let journal = open(dir.path()).journal;
+    let cut = |script: &str| {
+        let unfinished = Some(unfinished("2026-11-27"));
+        Record::Run(Box::new(RunRecord { attempts: 1, unfinished, ..run(script, "2026-11-27", RunResult::Running) }))
+    };
+    write(&journal, vec![cut("demo"), cut("other"), Record::Attempt(alive("demo", 1, 100))]);
+    end(&journal, "2026-11-27T15:00:00Z");
+    let mut past = open(dir.path()).past;
+    let ended = past.give_up(|_| false, at("2026-11-28T13:00:00Z"));
+    let last = |script: &str| ended.iter().find(|run| run.script == name(script)).expect("over").last_exit;
+    assert_eq!(last("demo").map(|end| (end.exit, end.result)), Some((None, AttemptResult::Lost)));
+    assert_eq!(last("other"), None, "it was between two attempts");
+    assert!(past.abandoned.is_empty());
+    assert_eq!(past.scripts[&name("demo")].results, [(date("2026-11-27"), RunResult::Interrupted)]);
 }
 
 #[test]

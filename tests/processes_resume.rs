@@ -134,6 +134,40 @@ fn a_journal_of_a_newer_version_is_refused() {
 }
 
 #[test]
+fn what_the_daemon_of_a_newer_version_left_running_is_ended_before_its_journal_is_refused() {
+    let mut daemon = World::new(&script("demo", "echo $$ >pid; sleep 300", "")).rehearse(TEN);
+    let leader = daemon.number("pid");
+    daemon.die();
+    let newer = Connection::open(daemon.path("state/mho.db")).expect("opened");
+    newer.execute_batch("PRAGMA user_version = 99").expect("written");
+    drop(newer);
+    daemon.again(&["--at", LATER]);
+    assert_eq!(daemon.end().code(), Some(1));
+    assert!(!alive(leader), "nobody would stop it at the close");
+    assert_eq!(daemon.count(&["WARNING: Stopping what an earlier daemon left running", "script=demo"]), 1);
+}
+
+#[test]
+fn what_is_found_at_the_start_is_recorded_as_soon_as_the_journal_can_be_written() {
+    let both = [script("gone", "sleep 300", "stop = \"10:30\""), script("other", "sleep 300", "")].concat();
+    let mut daemon = World::new(&both).rehearse(TEN);
+    daemon.wait_for(&["Script started with PID", "script=gone"]);
+    daemon.wait_for(&["Script started with PID", "script=other"]);
+    daemon.die();
+    daemon.write("mho.toml", &script("other", "sleep 300", ""));
+    let holder = Connection::open(daemon.path("state/mho.db")).expect("opened");
+    holder.execute_batch("BEGIN IMMEDIATE").expect("held");
+    daemon.again(&["--at", "2026-11-30T11:00:00"]);
+    daemon.wait_for(&["ERROR: The journal cannot be written"]);
+    holder.execute_batch("COMMIT").expect("free");
+    daemon.wait_for(&["INFO: The journal is written again"]);
+    assert!(results(&daemon).contains(&("gone".to_owned(), "interrupted".to_owned())), "{:?}", results(&daemon));
+    let sweeps = "SELECT count(*) FROM actions WHERE action = 'sweep'";
+    assert_eq!(holder.query_row(sweeps, [], |row| row.get::<_, u32>(0)).expect("readable"), 2);
+    daemon.stop();
+}
+
+#[test]
 fn where_a_critical_script_has_failed_a_daemon_that_is_started_again_starts_nothing() {
     let critical = script("core", "exit 78", "critical = true");
     let other = script("other", "echo x >>runs; sleep 300", "");

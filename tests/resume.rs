@@ -216,6 +216,84 @@ async fn a_dependent_hears_what_its_predecessor_gets_as_result_only_now() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_predecessor_that_nobody_could_start_on_this_date_is_not_waited_for() {
+    for (condition, expected) in
+        [(Condition::Finished, "10:10:00 report start 1"), (Condition::Succeeded, "10:10:00 report skipped 0")]
+    {
+        let mut data = demo();
+        data.window.stop = mho::domain::script::TimePoint::At("10:05:00".parse().expect("a time"));
+        let depends_on = vec![Dependency { script: data.name.clone(), condition }];
+        let mut report = ScriptSpec { depends_on, ..ScriptSpec::with_defaults("report", "report.py") };
+        report.window.start = mho::domain::script::TimePoint::At("10:10:00".parse().expect("a time"));
+        let lab = Lab::new("2026-11-23 08:00:00").script(data.clone()).start().await;
+        lab.run_until("2026-11-23 20:00:00").await;
+        let journal = Arc::clone(&lab.journal);
+        drop(lab);
+        // The last daemon came up after the window of today, and found nothing to tell of it.
+        let lab = Lab::new("2026-11-24 10:07:00").script(data).script(report).after(&journal, "2026-11-24 10:06:00");
+        let lab = lab.start().await;
+        lab.run_until("2026-11-24 10:10:01").await;
+        let story = lab.story_of(&["start", "waiting", "skipped"]);
+        assert!(story.len() == 1 && story[0].starts_with(expected), "{condition:?} {story:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_that_nobody_watches_any_more_is_over_with_its_window_though_another_daemon_lives() {
+    let keep = || ScriptSpec::with_defaults("keep", "keep.py");
+    let lab = Lab::new("2026-11-23 08:00:00").script(demo()).script(keep()).start().await;
+    lab.run_until("2026-11-23 10:00:00").await;
+    let journal = Arc::clone(&lab.journal);
+    drop(lab);
+    let lab = Lab::new("2026-11-23 10:01:00").script(keep()).after(&journal, "2026-11-23 10:00:00").start().await;
+    let of = |lab: &Running| {
+        let runs = lab.journal.runs();
+        runs.into_iter().find(|run| run.script.as_str() == "demo").map(|run| run.result)
+    };
+    lab.run_until("2026-11-23 15:59:59").await;
+    assert_eq!(of(&lab), Some(RunResult::Running), "its script may come back");
+    lab.run_until("2026-11-23 16:00:00").await;
+    assert_eq!(of(&lab), Some(RunResult::Interrupted));
+    lab.run_until("2026-11-24 20:00:00").await;
+    assert_eq!(lab.results("demo").len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_earlier_run_that_is_given_up_at_the_start_is_not_called_missed() {
+    let lab = first("2026-11-24 08:00:00", demo(), vec![Act::RunUntilStopped]).await;
+    lab.run_until("2026-11-24 10:00:00").await;
+    let monday = Arc::clone(&lab.journal);
+    // The clock was ahead for the next one.
+    let lab = Lab::new("2026-11-25 10:00:00").script(demo()).after(&monday, "2026-11-25 09:59:00").start().await;
+    lab.run_for(secs(5)).await;
+    let lab = Lab::new("2026-11-25 10:00:00").script(demo()).after(&monday, "2026-11-24 10:00:00").start().await;
+    lab.run_for(secs(5)).await;
+    let missed =
+        lab.notices().into_iter().find(|n| matches!(&n.what, What::Unwatched { missed, .. } if !missed.is_empty()));
+    assert_eq!(missed, None);
+    assert_eq!(results(&lab)[0], ("2026-11-24".to_owned(), RunResult::Interrupted));
+}
+
+#[tokio::test(start_paused = true)]
+async fn more_dates_than_are_remembered_are_told_of_once() {
+    let lab = first("2026-11-23 08:00:00", demo(), vec![Act::RunUntilStopped]).await;
+    let told = |lab: &Running| {
+        let unwatched = |what| match what {
+            What::Unwatched { missed, interrupted } => Some((missed.len(), interrupted.is_some())),
+            _ => None,
+        };
+        lab.notices().into_iter().filter_map(|n| unwatched(n.what)).collect::<Vec<_>>()
+    };
+    let lab = next(lab, "2026-11-23 10:00:00", "2027-02-10 17:00:00", demo(), vec![]).await;
+    assert_eq!(told(&lab), [(53, true)]);
+    // It dies before it gave a sign of its life.
+    let journal = Arc::clone(&lab.journal);
+    drop(lab);
+    let again = Lab::new("2027-02-10 17:00:30").script(demo()).after(&journal, "2026-11-23 10:00:00").start().await;
+    assert_eq!(told(&again), []);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_script_that_the_journal_does_not_know_has_missed_nothing() {
     let lab = first("2026-11-23 08:00:00", demo(), vec![Act::RunUntilStopped]).await;
     lab.run_until("2026-11-23 10:00:00").await;

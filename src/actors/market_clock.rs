@@ -9,6 +9,7 @@ use tokio::task::JoinHandle;
 
 use super::messages::{ClockMsg, RootMsg};
 use super::{Plan, Ports};
+use crate::domain::lifecycle::Unfinished;
 use crate::domain::notice::{Notice, What};
 use crate::domain::script::{ScriptName, ScriptSpec};
 use crate::domain::time::{Now, resolve_local, stepped};
@@ -41,6 +42,8 @@ pub struct Ticking {
     status_due: Option<DateTime<Utc>>,
     /// The next midnight of the default calendar's zone.
     day_ends: Option<DateTime<Utc>>,
+    /// Runs that end with their windows, since nobody watches them any more.
+    abandoned: Vec<(ScriptName, Unfinished)>,
     sleep: Option<JoinHandle<()>>,
 }
 
@@ -52,12 +55,13 @@ impl Actor for MarketClock {
     async fn pre_start(&self, myself: ActorRef<ClockMsg>, args: ClockArgs) -> Result<Ticking, ActorProcessingErr> {
         let scripts: Vec<ScriptSpec> = args.plan.scripts.iter().map(|s| ScriptSpec::clone(s)).collect();
         let past = &args.plan.past.scripts;
-        let watched = |name: &ScriptName| past.get(name).is_some_and(|past| past.watched_until.is_some());
-        let mut timeline = Timeline::new(&scripts, &args.plan.calendars, &args.plan.market).knowing(watched);
+        let watched_until = |name: &ScriptName| past.get(name).and_then(|past| past.watched_until);
+        let mut timeline = Timeline::new(&scripts, &args.plan.calendars, &args.plan.market).knowing(watched_until);
         let seen = args.ports.clock.now();
         let levels = timeline.begin(seen.wall);
         let unwatched = unwatched(&timeline, &args.plan, seen.wall);
-        let mut ticking = Ticking { args, timeline, seen, status_due: None, day_ends: None, sleep: None };
+        let abandoned = args.plan.past.abandoned.clone();
+        let mut ticking = Ticking { args, timeline, seen, status_due: None, day_ends: None, abandoned, sleep: None };
         ticking.status_due = ticking.next_status(seen.wall);
         ticking.begin_day(seen.wall);
         ticking.tell(unwatched)?;
@@ -115,12 +119,27 @@ impl Ticking {
         }
         let crossed = self.timeline.advance(now.wall, now.wall_after(PUNCTUAL) - now.wall);
         self.tell(crossed)?;
+        self.give_up(now.wall)?;
         if step.is_some() || self.day_ends.is_some_and(|end| end <= now.wall) {
             self.begin_day(now.wall);
         }
         if self.status_due.is_some_and(|due| due <= now.wall) {
             self.status_due = self.next_status(now.wall);
             self.args.root.cast(RootMsg::StatusDue)?;
+        }
+        Ok(())
+    }
+
+    fn give_up(&mut self, now: DateTime<Utc>) -> Result<(), ActorProcessingErr> {
+        let mut ended = Vec::new();
+        self.abandoned.retain(|(script, run)| {
+            let end = run.given_up(script, now);
+            let is_open = end.is_none();
+            ended.extend(end);
+            is_open
+        });
+        if !ended.is_empty() {
+            self.args.root.cast(RootMsg::GivenUp(ended))?;
         }
         Ok(())
     }
@@ -162,7 +181,8 @@ impl Ticking {
     }
 
     fn sleep_on(&mut self, myself: &ActorRef<ClockMsg>) {
-        let until = self.timeline.next().into_iter().chain(self.status_due).chain(self.day_ends).min();
+        let abandoned = self.abandoned.iter().map(|(_, run)| run.window_end()).min();
+        let until = [self.timeline.next(), self.status_due, self.day_ends, abandoned].into_iter().flatten().min();
         let wake = self.args.ports.clock.wake_at(until);
         let myself = myself.clone();
         let task = tokio::spawn(async move {

@@ -5,7 +5,7 @@ use ractor::RpcReplyPort;
 
 use crate::domain::attempt::{AttemptId, ProcessEvent};
 use crate::domain::lifecycle::{State, View};
-use crate::domain::record::{Grade, Record};
+use crate::domain::record::{Grade, Record, RunRecord};
 use crate::domain::timeline::{Addressed, Alarm};
 use crate::ports::JournalError;
 
@@ -15,6 +15,8 @@ pub enum RootMsg {
     Clock(Vec<Addressed>),
     /// It is time for the status line.
     StatusDue,
+    /// Runs that nobody watches are over with their windows.
+    GivenUp(Vec<RunRecord>),
     /// A worker's state has changed.
     Report {
         /// Whose.

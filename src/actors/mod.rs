@@ -21,7 +21,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::domain::calendar::Calendar;
-use crate::domain::record::Past;
+use crate::domain::record::{Past, Record};
 use crate::domain::script::ScriptSpec;
 use crate::ports::{Clock, Journal, Launcher, Notifier};
 
@@ -40,6 +40,8 @@ pub struct Plan {
     pub alive_interval: Option<Duration>,
     /// What earlier daemons left behind.
     pub past: Past,
+    /// What came of that so far, to be recorded.
+    pub records: Vec<Record>,
 }
 
 /// The world that the tree acts on.

@@ -29,6 +29,7 @@ use crate::adapters::rotating::RotatingFile;
 use crate::adapters::telemetry::{self, LogNotifier, Style, Telemetry};
 use crate::config::{Loaded, LogFormat, LogLevel, Settings};
 use crate::domain::notice::rfc3339;
+use crate::domain::record::LedgerEntry;
 use crate::domain::timeline::Timeline;
 use crate::domain::tree::{Outcome, barred};
 use crate::ports::Clock;
@@ -170,8 +171,13 @@ async fn supervise(settings: &Settings, clock: Arc<dyn Clock>, identity: Identit
     let zone = settings.default_calendar().zone();
     let manager = Arc::new(ServiceManager::of_environment(parent_id()));
     let notifier = Arc::new(Announcing::new(LogNotifier::new(zone), Arc::clone(&manager), zone));
-    let mut memory = Memory::open(settings, identity.rehearsal, clock.now().wall)?;
-    let swept = match clean_up_first(settings, &identity.daemon_id, &memory, &mut requests, &*clock).await {
+    let opened = Memory::open(settings, identity.rehearsal, clock.now().wall);
+    if let Err(StartError::Journal(OpenError::Newer(_))) = &opened {
+        // Whoever is to mend that may take hours, and nobody else ends what was left running at the close.
+        let _ = clean_up_first(settings, &identity.daemon_id, &[], &mut requests, &*clock).await;
+    }
+    let mut memory = opened?;
+    let swept = match clean_up_first(settings, &identity.daemon_id, &memory.past.ledger, &mut requests, &*clock).await {
         Ok(swept) => swept,
         Err(outcome) => return Ok(outcome),
     };
@@ -182,6 +188,7 @@ async fn supervise(settings: &Settings, clock: Arc<dyn Clock>, identity: Identit
         // No life of this daemon is entered: the next one finds what it would have found now.
         return Ok(Outcome::Critical(reason));
     }
+    let records = memory.settle(settings, &swept, now);
     memory.begin_life(settings, &swept, now).await;
     let inherited = std::env::vars_os().collect();
     let launcher = RealLauncher::new(identity, inherited, Arc::clone(&clock), notifier.clone())?;
@@ -193,6 +200,7 @@ async fn supervise(settings: &Settings, clock: Arc<dyn Clock>, identity: Identit
         status_interval: Some(settings.orchestrator.status_interval),
         alive_interval: Some(ALIVE_INTERVAL),
         past: std::mem::take(&mut memory.past),
+        records,
     };
     let journal = Arc::clone(&memory.journal);
     let ports = Ports { clock: Arc::clone(&clock), launcher: Arc::new(launcher), notifier, journal };
@@ -210,12 +218,12 @@ async fn supervise(settings: &Settings, clock: Arc<dyn Clock>, identity: Identit
 async fn clean_up_first(
     settings: &Settings,
     daemon_id: &str,
-    memory: &Memory,
+    ledger: &[LedgerEntry],
     requests: &mut Requests,
     clock: &dyn Clock,
 ) -> Result<Swept, Outcome> {
     let at_once = Cell::new(false);
-    let mut swept = pin!(clean_up(settings, daemon_id, &memory.past.ledger, &at_once));
+    let mut swept = pin!(clean_up(settings, daemon_id, ledger, &at_once));
     let mut asked = None;
     loop {
         tokio::select! {

@@ -14,9 +14,8 @@ use super::StartError;
 use crate::adapters::journal::{Kind, Life, OpenArgs, Opened, Report, ScriptFacts, SqliteJournal};
 use crate::adapters::process::{Leftover, Swept, sweep};
 use crate::config::Settings;
-use crate::domain::record::{ActionRecord, Grade, LedgerEntry, Past, Record, RunRecord, ScriptPast};
+use crate::domain::record::{ActionRecord, LedgerEntry, Past, Record};
 use crate::domain::script::ScriptName;
-use crate::ports::Journal;
 
 /// The start of the daemon waits this long for the journal to note it.
 const ENTER: Duration = Duration::from_secs(2);
@@ -62,38 +61,32 @@ impl Memory {
         Ok(Self { journal: Arc::new(journal), past, began_anew })
     }
 
-    /// Enters the daemon's life, and what it had to clean up. If the journal fails now, its next write makes up for that.
-    pub(super) async fn begin_life(&self, settings: &Settings, swept: &Swept, at: DateTime<Utc>) {
-        // Of a disabled one nobody expects anything: it misses no date, neither now nor when it is enabled again.
-        let watched = settings.scripts.iter().filter(|spec| spec.enabled);
-        let scripts = watched.map(|spec| spec.name.clone()).collect();
-        let survivors = swept.survivors.iter().map(|left| left.process).collect();
-        let life = Life { started_at: at, pid: std::process::id(), scripts, survivors };
-        let mut records = actions(&swept.stopped, at);
-        records.extend(self.given_up(settings, at));
-        let enter = async {
-            if self.journal.begin_life(life).await.is_ok() && !records.is_empty() {
-                let _ = self.journal.write(Arc::new(records), Grade::PowerSafe).await;
-            }
-        };
-        // A disk that does not answer keeps nobody from starting.
-        if tokio::time::timeout(ENTER, enter).await.is_err() {
-            warn!(target: "mho", "The journal does not answer; starting all the same. Look at the disk.");
-        }
-    }
-
-    /// Runs that nobody watches any more: their scripts are gone, or later runs have taken their place.
-    fn given_up(&self, settings: &Settings, at: DateTime<Utc>) -> Vec<Record> {
+    /// What came of the past so far: what was cleaned up, and the ends of runs that nobody watches any more.
+    pub(super) fn settle(&mut self, settings: &Settings, swept: &Swept, at: DateTime<Utc>) -> Vec<Record> {
         let watched = |name: &ScriptName| settings.scripts.iter().any(|spec| spec.enabled && spec.name == *name);
-        let left = |(name, past): (&ScriptName, &ScriptPast)| {
-            let latest = past.unfinished.iter().filter(|_| !watched(name));
-            past.stale.iter().chain(latest).filter_map(|run| run.given_up(name, at)).collect::<Vec<_>>()
-        };
-        let ended: Vec<RunRecord> = self.past.scripts.iter().flat_map(left).collect();
+        let ended = self.past.give_up(watched, at);
         for run in &ended {
             warn!(target: "mho", script = %run.script, trading_date = %run.trading_date, result = run.result.name(), "Run ended: {}", run.reason);
         }
-        ended.into_iter().map(|run| Record::Run(Box::new(run))).collect()
+        let ended = ended.into_iter().map(|run| Record::Run(Box::new(run)));
+        actions(&swept.stopped, at).into_iter().chain(ended).collect()
+    }
+
+    /// Enters the daemon's life. If the journal fails now, its next write makes up for that.
+    pub(super) async fn begin_life(&self, settings: &Settings, swept: &Swept, at: DateTime<Utc>) {
+        // Of a disabled one nobody expects anything: it misses no date, neither now nor when it is enabled again.
+        let watched = settings.scripts.iter().filter(|spec| spec.enabled);
+        let life = Life {
+            started_at: at,
+            pid: std::process::id(),
+            scripts: watched.map(|spec| spec.name.clone()).collect(),
+            left_out: settings.left_out.clone(),
+            survivors: swept.survivors.iter().map(|left| left.process).collect(),
+        };
+        // A disk that does not answer keeps nobody from starting.
+        if tokio::time::timeout(ENTER, self.journal.begin_life(life)).await.is_err() {
+            warn!(target: "mho", "The journal does not answer; starting all the same. Look at the disk.");
+        }
     }
 
     pub(super) async fn end_life(&self, at: DateTime<Utc>, reason: &str) {

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use super::fault::{Bad, Place, Report};
 use super::node::Node;
-use crate::domain::script::{Condition, ScriptSpec};
+use crate::domain::script::{Condition, ScriptName, ScriptSpec};
 
 /// A script and the table it was read from.
 pub(super) struct Read<'a> {
@@ -124,10 +124,11 @@ fn from_smallest(circle: &[usize]) -> Vec<usize> {
     circle
 }
 
-/// `--only`: all other scripts are disabled. What a chosen script waits for must be chosen too.
-pub(super) fn select(scripts: &mut [Read<'_>], only: &[String], report: &Report) {
+/// `--only`: all other scripts are disabled; returns those that were not. What a chosen script waits for must be chosen too.
+pub(super) fn select(scripts: &mut [Read<'_>], only: &[String], report: &Report) -> Vec<ScriptName> {
+    let mut left_out = Vec::new();
     if only.is_empty() {
-        return;
+        return left_out;
     }
     let place = Place::Flag("--only".to_owned());
     let names: Vec<String> = scripts.iter().map(|script| script.spec.name.to_string()).collect();
@@ -140,7 +141,10 @@ pub(super) fn select(scripts: &mut [Read<'_>], only: &[String], report: &Report)
         if chosen && !script.spec.enabled {
             report.warn(&place, "", format!("{} is disabled in the configuration and stays so", script.spec.name));
         }
-        script.spec.enabled &= chosen;
+        if script.spec.enabled && !chosen {
+            script.spec.enabled = false;
+            left_out.push(script.spec.name.clone());
+        }
         for dependency in script.spec.depends_on.iter().filter(|_| chosen) {
             let missing = !only.iter().any(|name| name == dependency.script.as_str());
             if missing && names.iter().any(|name| name == dependency.script.as_str()) {
@@ -149,4 +153,5 @@ pub(super) fn select(scripts: &mut [Read<'_>], only: &[String], report: &Report)
             }
         }
     }
+    left_out
 }

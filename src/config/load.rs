@@ -22,6 +22,7 @@ use super::settings::{Loaded, LogFormat, LogLevel, Orchestrator, Settings};
 use super::sources::{self, Found, Purpose, Sources, absolute};
 use super::traps;
 use super::values;
+use crate::domain::script::{ScriptName, ScriptSpec};
 
 const ROOT_KEYS: [&str; 8] =
     ["base_dir", "market", "override", "calendar", "orchestrator", "http", "defaults", "script"];
@@ -181,11 +182,12 @@ fn settings(root: &Node, sources: &Sources, found: &Found, report: &Report) -> S
     let mut calendars = Calendars::read(root, &dated, &base_dir, report);
     let around =
         Surroundings { base_dir: &base_dir, log_dir: &orchestrator.log_dir, search: sources.variable("PATH"), report };
-    let mut scripts = scripts(root, sources, found, &around, &mut calendars);
+    let mut left_out = Vec::new();
+    let mut scripts = scripts(root, sources, found, &around, &mut calendars, &mut left_out);
     scripts.retain(|_| has_base);
     let market = calendars.market();
     let (calendars, overrides) = calendars.into_parts();
-    Settings { base_dir, orchestrator, market, calendars, overrides, overrides_file, scripts }
+    Settings { base_dir, orchestrator, market, calendars, overrides, overrides_file, scripts, left_out }
 }
 
 /// The embedded text stands for config/mho.toml of the start directory, and its `base_dir` for that directory.
@@ -245,7 +247,8 @@ fn scripts(
     found: &Found,
     around: &Surroundings<'_>,
     calendars: &mut Calendars<'_>,
-) -> Vec<crate::domain::script::ScriptSpec> {
+    left_out: &mut Vec<ScriptName>,
+) -> Vec<ScriptSpec> {
     let report = around.report;
     let Some(defaults) = root.get("defaults").filter(|node| node.table().is_some()) else {
         if let Some(node) = root.get("defaults") {
@@ -284,7 +287,7 @@ fn scripts(
         }
     }
     graph::check(&read, &broken, report);
-    graph::select(&mut read, &sources.flags.only, report);
+    left_out.extend(graph::select(&mut read, &sources.flags.only, report));
     let mut samples = traps::Samples::default();
     for script in &mut read {
         let path = format!("script.{}", script.spec.name);

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::fault::{Fault, Origin};
 use crate::domain::calendar::{Calendar, Override};
-use crate::domain::script::ScriptSpec;
+use crate::domain::script::{ScriptName, ScriptSpec};
 
 /// A configuration without faults.
 #[derive(Clone, Debug)]
@@ -39,6 +39,8 @@ pub struct Settings {
     pub overrides_file: PathBuf,
     /// In the order of the configuration.
     pub scripts: Vec<ScriptSpec>,
+    /// Those of them that are disabled for once, by `--only`.
+    pub left_out: Vec<ScriptName>,
 }
 
 impl Settings {

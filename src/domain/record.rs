@@ -63,7 +63,8 @@ pub struct RunRecord {
     pub last_exit: Option<AttemptEnd>,
     /// When this was recorded.
     pub at: DateTime<Utc>,
-    /// What another watcher needs to go on with it; None when it is over.
+    /// What another watcher needs to go on with it; None when it is over beyond doubt. (Only its clock tells a daemon that a window ended
+    /// while nobody watched.)
     pub unfinished: Option<Unfinished>,
 }
 
@@ -147,12 +148,35 @@ impl Record {
 /// What a daemon finds of those before it.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Past {
-    /// When the last one was known to be alive; None = there was none.
-    pub last_alive: Option<DateTime<Utc>>,
     /// The scripts that it knew.
     pub scripts: BTreeMap<ScriptName, ScriptPast>,
     /// Processes that it started and of whose end nobody knows.
     pub ledger: Vec<LedgerEntry>,
+    /// Runs that nobody watches any more and whose windows are still open: they are over with these.
+    pub abandoned: Vec<(ScriptName, Unfinished)>,
+}
+
+impl Past {
+    /// The ends, at `now`, of runs that nobody watches any more: their scripts are not `watched`, or later runs have taken their place. Those
+    /// whose windows are still open are abandoned.
+    #[must_use]
+    pub fn give_up(&mut self, watched: impl Fn(&ScriptName) -> bool, now: DateTime<Utc>) -> Vec<RunRecord> {
+        let mut ended = Vec::new();
+        for (name, past) in &mut self.scripts {
+            let latest = past.unfinished.take_if(|_| !watched(name));
+            for run in past.stale.drain(..).chain(latest) {
+                match run.given_up(name, now) {
+                    Some(end) => {
+                        past.results.push((end.trading_date, end.result));
+                        ended.push(end);
+                    }
+                    None => self.abandoned.push((name.clone(), run)),
+                }
+            }
+            past.results.sort_by_key(|(date, _)| *date);
+        }
+        ended
+    }
 }
 
 /// What is known of one script.
@@ -164,7 +188,7 @@ pub struct ScriptPast {
     pub unfinished: Option<Unfinished>,
     /// Earlier ones that are not, because no daemon that could have known came in between.
     pub stale: Vec<Unfinished>,
-    /// Until when a daemon watched it; None = the last daemon did not have it.
+    /// Until when daemons watched it: what it should have done since then, nobody saw. None = none that is known did.
     pub watched_until: Option<DateTime<Utc>>,
 }
 

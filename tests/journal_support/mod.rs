@@ -58,7 +58,7 @@ pub fn begin(journal: &SqliteJournal, started_at: &str, scripts: &[&str]) {
 
 pub fn life(started_at: &str, scripts: &[&str]) -> Life {
     let scripts = scripts.iter().map(|script| name(script)).collect();
-    Life { started_at: at(started_at), pid: std::process::id(), scripts, survivors: Vec::new() }
+    Life { started_at: at(started_at), pid: std::process::id(), scripts, left_out: vec![], survivors: vec![] }
 }
 
 /// Ends the life in order; only then the next one may come.

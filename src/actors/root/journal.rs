@@ -11,8 +11,8 @@ use super::Tree;
 use crate::actors::messages::{RecorderMsg, RootMsg};
 use crate::actors::recorder::{Recorder, RecorderArgs};
 use crate::domain::lifecycle::Event;
-use crate::domain::notice::What;
-use crate::domain::record::{Grade, Record};
+use crate::domain::notice::{About, Notice, What};
+use crate::domain::record::{Grade, Record, RunRecord};
 
 /// The end of the daemon waits this long for the journal.
 const FINISH: Duration = Duration::from_secs(2);
@@ -51,7 +51,20 @@ impl Tree {
         self.keep(records, Grade::PowerSafe);
     }
 
+    /// Runs of scripts that have no worker.
+    pub(super) fn on_given_up(&self, runs: Vec<RunRecord>) {
+        for run in &runs {
+            let about = About { script: run.script.clone(), trading_date: run.trading_date, attempt: run.attempts };
+            let what = What::Finished { result: run.result, reason: run.reason.clone() };
+            self.ports.notifier.notify(Notice { at: run.at, about: Some(about), what });
+        }
+        self.keep(runs.into_iter().map(|run| Record::Run(Box::new(run))).collect(), Grade::PowerSafe);
+    }
+
     pub(super) fn keep(&self, records: Vec<Record>, grade: Grade) {
+        if records.is_empty() {
+            return;
+        }
         if let Some(recorder) = self.recorder.get() {
             // One that fails at this moment is told everything anew.
             let _ = recorder.cast(RecorderMsg::Keep { records, grade, reply: None });

@@ -100,6 +100,8 @@ impl Actor for Root {
             done: Some(done),
         };
         tree.spawn_recorder(&myself).await?;
+        let found = std::mem::take(&mut tree.plan.records);
+        tree.keep(found, Grade::PowerSafe);
         for index in 0..tree.children.len() {
             tree.spawn_worker(&myself, index).await?;
         }
@@ -123,6 +125,7 @@ impl Actor for Root {
         match message {
             RootMsg::Clock(events) => tree.on_clock(&myself, events).await?,
             RootMsg::StatusDue => tree.tell_status(),
+            RootMsg::GivenUp(runs) => tree.on_given_up(runs),
             RootMsg::Report { index, incarnation, state } => tree.on_report(index, incarnation, *state),
             RootMsg::SetAlarm { index, alarm, at } => tree.tell_clock(ClockMsg::SetAlarm { index, alarm, at }),
             RootMsg::Shutdown { reason } => tree.shut_down(Outcome::Stopped, reason),

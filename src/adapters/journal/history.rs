@@ -68,6 +68,11 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// Reads the journal of a state directory; None if there is none yet.
 pub fn read(state_dir: &Path) -> Result<Option<Runs>, Unreadable> {
     let place = Place::of(state_dir);
+    if place.has_lone_log() {
+        let path = place.path().display();
+        let next = "the next daemon keeps that under another name, and begins anew";
+        return Err(Unreadable(format!("{path} is gone or empty, but not its log {path}-wal: {next}")));
+    }
     match fs::metadata(place.path()) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => {

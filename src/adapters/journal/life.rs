@@ -18,6 +18,8 @@ pub struct Life {
     pub pid: u32,
     /// The scripts that it watches.
     pub scripts: Vec<ScriptName>,
+    /// Those that it leaves alone for once: what they miss is told when they are watched again. All others are forgotten.
+    pub left_out: Vec<ScriptName>,
     /// Processes of earlier lives that nothing could end: they stay in the ledger.
     pub survivors: Vec<ProcessId>,
 }
@@ -34,20 +36,48 @@ pub(super) fn last_sign(connection: &Connection, now: DateTime<Utc>) -> rusqlite
     Ok(sign.and_then(|sign| read_instant(&sign).ok()))
 }
 
+/// Until when each script was watched, by the signs up to a moment: those of its latest life, and what the lives before had seen.
+pub(super) const WATCHED: &str = "
+SELECT scripts.name AS name, nullif(max(
+  iif(watched_until <= ?1, watched_until, ''), coalesce(iif(last_alive <= ?1, last_alive, ''), '')), '') AS until
+FROM scripts LEFT JOIN lives ON lives.id = scripts.life";
+
 /// Enters the life. Entering it again, into this file or another, does no harm.
 ///
-/// It has given no sign of itself yet: if it dies before it wrote what happened while nobody watched, the next one has to tell that.
+/// It has given no sign of itself yet: if it dies before it wrote what happened while nobody watched, the next one has to tell that. A script
+/// that is new to the journal has missed nothing before.
 pub(super) fn begin(connection: &Connection, life: &Life, boot: &str) -> rusqlite::Result<i64> {
-    let former = last_sign(connection, life.started_at)?.unwrap_or(life.started_at);
-    let sql = "INSERT INTO lives (started_at, pid, boot_id, version, last_alive) VALUES (?1, ?2, ?3, ?4, ?5)
+    let started_at = instant(life.started_at);
+    let seen = format!(
+        "UPDATE scripts SET watched_until = until FROM ({WATCHED}) seen
+        WHERE seen.name = scripts.name AND until IS NOT NULL"
+    );
+    connection.execute(&seen, [&started_at])?;
+    let sql = "INSERT INTO lives (started_at, pid, boot_id, version) VALUES (?1, ?2, ?3, ?4)
         ON CONFLICT (started_at, pid, boot_id) DO UPDATE SET version = excluded.version RETURNING id";
-    let values = params![instant(life.started_at), life.pid, boot, env!("CARGO_PKG_VERSION"), instant(former)];
+    let values = params![started_at, life.pid, boot, env!("CARGO_PKG_VERSION")];
     let id = connection.query_row(sql, values, |row| row.get(0))?;
-    let mut belongs = connection.prepare_cached("INSERT OR REPLACE INTO scripts (name, life) VALUES (?1, ?2)")?;
+    let mut belongs = connection.prepare_cached(
+        "INSERT INTO scripts (name, life, watched_until) VALUES (?1, ?2, ?3)
+         ON CONFLICT (name) DO UPDATE SET life = excluded.life",
+    )?;
     for script in &life.scripts {
-        belongs.execute(params![script.as_str(), id])?;
+        belongs.execute(params![script.as_str(), id, started_at])?;
     }
+    forget_scripts(connection, id, &life.left_out)?;
     Ok(id)
+}
+
+/// Nobody expects anything of the scripts that this life neither watches nor leaves out for once: they were removed or disabled.
+fn forget_scripts(connection: &Connection, life: i64, left_out: &[ScriptName]) -> rusqlite::Result<()> {
+    let mut others = connection.prepare("SELECT name FROM scripts WHERE life <> ?1")?;
+    for name in others.query_map([life], |row| row.get::<_, String>(0))? {
+        let name = name?;
+        if !left_out.iter().any(|script| script.as_str() == name) {
+            connection.execute("DELETE FROM scripts WHERE name = ?1", [name])?;
+        }
+    }
+    Ok(())
 }
 
 /// Nobody will see the end of what the lives before started: it was swept. When it ended is not known, and stays empty. Only `survivors`,
@@ -76,7 +106,7 @@ pub(super) fn alive(connection: &Connection, life: i64, at: DateTime<Utc>) -> ru
 }
 
 pub(super) fn end(connection: &Connection, life: i64, at: DateTime<Utc>, reason: &str) -> rusqlite::Result<()> {
-    let sql = "UPDATE lives SET last_alive = ?2, ended_at = ?2, end_reason = ?3 WHERE id = ?1";
+    let sql = "UPDATE lives SET ended_at = ?2, end_reason = ?3 WHERE id = ?1";
     connection.execute(sql, params![life, instant(at), reason])?;
     Ok(())
 }
@@ -87,11 +117,12 @@ pub(super) fn prune(connection: &Connection, now: Option<DateTime<Utc>>, history
     let history = TimeDelta::from_std(history).ok();
     if let Some(oldest) = now.zip(history).and_then(|(now, history)| now.checked_sub_signed(history)) {
         let (date, at) = (oldest.date_naive().to_string(), instant(oldest));
-        connection.execute("DELETE FROM runs WHERE trading_date < ?1 AND unfinished IS NULL", [&date])?;
+        connection.execute("DELETE FROM runs WHERE trading_date < ?1 AND result <> 'running'", [&date])?;
         let over = "DELETE FROM attempts WHERE trading_date < ?1 AND (pid IS NULL OR result IS NOT NULL)";
         connection.execute(over, [&date])?;
         connection.execute("DELETE FROM actions WHERE at < ?1", [&at])?;
-        let lives = "DELETE FROM lives WHERE last_alive < ?1 AND id < (SELECT max(id) FROM lives)";
+        let lives = "DELETE FROM lives WHERE coalesce(last_alive, started_at) < ?1 AND id < (SELECT max(id) FROM lives)
+            AND NOT EXISTS (SELECT 1 FROM scripts WHERE life = lives.id)";
         connection.execute(lives, [&at])?;
     }
     let many = "DELETE FROM attempts WHERE (pid IS NULL OR result IS NOT NULL) AND number <= (

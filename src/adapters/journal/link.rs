@@ -3,6 +3,7 @@
 use std::fs;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 
 use super::Kind;
@@ -40,6 +41,10 @@ impl Link {
     /// Opens the file, made if there is none. A file that is not what is demanded is left as it is.
     pub(super) fn open(place: &Place, demand: Demand) -> Result<Self, Fault> {
         reach("journal.open").map_err(|error| Fault::of(place.path(), &error))?;
+        if place.has_lone_log() {
+            let path = place.path().display();
+            return Err(Fault::Damaged(format!("{path} is gone or empty, but not its log {path}-wal")));
+        }
         let fresh = place.prepare().map_err(|error| Fault::io(place.path(), &error))?;
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let opened = Connection::open_with_flags(place.path(), flags);
@@ -63,6 +68,19 @@ impl Link {
             }
             _ => false,
         }
+    }
+
+    /// Closes it, because it is not there any more. If its log is still there, and by now another file has the name, that log is put out of the
+    /// way.
+    pub(super) fn give_up(self, now: DateTime<Utc>) -> std::io::Result<()> {
+        let Self { connection, place, id, log, .. } = self;
+        // What is in the log comes into the file, if that is still the same.
+        drop(connection);
+        let is_other = place.found().is_some_and(|(found, _)| found != id);
+        if is_other && log[0].is_some() && place.log()[0] == log[0] {
+            place.set_log_aside(now)?;
+        }
+        Ok(())
     }
 
     /// How the next commits are kept.

@@ -4,27 +4,31 @@ use chrono::{DateTime, Days, NaiveDate, Utc};
 use rusqlite::types::FromSql;
 use rusqlite::{Connection, Params, Row, params};
 
-use super::life::LAST_SIGN;
+use super::life::WATCHED;
 use super::text::{instant, read_date, read_instant, read_word};
 use crate::domain::attempt::{AttemptId, ProcessId};
 use crate::domain::lifecycle::Unfinished;
 use crate::domain::record::{LedgerEntry, Past};
 use crate::domain::script::ScriptName;
 
-/// So many results of each script.
+/// So many results of each script, and all since it was last watched: what has a result is not judged again.
 const RESULTS: u32 = 32;
 
-/// What did not run on a date that is not there yet, but for a clock that was ahead once, says nothing.
+/// What did not run on a date that is not there yet, but for a clock that was ahead once, says nothing; nor that a run was interrupted by the
+/// end of a window that is still to come: that one goes on.
 const LAST_RESULTS: &str = "
 SELECT script, trading_date, result FROM (
   SELECT *, row_number() OVER (PARTITION BY script ORDER BY trading_date DESC, slot DESC) AS age FROM runs
   WHERE result <> 'running' AND (trading_date <= ?2 OR result NOT IN ('missed', 'skipped', 'interrupted'))
-) WHERE age <= ?1 ORDER BY script, trading_date, slot";
+  AND (result <> 'interrupted' OR unfinished IS NULL OR ended_at <= ?1)
+) LEFT JOIN watched ON name = script
+WHERE age <= ?3 OR trading_date >= date(until, '-8 days') ORDER BY script, trading_date, slot";
 
 const UNFINISHED: &str = "
 SELECT script, trading_date, unfinished,
   row_number() OVER (PARTITION BY script ORDER BY trading_date DESC, slot DESC) = 1
-FROM runs WHERE unfinished IS NOT NULL AND result = 'running' ORDER BY script, trading_date, slot";
+FROM runs WHERE unfinished IS NOT NULL AND (result = 'running' OR result = 'interrupted' AND ended_at > ?1)
+ORDER BY script, trading_date, slot";
 
 const LEDGER: &str = "
 SELECT script, trading_date, number, pid, born, boot_id FROM attempts WHERE pid IS NOT NULL AND result IS NULL
@@ -33,8 +37,8 @@ ORDER BY started_at";
 /// What is read by one query or two.
 type Part = fn(&Connection, DateTime<Utc>, &mut Past, &mut Vec<String>) -> rusqlite::Result<()>;
 
-/// In this order: who watched a script until when is known by the lives.
-const PARTS: [Part; 5] = [signs, scripts, results, runs, ledger];
+/// In this order: the ledger says which runs lost their latest attempt.
+const PARTS: [Part; 4] = [scripts, results, runs, ledger];
 
 /// What there is at `now`, on the market clock, and what could not be read.
 pub(super) fn load(connection: &Connection, now: DateTime<Utc>) -> rusqlite::Result<(Past, Vec<String>)> {
@@ -54,27 +58,16 @@ pub(super) fn salvage(connection: &Connection, now: DateTime<Utc>) -> (Past, Vec
     (past, unread)
 }
 
-fn signs(
+fn scripts(
     connection: &Connection,
     now: DateTime<Utc>,
     past: &mut Past,
     unread: &mut Vec<String>,
 ) -> rusqlite::Result<()> {
-    let sign = |row: &Row<'_>| get::<Option<String>>(row, 0)?.as_deref().map(read_instant).transpose();
-    let found = each(connection, LAST_SIGN, [instant(now)], unread, sign)?;
-    past.last_alive = found.into_iter().flatten().max();
-    Ok(())
-}
-
-fn scripts(
-    connection: &Connection,
-    _: DateTime<Utc>,
-    past: &mut Past,
-    unread: &mut Vec<String>,
-) -> rusqlite::Result<()> {
-    let known = "SELECT name, life = (SELECT max(id) FROM lives) FROM scripts";
-    for (script, by_latest) in each(connection, known, [], unread, |row| Ok((name(row)?, get::<bool>(row, 1)?)))? {
-        past.scripts.entry(script).or_default().watched_until = past.last_alive.filter(|_| by_latest);
+    let until = |row: &Row<'_>| get::<Option<String>>(row, 1)?.as_deref().map(read_instant).transpose();
+    let watched = |row: &Row<'_>| Ok((name(row)?, until(row)?));
+    for (script, until) in each(connection, WATCHED, [instant(now)], unread, watched)? {
+        past.scripts.entry(script).or_default().watched_until = until;
     }
     Ok(())
 }
@@ -88,15 +81,21 @@ fn results(
     // East of Greenwich it may be tomorrow already.
     let today = now.checked_add_days(Days::new(1)).unwrap_or(now).date_naive().to_string();
     let result = |row: &Row<'_>| Ok((name(row)?, (date(row)?, read_word(&get::<String>(row, 2)?)?)));
-    for (script, result) in each(connection, LAST_RESULTS, params![RESULTS, today], unread, result)? {
+    let results = format!("WITH watched AS ({WATCHED}) {LAST_RESULTS}");
+    for (script, result) in each(connection, &results, params![instant(now), today, RESULTS], unread, result)? {
         past.scripts.entry(script).or_default().results.push(result);
     }
     Ok(())
 }
 
-fn runs(connection: &Connection, _: DateTime<Utc>, past: &mut Past, unread: &mut Vec<String>) -> rusqlite::Result<()> {
+fn runs(
+    connection: &Connection,
+    now: DateTime<Utc>,
+    past: &mut Past,
+    unread: &mut Vec<String>,
+) -> rusqlite::Result<()> {
     let run = |row: &Row<'_>| Ok((unfinished(row)?, get::<bool>(row, 3)?));
-    for ((script, run), is_latest) in each(connection, UNFINISHED, [], unread, run)? {
+    for ((script, run), is_latest) in each(connection, UNFINISHED, [instant(now)], unread, run)? {
         let script = past.scripts.entry(script).or_default();
         if is_latest {
             script.unfinished = Some(run);
@@ -109,11 +108,16 @@ fn runs(connection: &Connection, _: DateTime<Utc>, past: &mut Past, unread: &mut
 
 fn ledger(
     connection: &Connection,
-    _: DateTime<Utc>,
+    now: DateTime<Utc>,
     past: &mut Past,
     unread: &mut Vec<String>,
 ) -> rusqlite::Result<()> {
     past.ledger = each(connection, LEDGER, [], unread, ledger_entry)?;
+    for LedgerEntry { attempt, .. } in &past.ledger {
+        if let Some(script) = past.scripts.get_mut(&attempt.script) {
+            script.unfinished.iter_mut().chain(&mut script.stale).for_each(|run| run.lose_attempt(attempt, now));
+        }
+    }
     Ok(())
 }
 

@@ -141,6 +141,7 @@ impl SqliteJournal {
         let mut writer = Writer::new(place, demand, found.link, args.history, boot_id(), args.scripts, args.on_renewed);
         (writer.known, writer.ledger_read) = (found.known, found.known.is_some());
         writer.begun_anew = found.renewed;
+        writer.past_unread = found.past.is_none() && found.unavailable.is_some();
         let writer = run(writer).map_err(|error| OpenError::Thread(error.to_string()))?;
         let (reports, unavailable) = (found.reports, found.unavailable);
         let (is_past_known, past) = (found.past.is_some(), found.past.unwrap_or_default());

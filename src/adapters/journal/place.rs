@@ -62,28 +62,45 @@ impl Place {
         }
     }
 
-    /// Gives all its files another name, `mho.db.WORD-20261127T133000Z`, which no file has yet; returns it.
+    /// A log without the file it belongs to, which was removed or emptied: SQLite would delete it.
+    pub(super) fn has_lone_log(&self) -> bool {
+        let size = |path: &Path| found(path).map_or(0, |(_, size)| size);
+        size(&self.path) == 0 && size(&self.beside("-wal")) > 0
+    }
+
+    /// Gives all its files another name, `mho.db.WORD-20261127T133000Z`, which no file has yet; returns that of the first.
     ///
     /// The database goes first: a log that is left without it would be emptied by SQLite, a database that is left without its log would be
     /// taken for whole.
     pub(super) fn set_aside(&self, word: &str, now: DateTime<Utc>) -> io::Result<PathBuf> {
+        self.rename(word, now, &["", "-wal", "-shm"])
+    }
+
+    /// The same of a log that belongs to another file than the one that has the name now: what stands in it would spoil that.
+    pub(super) fn set_log_aside(&self, now: DateTime<Utc>) -> io::Result<PathBuf> {
+        self.rename("former", now, &["-wal", "-shm"])
+    }
+
+    fn rename(&self, word: &str, now: DateTime<Utc>, suffixes: &[&str]) -> io::Result<PathBuf> {
         let stamp = now.format("%Y%m%dT%H%M%SZ");
         let mut names = (1..).map(|n| if n == 1 { String::new() } else { format!(".{n}") });
         let free = names.find_map(|number| {
-            let to = self.beside(&format!(".{word}-{stamp}{number}"));
-            (!to.exists()).then_some(to)
+            let to = format!(".{word}-{stamp}{number}");
+            let is_free = |suffix| !self.beside(&format!("{to}{suffix}")).exists();
+            (is_free("") && is_free("-wal")).then(|| self.beside(&to))
         });
         let to = free.ok_or_else(|| io::Error::other("no name is free"))?;
-        fs::rename(&self.path, &to)?;
-        for suffix in ["-wal", "-shm"] {
+        let mut kept = None;
+        for suffix in suffixes {
             let mut beside = to.clone().into_os_string();
             beside.push(suffix);
             match fs::rename(self.beside(suffix), &beside) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                _ => {}
+                Ok(()) => kept = kept.or(Some(beside.into())),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
             }
         }
-        Ok(to)
+        Ok(kept.unwrap_or(to))
     }
 }
 

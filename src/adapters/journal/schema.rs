@@ -7,6 +7,7 @@ use rusqlite_migration::{M, Migrations};
 /// In the header of the file: it is ours (`mho1`).
 pub(super) const APPLICATION: i64 = 0x6d68_6f31;
 
+/// `lives.last_alive`: its latest sign, NULL before the first one. `scripts`: what daemons watch, until when the lives before `life` did.
 /// `slot`: the number of a run among those of one date; always 0 as long as a script runs once a date.
 /// `holds`: what an operator forbids; nothing writes it yet, the commands that pause and skip will.
 pub(super) const V1: &str = "
@@ -15,10 +16,10 @@ CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
 CREATE TABLE lives (
   id INTEGER PRIMARY KEY,
   started_at TEXT NOT NULL, pid INTEGER NOT NULL, boot_id TEXT NOT NULL, version TEXT NOT NULL,
-  last_alive TEXT NOT NULL, ended_at TEXT, end_reason TEXT,
+  last_alive TEXT, ended_at TEXT, end_reason TEXT,
   UNIQUE (started_at, pid, boot_id)
 ) STRICT;
-CREATE TABLE scripts (name TEXT PRIMARY KEY, life INTEGER NOT NULL) STRICT;
+CREATE TABLE scripts (name TEXT PRIMARY KEY, life INTEGER NOT NULL, watched_until TEXT NOT NULL) STRICT;
 CREATE TABLE runs (
   script TEXT NOT NULL, trading_date TEXT NOT NULL, slot INTEGER NOT NULL DEFAULT 0,
   result TEXT NOT NULL, reason TEXT NOT NULL, zone TEXT NOT NULL,

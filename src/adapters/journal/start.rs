@@ -75,6 +75,9 @@ fn patiently(place: &Place, demand: Demand, now: DateTime<Utc>) -> Result<(Link,
 
 /// Reads what can be read, in a file that is not to be touched. None if that is nothing, or not for us.
 fn rescue(place: &Place, kind: Kind, now: DateTime<Utc>) -> Result<Option<Rescued>, OpenError> {
+    if place.has_lone_log() {
+        return Ok(None); // reading would delete it
+    }
     let file = place.found().map(|(file, _)| file);
     let found = reading(place, MORE_PATIENCE, |connection| {
         let sql = "SELECT value FROM meta WHERE key = 'kind'";

@@ -34,8 +34,10 @@ pub(super) enum Command {
     Close,
 }
 
-/// After so many records the log is brought into the file at the next quiet moment, after ten times as many at once.
-const CHECKPOINT: usize = 200;
+/// After so many records the log is brought into the file at once; else at the next quiet moment, once there is more to tell in it than
+/// signs of life, or so many of these.
+const CHECKPOINT: usize = 2000;
+const SIGNS: usize = 200;
 
 /// A disk that spoils one file after the other is not filled with them.
 const SET_ASIDE: u32 = 3;
@@ -54,6 +56,9 @@ pub(super) struct Writer {
     /// What the lives before left over in this file is known to whoever started this one, and it is not given up yet.
     pub(super) ledger_read: bool,
     pub(super) renewed: Renewed,
+    /// Something was in the file that could not be read when the daemon started: the next one has to tell what happened since then, so this
+    /// life gives no sign of itself.
+    pub(super) past_unread: bool,
     /// Why the file was new when the daemon started, if anything is known that is not in it.
     pub(super) begun_anew: Option<String>,
     /// The kernel's word on it.
@@ -64,6 +69,8 @@ pub(super) struct Writer {
     /// The latest sign of this life.
     alive: Option<DateTime<Utc>>,
     unchecked: usize,
+    /// Some of the records since the last checkpoint are more than signs of life.
+    has_news: bool,
     set_aside: u32,
 }
 
@@ -98,12 +105,14 @@ impl Writer {
             hashing,
             ledger_read,
             renewed,
+            past_unread: false,
             begun_anew: None,
             clock_is_synchronised,
             life,
             entered,
             alive,
             unchecked: 0,
+            has_news: false,
             set_aside: 0,
         }
     }
@@ -128,6 +137,8 @@ impl Writer {
                     self.life = Some(life);
                     let done = self.commit(&Batch::Nothing, Grade::PowerSafe);
                     let _ = reply.send(done);
+                    // What is known stands in the file itself from the start: whoever loses the log does not lose all.
+                    self.aside(Link::checkpoint);
                 }
                 Command::End { at, reason, reply } => {
                     let done = self.commit(&Batch::End { at, reason: &reason }, Grade::PowerSafe);
@@ -176,8 +187,7 @@ impl Writer {
             None => self.reopen()?,
         };
         if !link.is_still_there() {
-            // What is in the log comes into the file, if that is still the same.
-            drop(link);
+            link.give_up(Utc::now()).map_err(|error| Fault::io(self.place.path(), &error))?;
             self.demand.thorough = true;
             link = self.reopen()?;
         }
@@ -234,7 +244,10 @@ impl Writer {
             Batch::Records(records) => records.iter().try_for_each(|record| self.write(tx, entered, record))?,
             Batch::Fingerprint(found) => rows::write_fingerprint(tx, found)?,
             Batch::Nothing => {}
-            Batch::End { at, reason } => entered.map_or(Ok(()), |id| life::end(tx, id, *at, reason))?,
+            Batch::End { at, reason } => {
+                self.give_sign(tx, entered, *at)?;
+                entered.map_or(Ok(()), |id| life::end(tx, id, *at, reason))?;
+            }
         }
         Ok(entered)
     }
@@ -246,8 +259,12 @@ impl Writer {
                 rows::write_attempt(tx, attempt, self.facts.get(&attempt.id.script), &self.boot)
             }
             Record::Action(action) => rows::write_action(tx, action),
-            Record::Alive { at } => entered.map_or(Ok(()), |id| life::alive(tx, id, *at)),
+            Record::Alive { at } => self.give_sign(tx, entered, *at),
         }
+    }
+
+    fn give_sign(&self, tx: &Transaction<'_>, entered: Option<i64>, at: DateTime<Utc>) -> rusqlite::Result<()> {
+        entered.filter(|_| !self.past_unread).map_or(Ok(()), |id| life::alive(tx, id, at))
     }
 
     /// What nobody waits for. The sign of life comes in quiet moments.
@@ -277,8 +294,9 @@ impl Writer {
             });
         }
         let is_quiet = matches!(records, [Record::Alive { .. }]);
-        if self.unchecked >= 10 * CHECKPOINT || is_quiet && self.unchecked >= CHECKPOINT {
-            self.unchecked = 0;
+        self.has_news |= !is_quiet;
+        if self.unchecked >= CHECKPOINT || is_quiet && (self.has_news || self.unchecked >= SIGNS) {
+            (self.unchecked, self.has_news) = (0, false);
             self.aside(Link::checkpoint);
         }
     }
@@ -402,13 +420,15 @@ mod tests {
             "INSERT INTO runs (script, trading_date, result, reason, zone, attempts, restarts, recorded_at, unfinished)
             VALUES ('demo', '2026-11-20', 'failed', '', 'UTC', 1, 0, '2026-11-20T21:00:00.000Z', NULL),
             ('demo', '2026-11-21', 'running', '', 'UTC', 1, 0, '2026-11-21T21:00:00.000Z', '{}'),
-            ('demo', '2026-11-29', 'failed', '', 'UTC', 1, 0, '2026-11-29T21:00:00.000Z', NULL)";
-        writer.link.as_ref().unwrap().connection.execute(rows, []).unwrap();
+            ('demo', '2026-11-29', 'failed', '', 'UTC', 1, 0, '2026-11-29T21:00:00.000Z', NULL);
+            INSERT INTO lives (started_at, pid, boot_id, version, last_alive)
+            VALUES ('2026-11-29T13:00:00.000Z', 1, 'boot', '0', '2026-11-30T12:00:00.000Z')";
+        writer.link.as_ref().unwrap().connection.execute_batch(rows).unwrap();
         let left = |writer: &mut Writer, year: i32, is_synchronised| {
             writer.clock_is_synchronised = is_synchronised;
             let started_at = format!("{year}-11-30T13:00:00Z").parse().unwrap();
-            let (scripts, survivors) = (Vec::new(), Vec::new());
-            (writer.life, writer.entered) = (Some(Life { started_at, pid: 1, scripts, survivors }), None);
+            let life = Life { started_at, pid: 1, scripts: vec![], left_out: vec![], survivors: vec![] };
+            (writer.life, writer.entered) = (Some(life), None);
             writer.commit(&Batch::Nothing, Grade::PowerSafe).unwrap();
             let connection = &writer.link.as_ref().unwrap().connection;
             let days = "SELECT group_concat(substr(trading_date, 9)) FROM runs";
@@ -435,10 +455,19 @@ mod tests {
             size(&writer)
         };
         let small = write(&alive);
-        let few = actions(i64::try_from(CHECKPOINT).unwrap());
+        let few = actions(200);
         assert_eq!(write(&few), small, "somebody may be about to write more");
         assert!(write(&alive) > small, "a quiet moment");
         let before = write(&few);
-        assert!(write(&actions(i64::try_from(10 * CHECKPOINT).unwrap())) > before, "too much to wait");
+        assert!(write(&actions(i64::try_from(CHECKPOINT).unwrap())) > before, "too much to wait");
+        let frames = |write: &mut dyn FnMut(&[Record]) -> u64| (0..SIGNS).map(|_| write(&alive)).count();
+        frames(&mut write);
+        let log = fs::metadata(dir.path().join("mho.db-wal")).unwrap().len();
+        frames(&mut write);
+        assert_eq!(
+            fs::metadata(dir.path().join("mho.db-wal")).unwrap().len(),
+            log,
+            "signs alone do not fill it, either"
+        );
     }
 }

@@ -78,7 +78,7 @@ impl MemoryJournal {
         let entry = |attempt: &AttemptRecord| {
             Some(LedgerEntry { attempt: attempt.id.clone(), process: attempt.process?, boot: BOOT.to_owned() })
         };
-        Past { last_alive: Some(died), scripts, ledger: open.filter_map(entry).collect() }
+        Past { scripts, ledger: open.filter_map(entry).collect(), abandoned: Vec::new() }
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Kept> {

@@ -4,6 +4,10 @@ use super::{Actual, Effect, Machine, NaiveDate, RestartCause, RunResult, StopRea
 use crate::domain::timeline::Arrival;
 use chrono_tz::Tz;
 
+/// Why a window went by without a run of its own.
+const IN_THE_WAY: &str = "processes of the run before it had not ended";
+const CLOCK_WENT_BACK: &str = "the run of a later date was at work, and the clock was set back";
+
 impl Machine<'_> {
     pub(super) fn on_window_open(&mut self, actual: Actual, window: Window, arrival: Arrival) -> Actual {
         if self.wanted == Wanted::Ended {
@@ -68,6 +72,29 @@ impl Machine<'_> {
         }
     }
 
+    /// The clock was set back into an earlier date while a later one is at work. Nothing is ended early: a process goes on until the window
+    /// that is open now ends. Without a process the later date waits for its own time.
+    pub(super) fn on_earlier_window_open(&mut self, actual: Actual, window: Window, arrival: Arrival) -> Actual {
+        // Nothing starts any more; or this window and those after it are one span, in which the live run goes on.
+        if self.wanted == Wanted::Ended || window.joined {
+            return actual;
+        }
+        self.wanted = Wanted::Up(window, arrival);
+        match actual {
+            Actual::Waiting { run, .. } | Actual::Backoff { run, .. } | Actual::GivenUp { run, .. } => {
+                self.put_off(run)
+            }
+            Actual::Held { run, cause, .. } => {
+                let run = self.take_back(run, cause);
+                self.put_off(run)
+            }
+            Actual::Starting { .. } | Actual::Running { .. } | Actual::Stopping { .. } | Actual::Sweeping { .. } => {
+                actual
+            }
+            Actual::Off | Actual::Over { .. } => actual, // not at work
+        }
+    }
+
     pub(super) fn on_window_close(&mut self, actual: Actual, date: NaiveDate) -> Actual {
         if matches!(&self.wanted, Wanted::Up(window, _) if window.trading_date == date) {
             self.forgo(&actual);
@@ -86,6 +113,10 @@ impl Machine<'_> {
             }
             Actual::Running { run, live } if run.window.trading_date == date => {
                 self.stop(run, live, StopReason::WindowEnd)
+            }
+            // Its own window is to come (again): it goes on then.
+            Actual::Running { run, live } if run.window.trading_date > date && self.is_early(&run) => {
+                self.stop_and_end(run, live, StopReason::WindowEnd, None)
             }
             Actual::Stopping { run, live, stop } if run.window.trading_date == date => {
                 Actual::Stopping { run, live, stop: stop.also(StopReason::WindowEnd) }
@@ -106,7 +137,7 @@ impl Machine<'_> {
         }
     }
 
-    /// A window that was wanted goes by without a run of its own, because what ran before it has not ended: it gets its result all the same.
+    /// A window that was wanted goes by without a run of its own, because another one has not ended: it gets its result all the same.
     fn forgo(&mut self, actual: &Actual) {
         let Wanted::Up(window, _) = &self.wanted else { return };
         let date = window.trading_date;
@@ -116,7 +147,7 @@ impl Machine<'_> {
         }
         let zone = window.zone;
         let result = RunResult::Missed;
-        let reason = "processes of the run before it had not ended".to_owned();
+        let reason = if actual.is_at_work_after(date) { CLOCK_WENT_BACK } else { IN_THE_WAY }.to_owned();
         self.memory.remember(date, result);
         self.note_unseen(date, zone, result, reason.clone());
         let what = What::Finished { result, reason };
@@ -141,6 +172,13 @@ impl Machine<'_> {
         }
         if self.wanted == Wanted::Ended || self.memory.result(date).is_some() {
             return actual;
+        }
+        let is_free = matches!(actual, Actual::Off | Actual::Over { .. });
+        if let Some(unfinished) = self.memory.unfinished.take_if(|left| is_free && left.trading_date() == date) {
+            return self.end_unwatched(unfinished);
+        }
+        if self.memory.unfinished.as_ref().is_some_and(|left| left.trading_date() == date) {
+            return actual; // of another date; when that is over, this one gets its result
         }
         let reason = "its whole window went by while the machine slept or the clock was set".to_owned();
         let what = What::Finished { result: RunResult::Missed, reason: reason.clone() };

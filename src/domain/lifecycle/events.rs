@@ -9,13 +9,13 @@ use super::{
 impl Machine<'_> {
     pub(super) fn handle(&mut self, actual: Actual, event: Event) -> Actual {
         match event {
-            // The clock was set back into an earlier date while a later one is at work: that goes on, nothing is ended early.
-            Event::Clock(ClockEvent::WindowOpen { window, .. }) if actual.is_at_work_after(window.trading_date) => {
-                actual
-            }
             Event::Clock(ClockEvent::WindowOpen { window, arrival, absent }) => {
                 self.memory.absent = absent;
-                self.on_window_open(actual, window, arrival)
+                if actual.is_at_work_after(window.trading_date) {
+                    self.on_earlier_window_open(actual, window, arrival)
+                } else {
+                    self.on_window_open(actual, window, arrival)
+                }
             }
             Event::Clock(ClockEvent::NoWindow { upcoming }) => self.on_no_window(actual, upcoming),
             Event::Clock(ClockEvent::WindowClose { trading_date }) => self.on_window_close(actual, trading_date),

@@ -13,6 +13,9 @@ use crate::domain::record::{AttemptRecord, Record};
 use crate::domain::restart::{Budget, Success, Verdict, classify, next_try};
 use crate::domain::timeline::deadline;
 
+/// A clock that is set by less than this may go unnoticed, and then no boundary comes again.
+const UNNOTICED: TimeDelta = TimeDelta::seconds(2);
+
 /// So long before the limit the operator is warned.
 const LIMIT_WARNING: TimeDelta = TimeDelta::minutes(15);
 
@@ -94,6 +97,28 @@ impl Machine<'_> {
         Actual::Off
     }
 
+    /// The clock was set back to before the window of this run: nothing is started until it opens (again). Windows that touch are one span,
+    /// and nothing of that is early.
+    pub(super) fn is_early(&self, run: &Run) -> bool {
+        !run.carried && !run.window.joined && !self.has_begun(&run.window)
+    }
+
+    fn has_begun(&self, window: &Window) -> bool {
+        self.now.wall >= window.start - UNNOTICED
+    }
+
+    /// The run waits for its own window; if another one is open meanwhile, that is begun.
+    pub(super) fn put_off(&mut self, run: Run) -> Actual {
+        let off = self.leave_unfinished(run, Step::Cut);
+        match &self.wanted {
+            Wanted::Up(window, arrival) if self.has_begun(window) => {
+                let (window, arrival) = (window.clone(), *arrival);
+                self.begin(window, arrival)
+            }
+            Wanted::Up(..) | Wanted::Down | Wanted::Ended => off,
+        }
+    }
+
     pub(super) fn note_attempt(&mut self, id: &AttemptId, tell: impl FnOnce(&mut AttemptRecord)) {
         let mut record = AttemptRecord { id: id.clone(), start: None, process: None, end: None };
         tell(&mut record);
@@ -159,6 +184,7 @@ impl Machine<'_> {
             Verdict::Again { .. } | Verdict::GiveUp { .. } if self.wanted == Wanted::Ended => {
                 self.leave_unfinished(run, Step::Cut)
             }
+            Verdict::Again { .. } | Verdict::GiveUp { .. } if self.is_early(&run) => self.put_off(run),
             Verdict::Again { delay, restart } => self.back_off(run, attempt, delay, restart),
             Verdict::GiveUp { first } => self.give_up(run, attempt, first),
         }
@@ -226,9 +252,19 @@ impl Machine<'_> {
     }
 
     pub(super) fn stop(&mut self, run: Run, live: Live, reason: StopReason) -> Actual {
+        self.stop_and_end(run, live, reason, reason.ends_run().map(|_| reason))
+    }
+
+    /// The process is stopped for `reason`; the run is over only if it `ends`.
+    pub(super) fn stop_and_end(
+        &mut self,
+        run: Run,
+        live: Live,
+        reason: StopReason,
+        ends: Option<StopReason>,
+    ) -> Actual {
         self.tell(&run, What::Stopping { reason, pid: live.process.pid });
         let force = self.signal(&live.attempt);
-        let ends = reason.ends_run().map(|_| reason);
         Actual::Stopping { run, live, stop: Stop { reason, ends, force, exit: None } }
     }
 
@@ -247,7 +283,7 @@ impl Machine<'_> {
         run.ends = stop.ends;
         match run.ended() {
             Some((reason, result)) => self.end(run, result, reason.to_string()),
-            None => self.leave_unfinished(run, Step::Cut),
+            None => self.put_off(run),
         }
     }
 

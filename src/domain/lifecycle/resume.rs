@@ -1,6 +1,7 @@
 //! Runs that outlive their watcher: what is kept of them, and how another watcher goes on. The watcher may be the actor of a script (it
 //! failed, the daemon lives on) or a whole daemon (it died, or the machine did; the journal lives on).
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use chrono::{DateTime, NaiveDate, Utc};
@@ -8,8 +9,8 @@ use chrono_tz::{Tz, UTC};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Actual, AttemptId, Effect, Ended, MEMORY, Machine, Memory, RestartCause, Run, RunResult, ScriptName, ScriptSpec,
-    State, Timer, Wanted, What, Window,
+    Actual, AttemptEnd, AttemptId, Effect, Ended, Machine, Memory, RestartCause, Run, RunResult, ScriptName,
+    ScriptSpec, State, Timer, Wanted, What, Window,
 };
 use crate::domain::outcome::AttemptResult;
 use crate::domain::record::{AttemptRecord, AttemptStart, Grade, Record, RunRecord, ScriptPast};
@@ -46,6 +47,19 @@ impl Unfinished {
     #[must_use]
     pub fn trading_date(&self) -> NaiveDate {
         self.run.window.trading_date
+    }
+
+    /// When its window ends.
+    #[must_use]
+    pub fn window_end(&self) -> DateTime<Utc> {
+        self.run.window.stop
+    }
+
+    /// Its latest attempt was alive when its daemon died, and nobody saw its end.
+    pub fn lose_attempt(&mut self, attempt: &AttemptId, found: DateTime<Utc>) {
+        if self.run.window.trading_date == attempt.trading_date && self.run.attempts == attempt.number {
+            self.run.last_exit = Some(AttemptEnd { exit: None, result: AttemptResult::Lost, at: found });
+        }
     }
 
     /// The end of a run that nobody watches any more, because its script is not configured (or disabled), or because no daemon that knew of it
@@ -144,8 +158,7 @@ impl State {
     /// The state for the watcher of a new daemon that finds this past. Nothing of what an earlier one started is left.
     #[must_use]
     pub fn resumed(past: &ScriptPast, now: &Now) -> Self {
-        let known = past.results.len().saturating_sub(MEMORY);
-        let results = past.results.iter().skip(known).copied().collect();
+        let results = past.results.iter().copied().collect();
         let unfinished = past.unfinished.clone().map(|unfinished| unfinished.seen_from(now));
         Self { memory: Memory { results, unfinished, ..Memory::default() }, ..Self::default() }
     }
@@ -335,12 +348,11 @@ impl Machine<'_> {
     pub(super) fn on_unwatched(&mut self, actual: Actual, dates: Vec<(NaiveDate, DayPlan)>) -> Actual {
         let (mut missed, mut interrupted, mut last) = (Vec::new(), None, None);
         let mut at_work = None;
-        for (date, found) in dates {
+        // What is remembered now may be pushed out by what is added.
+        let known: BTreeSet<NaiveDate> = self.memory.results.iter().map(|(date, _)| *date).collect();
+        for (date, found) in dates.into_iter().filter(|(date, _)| !known.contains(date)) {
             if actual.is_at_work_on(date) {
                 at_work = Some(date);
-                continue;
-            }
-            if self.memory.result(date).is_some() {
                 continue;
             }
             let cut = self.memory.unfinished.take_if(|unfinished| unfinished.trading_date() == date);
@@ -353,8 +365,8 @@ impl Machine<'_> {
                 }
                 (_, Some(unfinished)) => {
                     let (result, reason) = self.judge_unwatched(&unfinished);
-                    self.note_end(&unfinished.run, result, &reason);
                     self.memory.doubtful = Some(unfinished.clone());
+                    self.note_end(&unfinished.run, result, &reason);
                     (result, reason, Some(unfinished.run))
                 }
                 (DayPlan::Window(window), None) => {
@@ -381,9 +393,11 @@ impl Machine<'_> {
         }
     }
 
-    /// A run is over: to be remembered, come what may.
+    /// A run is over: to be remembered, come what may. One that is only thought to be over keeps what it takes to go on with it.
     pub(super) fn note_end(&mut self, run: &Run, result: RunResult, reason: &str) {
-        let record = run.record(&self.spec.name, result, reason.to_owned(), self.now.wall);
+        let mut record = run.record(&self.spec.name, result, reason.to_owned(), self.now.wall);
+        let doubtful = self.memory.doubtful.as_ref().filter(|doubtful| doubtful.run == *run);
+        record.unfinished = doubtful.filter(|_| result == RunResult::Interrupted).cloned();
         self.records.push(Record::Run(Box::new(record)));
         self.grade = Grade::PowerSafe;
     }

@@ -104,6 +104,10 @@ impl Machine<'_> {
         cause: Option<RestartCause>,
         held: Option<String>,
     ) -> Actual {
+        if self.is_early(&run) {
+            let run = self.take_back(run, cause);
+            return self.put_off(run);
+        }
         if self.now.wall >= run.end() {
             return self.end_held(run, cause, &held.unwrap_or_default());
         }

@@ -170,6 +170,9 @@ impl State {
         let over = results.map(|(date, result)| Standing { trading_date: *date, progress: Progress::Over(*result) });
         let mut all: Vec<Standing> = over.collect();
         all.extend(self.standing().filter(|standing| !matches!(standing.progress, Progress::Over(_))));
+        // A run that waits to go on, or to be judged.
+        let left = self.memory.unfinished.iter().map(|left| left.trading_date());
+        all.extend(left.map(|trading_date| Standing { trading_date, progress: Progress::Pending }));
         all
     }
 

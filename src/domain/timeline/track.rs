@@ -127,8 +127,8 @@ pub struct Track {
     spec: WindowSpec,
     calendar: Arc<Calendar>,
     enabled: bool,
-    /// An earlier daemon watched it.
-    known: bool,
+    /// Until then an earlier daemon watched it: the windows that ended later get their results now.
+    watched_until: Option<DateTime<Utc>>,
     depends_on: Vec<ScriptName>,
     open: Option<Window>,
     /// The next date with a window or a skip; None = the calendar's data ends before.
@@ -151,7 +151,7 @@ impl Track {
             spec: script.window.clone(),
             calendar,
             enabled: script.enabled,
-            known: false,
+            watched_until: None,
             depends_on: script.depends_on.iter().map(|d| d.script.clone()).collect(),
             open: None,
             upcoming: None,
@@ -340,11 +340,11 @@ impl Timeline {
         Self { tracks, by_name, sessions, alarms: BTreeSet::new() }
     }
 
-    /// These scripts an earlier daemon watched: what ended while none ran is told to them, and by them to their dependents.
+    /// Until when earlier daemons watched each script: what ended after that is told to it, and by it to its dependents.
     #[must_use]
-    pub fn knowing(mut self, watched: impl Fn(&ScriptName) -> bool) -> Self {
+    pub fn knowing(mut self, watched_until: impl Fn(&ScriptName) -> Option<DateTime<Utc>>) -> Self {
         for track in &mut self.tracks {
-            track.known = watched(&track.name);
+            track.watched_until = watched_until(&track.name);
         }
         self
     }
@@ -435,7 +435,8 @@ impl Timeline {
     }
 
     /// Which predecessors will have no run on the date of `window`. One whose window was over before anybody watched counts too, or its
-    /// dependents would wait for it in vain; a result that is known all the same outranks this.
+    /// dependents would wait for it in vain; a result that is known all the same outranks this. One that is about to get its result, because
+    /// its window ended while no daemon ran, is waited for.
     fn absent(&self, script: usize, window: &Window, now: DateTime<Utc>) -> BTreeMap<ScriptName, String> {
         let Some(track) = self.tracks.get(script) else { return BTreeMap::new() };
         let reason = |name: &ScriptName| {
@@ -444,8 +445,7 @@ impl Timeline {
                 return Some("it is disabled".to_owned());
             }
             match plan(&other.spec, &other.calendar, window.trading_date) {
-                // One that an earlier daemon knew has a result for this date, or gets it now.
-                Ok(DayPlan::Window(w)) if w.stop <= now && !other.known => {
+                Ok(DayPlan::Window(w)) if w.stop <= now && other.watched_until.is_none_or(|until| w.stop <= until) => {
                     Some("its window was over before it could be started".to_owned())
                 }
                 Ok(DayPlan::Window(_)) => None,
