@@ -200,6 +200,8 @@ impl RotatingFile {
                 open.at_line_start |= found.len() == 0;
                 open.size = found.len();
             }
+            // It may be there all the same: no right to look, a file server that does not answer. What is open can be written.
+            Err(error) if !leads_nowhere(&error) => {}
             _ => {
                 self.open = None;
                 self.tell_absence();
@@ -209,7 +211,8 @@ impl RotatingFile {
 
     fn tell_absence(&self) {
         let (script, path) = (self.script(), self.path.display());
-        match self.path.parent().filter(|dir| !dir.exists()) {
+        let is_gone = |dir: &&Path| std::fs::metadata(dir).is_err_and(|error| leads_nowhere(&error));
+        match self.path.parent().filter(is_gone) {
             Some(dir) => {
                 let dir = dir.display();
                 tracing::warn!(script, "log directory {dir} is gone, and what was in it; it is made anew");
@@ -246,7 +249,10 @@ impl RotatingFile {
             return gone(std::fs::remove_file(&self.path));
         }
         // Only parts up to the first gap have to move.
-        let parts = (1..self.max_parts).take_while(|&number| self.part(number).exists()).last().unwrap_or(0);
+        let mut parts = 0;
+        while parts + 1 < self.max_parts && self.part(parts + 1).try_exists()? {
+            parts += 1;
+        }
         for number in (1..=parts).rev() {
             gone(std::fs::rename(self.part(number), self.part(number + 1)))?;
         }
@@ -300,6 +306,116 @@ impl RotatingFile {
     }
 }
 
+/// Whether there is certainly nothing under a name.
+fn leads_nowhere(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+}
+
 fn id(found: &Metadata) -> (u64, u64) {
     (found.dev(), found.ino())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    /// Everything that is told while it lives.
+    #[derive(Clone, Default)]
+    struct Told(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Told {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl Told {
+        fn listen() -> (Self, tracing::subscriber::DefaultGuard) {
+            let told = Self::default();
+            let writer = told.clone();
+            let lines = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
+            (told, tracing::subscriber::set_default(lines))
+        }
+
+        fn text(&self) -> String {
+            String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+        }
+
+        fn count(&self, part: &str) -> usize {
+            self.text().lines().filter(|line| line.contains(part)).count()
+        }
+    }
+
+    struct Place {
+        dir: tempfile::TempDir,
+        file: RotatingFile,
+        now: Instant,
+    }
+
+    impl Place {
+        /// The log `d/log` of a script, of which the first line is written.
+        fn new(max_size: u64) -> Self {
+            let dir = tempfile::tempdir().unwrap();
+            let script = ScriptName::new("demo").unwrap();
+            let file = RotatingFile::of_script(script, dir.path().join("d/log"), max_size, 3);
+            let mut place = Self { dir, file, now: Instant::now() };
+            place.write("first\n");
+            place
+        }
+
+        fn path(&self, name: &str) -> PathBuf {
+            self.dir.path().join(name)
+        }
+
+        fn read(&self, name: &str) -> String {
+            std::fs::read_to_string(self.path(name)).unwrap_or_default()
+        }
+
+        /// A look at the place is due.
+        fn write(&mut self, text: &str) {
+            self.now += CHECK;
+            self.file.write(text.as_bytes(), self.now);
+        }
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_looked_at_but_written_is_written() {
+        let (told, _listening) = Told::listen();
+        let mut place = Place::new(1000);
+        std::fs::rename(place.path("d"), place.path("moved")).unwrap();
+        // Whoever looks goes round in a circle: there is no saying what is there.
+        symlink(place.path("d"), place.path("d")).unwrap();
+        place.write("second\n");
+        std::fs::remove_file(place.path("d")).unwrap();
+        std::fs::rename(place.path("moved"), place.path("d")).unwrap();
+        place.write("third\n");
+        assert_eq!(place.read("d/log"), "first\nsecond\nthird\n");
+        assert_eq!(told.text(), "");
+    }
+
+    #[test]
+    fn a_file_is_begun_anew_when_it_or_its_directory_is_gone_or_another_is_in_its_place() {
+        let (told, _listening) = Told::listen();
+        let mut place = Place::new(1000);
+        std::fs::remove_file(place.path("d/log")).unwrap();
+        place.write("second\n");
+        assert_eq!(place.read("d/log"), "second\n");
+        std::fs::write(place.path("d/other"), "of somebody else\n").unwrap();
+        std::fs::rename(place.path("d/other"), place.path("d/log")).unwrap();
+        place.write("third\n");
+        assert_eq!(place.read("d/log"), "of somebody else\nthird\n");
+        assert_eq!((told.count("was taken away"), told.count("is gone")), (2, 0), "{}", told.text());
+        std::fs::rename(place.path("d"), place.path("moved")).unwrap();
+        place.write("fourth\n");
+        assert_eq!(place.read("d/log"), "fourth\n");
+        assert_eq!((told.count("was taken away"), told.count("WARN")), (2, 1), "{}", told.text());
+        assert_eq!(told.count("is gone"), 1);
+    }
 }
