@@ -6,11 +6,12 @@
 
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use memchr::memchr;
+use nix::libc;
 
 use super::fault_point;
 use crate::domain::script::ScriptName;
@@ -177,8 +178,7 @@ impl RotatingFile {
         if let Some(dir) = self.path.parent() {
             std::fs::create_dir_all(dir)?;
         }
-        let file = OpenOptions::new().append(true).read(true).create(true).open(&self.path)?;
-        let found = file.metadata()?;
+        let (file, found) = open_file(&self.path)?;
         let mut last = [b'\n'];
         if found.len() > 0 {
             file.read_at(&mut last, found.len() - 1)?;
@@ -273,8 +273,9 @@ impl RotatingFile {
                     if self.script.is_some() { "The script goes on, its output is" } else { "All goes on, lines are" };
                 tracing::warn!(
                     script = self.script(),
-                    "log file {} cannot be written: {error}. {then} dropped until it can: free space, or make the place writable.",
-                    self.path.display()
+                    "log file {} cannot be written: {error}. {then} dropped until it can: {}.",
+                    self.path.display(),
+                    remedy(error)
                 );
                 self.trouble = Some(Trouble { lost: bytes, error: error.to_string(), retry_at });
             }
@@ -303,6 +304,29 @@ impl RotatingFile {
             let path = self.path.display();
             tracing::info!(script = self.script(), lost_bytes = lost, "log file {path} can be written again");
         }
+    }
+}
+
+/// One thread writes for all scripts: what could hold it up, as a pipe that nobody reads does, is no log. A device such as `/dev/null` is
+/// somebody's wish, and opened like this it never waits.
+fn open_file(path: &Path) -> io::Result<(File, Metadata)> {
+    let no_file = || io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file");
+    let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
+    let opened = OpenOptions::new().append(true).read(true).create(true).custom_flags(flags).open(path);
+    // What the kernel says of a socket.
+    let file = opened.map_err(|error| if error.raw_os_error() == Some(libc::ENXIO) { no_file() } else { error })?;
+    let found = file.metadata()?;
+    let kind = found.file_type();
+    if kind.is_file() || kind.is_char_device() { Ok((file, found)) } else { Err(no_file()) }
+}
+
+/// What to do about a file that cannot be written.
+fn remedy(error: &io::Error) -> &'static str {
+    match (error.raw_os_error(), error.kind()) {
+        (Some(libc::EMFILE), _) => "raise the limit of open files (`ulimit -n`, LimitNOFILE)",
+        (Some(libc::ENFILE), _) => "raise the machine's limit of open files (`sysctl fs.file-max`)",
+        (_, io::ErrorKind::InvalidInput | io::ErrorKind::IsADirectory) => "remove what is in its place",
+        _ => "free space, or make the place writable",
     }
 }
 
@@ -417,5 +441,52 @@ mod tests {
         assert_eq!(place.read("d/log"), "fourth\n");
         assert_eq!((told.count("was taken away"), told.count("WARN")), (2, 1), "{}", told.text());
         assert_eq!(told.count("is gone"), 1);
+    }
+
+    /// Puts something else in the place of the log, writes more than a pipe holds, and takes it away again.
+    fn assert_refused(put: fn(&Path), why: &str) {
+        let (told, _listening) = Told::listen();
+        let mut place = Place::new(1 << 20);
+        let log = place.path("d/log");
+        std::fs::remove_file(&log).unwrap();
+        put(&log);
+        let much = "x".repeat(100_000);
+        place.write(&much);
+        place.write(&much);
+        let what = format!(
+            "cannot be written: {why}. The script goes on, its output is dropped until it can: remove what is in its place."
+        );
+        assert_eq!(told.count(&what), 1, "{}", told.text());
+        std::fs::rename(&log, place.path("moved")).unwrap();
+        place.now += RETRY;
+        place.write("again\n");
+        assert_eq!(place.read("d/log"), format!("[mho: 200000 bytes of output were lost here: {why}]\nagain\n"));
+        assert_eq!(told.count("can be written again"), 1, "{}", told.text());
+    }
+
+    #[test]
+    fn what_is_no_file_is_refused_without_waiting_until_it_is_removed() {
+        let pipe = |path: &Path| nix::unistd::mkfifo(path, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let socket = |path: &Path| drop(std::os::unix::net::UnixListener::bind(path).unwrap());
+        let directory = |path: &Path| std::fs::create_dir(path).unwrap();
+        let thread = std::thread::spawn(move || {
+            assert_refused(pipe, "it is not a regular file");
+            assert_refused(socket, "it is not a regular file");
+            assert_refused(directory, "Is a directory (os error 21)");
+        });
+        // Who waits for a reader of a pipe does so for ever.
+        let start = Instant::now();
+        while !thread.is_finished() {
+            assert!(start.elapsed() < Duration::from_secs(20), "it waits");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        thread.join().unwrap();
+    }
+
+    #[test]
+    fn the_remedy_fits_the_error() {
+        let of = |number| remedy(&io::Error::from_raw_os_error(number));
+        assert!(of(libc::EMFILE).contains("LimitNOFILE") && of(libc::ENFILE).contains("fs.file-max"));
+        assert!(of(libc::ENOSPC).contains("free space") && of(libc::EISDIR).contains("remove what is in its place"));
     }
 }
