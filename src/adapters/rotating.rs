@@ -22,7 +22,7 @@ const OVERSHOOT: u64 = 64 * 1024;
 /// Between two looks at whether the file is still where it was. A flood is looked at this often, single lines each time.
 const CHECK: Duration = Duration::from_millis(50);
 
-/// Between two tries to write when writing fails.
+/// Between two tries to write when writing fails, and to rotate when that fails.
 const RETRY: Duration = Duration::from_secs(1);
 
 /// The live file keeps its name; full ones become `.1` (newest), `.2` and so on.
@@ -37,6 +37,8 @@ pub struct RotatingFile {
     opened_anew: bool,
     checked: Option<Instant>,
     trouble: Option<Trouble>,
+    /// While it cannot be rotated: when that is tried again.
+    unrotated: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -62,8 +64,8 @@ impl RotatingFile {
     /// The daemon's own file, opened with the first line. Directories are made as needed.
     #[must_use]
     pub fn new(path: PathBuf, max_size: u64, max_parts: u32) -> Self {
-        let (script, open, checked, trouble) = (None, None, None, None);
-        Self { script, path, max_size, max_parts, open, opened_anew: false, checked, trouble }
+        let (script, open, checked, trouble, unrotated) = (None, None, None, None, None);
+        Self { script, path, max_size, max_parts, open, opened_anew: false, checked, trouble, unrotated }
     }
 
     /// The output of `script`, of which any byte may be the last of a chunk.
@@ -90,10 +92,11 @@ impl RotatingFile {
         self.path = path;
     }
 
-    /// Takes over what a former file could not write, so that it is noted here and not told again: a script that starts again and again while
-    /// the disk is full is told of once.
+    /// Takes over the trouble of a former file, so that it is noted here and not told again: a script that starts again and again while the
+    /// disk is full is told of once.
     pub fn go_on_from(&mut self, former: &mut Self) {
         self.trouble = former.trouble.take();
+        self.unrotated = former.unrotated.take();
     }
 
     /// Gives the descriptor back; the next write opens the file again.
@@ -114,24 +117,35 @@ impl RotatingFile {
         }
         self.look_after(now);
         let mut left = bytes.len();
-        match self.note_loss().and_then(|()| self.write_parts(bytes, &mut left)) {
+        match self.note_loss().and_then(|()| self.write_parts(bytes, now, &mut left)) {
             Ok(()) => self.tell_recovery(),
             Err(error) => self.lose(left as u64, &error, now),
         }
     }
 
-    fn write_parts(&mut self, mut bytes: &[u8], left: &mut usize) -> io::Result<()> {
+    fn write_parts(&mut self, mut bytes: &[u8], now: Instant, left: &mut usize) -> io::Result<()> {
         while !bytes.is_empty() {
             self.open()?;
+            self.put_off_rotation(now);
             let (length, then_rotate) = self.cut(bytes);
             let (part, rest) = bytes.split_at(length.min(bytes.len()));
             self.append(part, left)?;
             if then_rotate {
-                self.rotate();
+                self.rotate(now);
             }
             bytes = rest;
         }
         Ok(())
+    }
+
+    /// A file that cannot be rotated grows until it can; each try is where a line ends.
+    fn put_off_rotation(&mut self, now: Instant) {
+        let (Some(retry_at), Some(open)) = (self.unrotated, &mut self.open) else { return };
+        if now < retry_at {
+            open.limit = u64::MAX;
+        } else if open.limit == u64::MAX {
+            open.limit = open.size.max(self.max_size);
+        }
     }
 
     /// How much of `bytes` belongs into the file as it is, and whether that completes it.
@@ -226,15 +240,22 @@ impl RotatingFile {
     }
 
     /// The live file becomes part 1, part 1 becomes part 2, and so on.
-    fn rotate(&mut self) {
-        let renamed = self.shift_parts();
-        match renamed {
-            Ok(()) => self.open = None,
+    fn rotate(&mut self, now: Instant) {
+        let done = self.shift_parts();
+        let (script, path) = (self.script.as_ref().map(ScriptName::as_str), self.path.display());
+        match done {
+            Ok(()) => {
+                self.open = None;
+                if self.unrotated.take().is_some() {
+                    tracing::info!(script, "log file {path} is rotated again");
+                }
+            }
             Err(error) => {
-                tracing::warn!(script = self.script(), "log file {} cannot be rotated: {error}", self.path.display());
-                // Tried again when it has grown by as much again.
-                if let Some(open) = &mut self.open {
-                    open.limit = open.size.saturating_add(self.max_size.max(OVERSHOOT));
+                if self.unrotated.replace(now + RETRY).is_none() {
+                    tracing::warn!(
+                        script,
+                        "log file {path} cannot be rotated: {error}. It grows, and nothing is lost, until it can: make its directory writable."
+                    );
                 }
             }
         }
@@ -488,5 +509,40 @@ mod tests {
         let of = |number| remedy(&io::Error::from_raw_os_error(number));
         assert!(of(libc::EMFILE).contains("LimitNOFILE") && of(libc::ENFILE).contains("fs.file-max"));
         assert!(of(libc::ENOSPC).contains("free space") && of(libc::EISDIR).contains("remove what is in its place"));
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_rotated_grows_is_told_of_once_and_tried_again_by_time() {
+        let (told, _listening) = Told::listen();
+        let mut place = Place::new(20);
+        // A directory with something in it in the place of part 1.
+        std::fs::create_dir_all(place.path("d/log.1/x")).unwrap();
+        place.file.max_parts = 1;
+        let mut expected = "first\n".to_owned();
+        let start = place.now;
+        while place.now < start + 3 * RETRY {
+            place.write("half a ");
+            place.write("line\n");
+            expected.push_str("half a line\n");
+        }
+        assert_eq!(place.read("d/log"), expected, "nothing is lost");
+        assert_eq!((told.count("WARN"), told.count("cannot be rotated")), (1, 1), "{}", told.text());
+        assert_eq!((told.count("make its directory writable"), told.count("rotated again")), (1, 0));
+        // The next attempt of the script has nothing new to say of it.
+        let script = ScriptName::new("demo").unwrap();
+        let mut next = RotatingFile::of_script(script, place.file.path().to_owned(), 20, 1);
+        next.go_on_from(&mut place.file);
+        place.file = next;
+        std::fs::rename(place.path("d/log.1"), place.path("moved")).unwrap();
+        place.write("early\n");
+        assert_eq!(place.read("d/log"), expected.clone() + "early\n", "it is not yet time for another try");
+        place.now += RETRY;
+        place.write("late\n");
+        assert_eq!((place.read("d/log.1"), place.read("d/log")), (expected + "early\n", "late\n".to_owned()));
+        assert_eq!((told.count("cannot be rotated"), told.count("is rotated again")), (1, 1), "{}", told.text());
+        // As if nothing had been.
+        place.write("more than twenty bytes\n");
+        place.write("next\n");
+        assert_eq!(place.read("d/log"), "next\n");
     }
 }
