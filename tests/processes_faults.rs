@@ -334,6 +334,25 @@ fn a_pipe_in_the_place_of_a_log_holds_up_nobody_and_the_log_begins_when_it_is_re
 }
 
 #[test]
+fn a_script_whose_output_the_kernel_does_not_watch_can_print_and_is_watched_when_it_may_be() {
+    // More than its pipe holds, however large it is made.
+    let world = World::new(&format!(
+        "[[script]]\nname = \"talks\"\noutput = {{ echo = false }}\n{EAGER}\n\
+         command = [\"sh\", \"-c\", \"head -c 600000 /dev/zero; echo >done; exec sleep 300\"]\n"
+    ));
+    let mut command = world.mho(&["run", "--at", NOON]);
+    command.env("FAILPOINTS", "output.watch=12*return(ENOSPC)->off");
+    let mut daemon = world.run_as(command, &[]);
+    eventually("it could print it all", || daemon.has("done"));
+    let log = daemon.path("logs/talks/2026-11-30.log");
+    eventually("all is written", || std::fs::metadata(&log).is_ok_and(|found| found.len() == 600_000));
+    daemon.wait_for(&["INFO: output of scripts can be watched again"]);
+    assert_eq!(daemon.count(&["WARNING: output of scripts cannot be watched: No space left"]), 1, "{:?}", daemon.log());
+    assert_calm(&daemon);
+    daemon.stop();
+}
+
+#[test]
 fn a_script_that_closes_its_output_early_is_left_alone() {
     let world = World::new(&format!(
         "[[script]]\nname = \"quiet\"\n{EAGER}\n\
