@@ -14,7 +14,8 @@ use super::echo::Echo;
 use super::file::LogFile;
 use super::tail::Tail;
 use super::{Mailbox, Order};
-use crate::adapters::fault_point;
+use crate::adapters::{clock, fault_point};
+use crate::domain::retention::WallClock;
 use crate::domain::script::{OutputSpec, ScriptName};
 use crate::ports::AttemptId;
 
@@ -48,6 +49,7 @@ pub(super) struct Drain {
     refused: bool,
     /// When the pipes that it does not watch are looked at next.
     visit_at: Instant,
+    wall_clock: WallClock,
 }
 
 /// The output of a script's latest attempt.
@@ -77,7 +79,8 @@ impl Drain {
         epoll::add(&epoll, &mailbox.bell, EventData::new_u64(BELL), EventFlags::IN)?;
         let buffer = vec![0; BUFFER].into_boxed_slice();
         let (streams, by_token, next_token) = (HashMap::new(), HashMap::new(), BELL + 1);
-        Ok(Self { epoll, mailbox, buffer, streams, by_token, next_token, refused: false, visit_at: Instant::now() })
+        let (visit_at, wall_clock) = (Instant::now(), WallClock::default());
+        Ok(Self { epoll, mailbox, buffer, streams, by_token, next_token, refused: false, visit_at, wall_clock })
     }
 
     pub(super) fn run(mut self) {
@@ -206,7 +209,9 @@ impl Drain {
     /// Moves what is in the pipe, at most `reads` buffers of it.
     fn drain(&mut self, token: u64, reads: usize) {
         let Some(stream) = self.by_token.get(&token).and_then(|script| self.streams.get_mut(script)) else { return };
-        if stream.drain(&mut self.buffer, reads) == Pipe::Ended {
+        let pipe = stream.drain(&mut self.buffer, reads);
+        stream.log.clean_up(&mut self.wall_clock, clock::of_machine);
+        if pipe == Pipe::Ended {
             stream.end_pipe(&self.epoll);
             self.by_token.remove(&token);
         }
@@ -217,6 +222,7 @@ impl Drain {
             return;
         };
         stream.drain(&mut self.buffer, LAST_TURN);
+        stream.log.clean_up(&mut self.wall_clock, clock::of_machine);
         stream.end_pipe(&self.epoll);
         self.by_token.remove(&stream.token);
     }
