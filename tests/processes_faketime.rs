@@ -175,3 +175,44 @@ fn a_step_back_neither_ends_a_running_script_nor_starts_one_that_is_done() {
     daemon.stop();
     assert_eq!(daemon.count(&["Starting trading script"]), 2, "each of the two once");
 }
+
+#[test]
+fn a_clock_that_is_ahead_costs_no_log_that_is_not_old() {
+    let Some(library) = library() else { return };
+    let world = World::new(
+        r#"
+        orchestrator = { clock_recheck = "1s" }
+        [[script]]
+        name = "talks"
+        calendar = "always"
+        restart = { policy = "always", initial_delay = "300ms", max_delay = "300ms", max_restarts = 100000 }
+        command = ["sh", "-c", "echo one more; sleep 0.5"]
+        "#,
+    );
+    let day = std::time::Duration::from_secs(86_400);
+    let old = ["2022-11-01.log", "2022-11-02.log"];
+    let recent = ["2022-12-15.log", "2022-12-29.log", "2022-12-30.log.1"];
+    for (name, age) in old.iter().map(|name| (name, 60)).chain(recent.iter().map(|name| (name, 20))) {
+        world.write(&format!("logs/talks/{name}"), "what was\n");
+        let file =
+            std::fs::File::options().append(true).open(world.path(&format!("logs/talks/{name}"))).expect("opened");
+        file.set_modified(std::time::SystemTime::now() - age * day).expect("set");
+    }
+    let has = |daemon: &Daemon, name: &str| daemon.has(&format!("logs/talks/{name}"));
+    let mut clock = Clock { file: world.path("offset"), offset: 0 };
+    clock.step(0);
+    let mut daemon = clock.fake(&library, world);
+    eventually("old logs are removed", || old.iter().all(|name| !has(&daemon, name)));
+    clock.step(400 * 86_400);
+    daemon.wait_for(&["WARNING: The clock was stepped by +"]);
+    let next_year = (Utc::now() + chrono::TimeDelta::days(400)).format("%Y-").to_string();
+    let is_later = |entry: std::fs::DirEntry| entry.file_name().to_string_lossy().starts_with(&next_year);
+    eventually("a log of that date", || {
+        std::fs::read_dir(daemon.path("logs/talks")).expect("readable").flatten().any(is_later)
+    });
+    let attempts = daemon.count(&["Script started with PID"]);
+    eventually("more of its attempts", || daemon.count(&["Script started with PID"]) > attempts + 2);
+    clock.step(-400 * 86_400);
+    daemon.stop();
+    assert!(recent.iter().all(|name| has(&daemon, name)));
+}

@@ -305,6 +305,54 @@ fn a_log_directory_that_is_read_only_is_told_of_once_and_logs_begin_when_it_is_n
 }
 
 #[test]
+fn a_pipe_in_the_place_of_a_log_holds_up_nobody_and_the_log_begins_when_it_is_removed() {
+    let one = |name| {
+        format!(
+            "[[script]]\nname = \"{name}\"\noutput = {{ echo = false }}\n{EAGER}\n\
+             command = [\"sh\", \"-c\", \"echo $$ >up-{name}-$$; while :; do head -c 5000 /dev/zero; echo on; sleep 0.02; done\"]\n"
+        )
+    };
+    let world = World::new(&format!("{}{}", one("piped"), one("neighbour")));
+    let pipe = world.path("logs/piped/2026-11-30.log");
+    std::fs::create_dir_all(pipe.parent().expect("a directory")).expect("made");
+    nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).expect("made");
+    let mut daemon = world.rehearse(NOON);
+    let size = |name: &str| {
+        let path = daemon.path(&format!("logs/{name}/2026-11-30.log"));
+        std::fs::metadata(path).map(|found| found.len()).unwrap_or_default()
+    };
+    let told = ["WARNING: log file", "cannot be written: it is not a regular file", "script=piped"];
+    eventually("it says so", || said(&daemon, &told) > 0);
+    // Much more than the pipes of both can hold.
+    let before = size("neighbour");
+    eventually("the neighbour's log goes on", || size("neighbour") > before + 400_000);
+    std::fs::remove_file(&pipe).expect("removed");
+    eventually("its log begins", || size("piped") > 0);
+    assert!(daemon.read("logs/piped/2026-11-30.log").starts_with("[mho: "));
+    assert_eq!(said(&daemon, &told), 1, "{}", daemon.stderr());
+    daemon.stop();
+}
+
+#[test]
+fn a_script_whose_output_the_kernel_does_not_watch_can_print_and_is_watched_when_it_may_be() {
+    // More than its pipe holds, however large it is made.
+    let world = World::new(&format!(
+        "[[script]]\nname = \"talks\"\noutput = {{ echo = false }}\n{EAGER}\n\
+         command = [\"sh\", \"-c\", \"head -c 600000 /dev/zero; echo >done; exec sleep 300\"]\n"
+    ));
+    let mut command = world.mho(&["run", "--at", NOON]);
+    command.env("FAILPOINTS", "output.watch=12*return(ENOSPC)->off");
+    let mut daemon = world.run_as(command, &[]);
+    eventually("it could print it all", || daemon.has("done"));
+    let log = daemon.path("logs/talks/2026-11-30.log");
+    eventually("all is written", || std::fs::metadata(&log).is_ok_and(|found| found.len() == 600_000));
+    daemon.wait_for(&["INFO: output of scripts can be watched again"]);
+    assert_eq!(daemon.count(&["WARNING: output of scripts cannot be watched: No space left"]), 1, "{:?}", daemon.log());
+    assert_calm(&daemon);
+    daemon.stop();
+}
+
+#[test]
 fn a_script_that_closes_its_output_early_is_left_alone() {
     let world = World::new(&format!(
         "[[script]]\nname = \"quiet\"\n{EAGER}\n\

@@ -100,7 +100,7 @@ fn a_daemon_whose_console_is_full_ends_at_the_first_request() {
 }
 
 #[test]
-fn a_daemon_whose_output_file_hangs_ends_at_the_first_request() {
+fn a_daemon_whose_log_files_hang_ends_at_the_first_request() {
     let world = World::new(
         r#"
         [[script]]
@@ -108,14 +108,13 @@ fn a_daemon_whose_output_file_hangs_ends_at_the_first_request() {
         command = ["sh", "-c", "echo $$ >prints; exec seq 100000"]
         "#,
     );
-    std::fs::create_dir_all(world.path("logs/prints")).expect("made");
-    let fifo = world.path("logs/prints/2026-11-30.log");
-    let made = std::process::Command::new("mkfifo").arg(&fifo).status().expect("mkfifo");
-    assert!(made.success());
-    let hangs = File::options().read(true).write(true).open(&fifo).expect("opened");
-    let mut daemon = world.rehearse(NOON);
+    let mut command = world.mho(&["run", "--at", NOON]);
+    command.env("FAILPOINTS", "log.write=sleep(600000)");
+    let mut daemon = world.run_as(command, &[]);
     let script = daemon.number("prints");
-    eventually("it is full", || rustix::io::ioctl_fionread(&hangs).expect("asked") > 60_000);
+    let output = File::open(format!("/proc/{script}/fd/1")).expect("it waits");
+    eventually("its pipe is full", || rustix::io::ioctl_fionread(&output).expect("asked") > 60_000);
+    drop(output);
     daemon.tell_guard(Signal::SIGTERM);
     assert_eq!(daemon.end().code(), Some(0));
     assert!(!alive(script));

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, TimeDelta, Utc};
 use nix::sys::time::TimeSpec;
 use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
+use nix::time::clock_gettime;
 
 use super::sys::{clock_is_synchronised, watch_readable};
 use crate::domain::time::{Mono, Now};
@@ -98,6 +99,14 @@ impl Clock for RehearsalClock {
             }
         })
     }
+}
+
+/// The machine's two clocks at this moment, whatever the market clock shows. The monotonic one runs on while the machine sleeps, so that sleep
+/// does not look as if somebody had set the other.
+pub(super) fn of_machine() -> Now {
+    // Every kernel has this clock. One that stands still would only say that the other was set.
+    let boot = clock_gettime(nix::time::ClockId::CLOCK_BOOTTIME).map_or(Duration::ZERO, Duration::from);
+    Now { wall: Utc::now(), mono: Mono(boot), rate: 1.0, jitter: 0.0 }
 }
 
 fn jitter() -> f64 {

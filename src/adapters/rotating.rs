@@ -6,11 +6,12 @@
 
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use memchr::memchr;
+use nix::libc;
 
 use super::fault_point;
 use crate::domain::script::ScriptName;
@@ -21,7 +22,7 @@ const OVERSHOOT: u64 = 64 * 1024;
 /// Between two looks at whether the file is still where it was. A flood is looked at this often, single lines each time.
 const CHECK: Duration = Duration::from_millis(50);
 
-/// Between two tries to write when writing fails.
+/// Between two tries to write when writing fails, and to rotate when that fails.
 const RETRY: Duration = Duration::from_secs(1);
 
 /// The live file keeps its name; full ones become `.1` (newest), `.2` and so on.
@@ -36,6 +37,8 @@ pub struct RotatingFile {
     opened_anew: bool,
     checked: Option<Instant>,
     trouble: Option<Trouble>,
+    /// While it cannot be rotated: when that is tried again.
+    unrotated: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -61,8 +64,8 @@ impl RotatingFile {
     /// The daemon's own file, opened with the first line. Directories are made as needed.
     #[must_use]
     pub fn new(path: PathBuf, max_size: u64, max_parts: u32) -> Self {
-        let (script, open, checked, trouble) = (None, None, None, None);
-        Self { script, path, max_size, max_parts, open, opened_anew: false, checked, trouble }
+        let (script, open, checked, trouble, unrotated) = (None, None, None, None, None);
+        Self { script, path, max_size, max_parts, open, opened_anew: false, checked, trouble, unrotated }
     }
 
     /// The output of `script`, of which any byte may be the last of a chunk.
@@ -89,10 +92,11 @@ impl RotatingFile {
         self.path = path;
     }
 
-    /// Takes over what a former file could not write, so that it is noted here and not told again: a script that starts again and again while
-    /// the disk is full is told of once.
+    /// Takes over the trouble of a former file, so that it is noted here and not told again: a script that starts again and again while the
+    /// disk is full is told of once.
     pub fn go_on_from(&mut self, former: &mut Self) {
         self.trouble = former.trouble.take();
+        self.unrotated = former.unrotated.take();
     }
 
     /// Gives the descriptor back; the next write opens the file again.
@@ -113,24 +117,35 @@ impl RotatingFile {
         }
         self.look_after(now);
         let mut left = bytes.len();
-        match self.note_loss().and_then(|()| self.write_parts(bytes, &mut left)) {
+        match self.note_loss().and_then(|()| self.write_parts(bytes, now, &mut left)) {
             Ok(()) => self.tell_recovery(),
             Err(error) => self.lose(left as u64, &error, now),
         }
     }
 
-    fn write_parts(&mut self, mut bytes: &[u8], left: &mut usize) -> io::Result<()> {
+    fn write_parts(&mut self, mut bytes: &[u8], now: Instant, left: &mut usize) -> io::Result<()> {
         while !bytes.is_empty() {
             self.open()?;
+            self.put_off_rotation(now);
             let (length, then_rotate) = self.cut(bytes);
             let (part, rest) = bytes.split_at(length.min(bytes.len()));
             self.append(part, left)?;
             if then_rotate {
-                self.rotate();
+                self.rotate(now);
             }
             bytes = rest;
         }
         Ok(())
+    }
+
+    /// A file that cannot be rotated grows until it can; each try is where a line ends.
+    fn put_off_rotation(&mut self, now: Instant) {
+        let (Some(retry_at), Some(open)) = (self.unrotated, &mut self.open) else { return };
+        if now < retry_at {
+            open.limit = u64::MAX;
+        } else if open.limit == u64::MAX {
+            open.limit = open.size.max(self.max_size);
+        }
     }
 
     /// How much of `bytes` belongs into the file as it is, and whether that completes it.
@@ -177,8 +192,7 @@ impl RotatingFile {
         if let Some(dir) = self.path.parent() {
             std::fs::create_dir_all(dir)?;
         }
-        let file = OpenOptions::new().append(true).read(true).create(true).open(&self.path)?;
-        let found = file.metadata()?;
+        let (file, found) = open_file(&self.path)?;
         let mut last = [b'\n'];
         if found.len() > 0 {
             file.read_at(&mut last, found.len() - 1)?;
@@ -200,6 +214,8 @@ impl RotatingFile {
                 open.at_line_start |= found.len() == 0;
                 open.size = found.len();
             }
+            // It may be there all the same: no right to look, a file server that does not answer. What is open can be written.
+            Err(error) if !leads_nowhere(&error) => {}
             _ => {
                 self.open = None;
                 self.tell_absence();
@@ -209,7 +225,8 @@ impl RotatingFile {
 
     fn tell_absence(&self) {
         let (script, path) = (self.script(), self.path.display());
-        match self.path.parent().filter(|dir| !dir.exists()) {
+        let is_gone = |dir: &&Path| std::fs::metadata(dir).is_err_and(|error| leads_nowhere(&error));
+        match self.path.parent().filter(is_gone) {
             Some(dir) => {
                 let dir = dir.display();
                 tracing::warn!(script, "log directory {dir} is gone, and what was in it; it is made anew");
@@ -223,15 +240,22 @@ impl RotatingFile {
     }
 
     /// The live file becomes part 1, part 1 becomes part 2, and so on.
-    fn rotate(&mut self) {
-        let renamed = self.shift_parts();
-        match renamed {
-            Ok(()) => self.open = None,
+    fn rotate(&mut self, now: Instant) {
+        let done = self.shift_parts();
+        let (script, path) = (self.script.as_ref().map(ScriptName::as_str), self.path.display());
+        match done {
+            Ok(()) => {
+                self.open = None;
+                if self.unrotated.take().is_some() {
+                    tracing::info!(script, "log file {path} is rotated again");
+                }
+            }
             Err(error) => {
-                tracing::warn!(script = self.script(), "log file {} cannot be rotated: {error}", self.path.display());
-                // Tried again when it has grown by as much again.
-                if let Some(open) = &mut self.open {
-                    open.limit = open.size.saturating_add(self.max_size.max(OVERSHOOT));
+                if self.unrotated.replace(now + RETRY).is_none() {
+                    tracing::warn!(
+                        script,
+                        "log file {path} cannot be rotated: {error}. It grows, and nothing is lost, until it can: make its directory writable."
+                    );
                 }
             }
         }
@@ -246,7 +270,10 @@ impl RotatingFile {
             return gone(std::fs::remove_file(&self.path));
         }
         // Only parts up to the first gap have to move.
-        let parts = (1..self.max_parts).take_while(|&number| self.part(number).exists()).last().unwrap_or(0);
+        let mut parts = 0;
+        while parts + 1 < self.max_parts && self.part(parts + 1).try_exists()? {
+            parts += 1;
+        }
         for number in (1..=parts).rev() {
             gone(std::fs::rename(self.part(number), self.part(number + 1)))?;
         }
@@ -267,8 +294,9 @@ impl RotatingFile {
                     if self.script.is_some() { "The script goes on, its output is" } else { "All goes on, lines are" };
                 tracing::warn!(
                     script = self.script(),
-                    "log file {} cannot be written: {error}. {then} dropped until it can: free space, or make the place writable.",
-                    self.path.display()
+                    "log file {} cannot be written: {error}. {then} dropped until it can: {}.",
+                    self.path.display(),
+                    remedy(error)
                 );
                 self.trouble = Some(Trouble { lost: bytes, error: error.to_string(), retry_at });
             }
@@ -300,6 +328,221 @@ impl RotatingFile {
     }
 }
 
+/// One thread writes for all scripts: what could hold it up, as a pipe that nobody reads does, is no log. A device such as `/dev/null` is
+/// somebody's wish, and opened like this it never waits.
+fn open_file(path: &Path) -> io::Result<(File, Metadata)> {
+    let no_file = || io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file");
+    let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
+    let opened = OpenOptions::new().append(true).read(true).create(true).custom_flags(flags).open(path);
+    // What the kernel says of a socket.
+    let file = opened.map_err(|error| if error.raw_os_error() == Some(libc::ENXIO) { no_file() } else { error })?;
+    let found = file.metadata()?;
+    let kind = found.file_type();
+    if kind.is_file() || kind.is_char_device() { Ok((file, found)) } else { Err(no_file()) }
+}
+
+/// What to do about a file that cannot be written.
+fn remedy(error: &io::Error) -> &'static str {
+    match (error.raw_os_error(), error.kind()) {
+        (Some(libc::EMFILE), _) => "raise the limit of open files (`ulimit -n`, LimitNOFILE)",
+        (Some(libc::ENFILE), _) => "raise the machine's limit of open files (`sysctl fs.file-max`)",
+        (_, io::ErrorKind::InvalidInput | io::ErrorKind::IsADirectory) => "remove what is in its place",
+        _ => "free space, or make the place writable",
+    }
+}
+
+/// Whether there is certainly nothing under a name.
+fn leads_nowhere(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+}
+
 fn id(found: &Metadata) -> (u64, u64) {
     (found.dev(), found.ino())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    /// Everything that is told while it lives.
+    #[derive(Clone, Default)]
+    struct Told(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Told {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl Told {
+        fn listen() -> (Self, tracing::subscriber::DefaultGuard) {
+            let told = Self::default();
+            let writer = told.clone();
+            let lines = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
+            (told, tracing::subscriber::set_default(lines))
+        }
+
+        fn text(&self) -> String {
+            String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+        }
+
+        fn count(&self, part: &str) -> usize {
+            self.text().lines().filter(|line| line.contains(part)).count()
+        }
+    }
+
+    struct Place {
+        dir: tempfile::TempDir,
+        file: RotatingFile,
+        now: Instant,
+    }
+
+    impl Place {
+        /// The log `d/log` of a script, of which the first line is written.
+        fn new(max_size: u64) -> Self {
+            let dir = tempfile::tempdir().unwrap();
+            let script = ScriptName::new("demo").unwrap();
+            let file = RotatingFile::of_script(script, dir.path().join("d/log"), max_size, 3);
+            let mut place = Self { dir, file, now: Instant::now() };
+            place.write("first\n");
+            place
+        }
+
+        fn path(&self, name: &str) -> PathBuf {
+            self.dir.path().join(name)
+        }
+
+        fn read(&self, name: &str) -> String {
+            std::fs::read_to_string(self.path(name)).unwrap_or_default()
+        }
+
+        /// A look at the place is due.
+        fn write(&mut self, text: &str) {
+            self.now += CHECK;
+            self.file.write(text.as_bytes(), self.now);
+        }
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_looked_at_but_written_is_written() {
+        let (told, _listening) = Told::listen();
+        let mut place = Place::new(1000);
+        std::fs::rename(place.path("d"), place.path("moved")).unwrap();
+        // Whoever looks goes round in a circle: there is no saying what is there.
+        symlink(place.path("d"), place.path("d")).unwrap();
+        place.write("second\n");
+        std::fs::remove_file(place.path("d")).unwrap();
+        std::fs::rename(place.path("moved"), place.path("d")).unwrap();
+        place.write("third\n");
+        assert_eq!(place.read("d/log"), "first\nsecond\nthird\n");
+        assert_eq!(told.text(), "");
+    }
+
+    #[test]
+    fn a_file_is_begun_anew_when_it_or_its_directory_is_gone_or_another_is_in_its_place() {
+        let (told, _listening) = Told::listen();
+        let mut place = Place::new(1000);
+        std::fs::remove_file(place.path("d/log")).unwrap();
+        place.write("second\n");
+        assert_eq!(place.read("d/log"), "second\n");
+        std::fs::write(place.path("d/other"), "of somebody else\n").unwrap();
+        std::fs::rename(place.path("d/other"), place.path("d/log")).unwrap();
+        place.write("third\n");
+        assert_eq!(place.read("d/log"), "of somebody else\nthird\n");
+        assert_eq!((told.count("was taken away"), told.count("is gone")), (2, 0), "{}", told.text());
+        std::fs::rename(place.path("d"), place.path("moved")).unwrap();
+        place.write("fourth\n");
+        assert_eq!(place.read("d/log"), "fourth\n");
+        assert_eq!((told.count("was taken away"), told.count("WARN")), (2, 1), "{}", told.text());
+        assert_eq!(told.count("is gone"), 1);
+    }
+
+    /// Puts something else in the place of the log, writes more than a pipe holds, and takes it away again.
+    fn assert_refused(put: fn(&Path), why: &str) {
+        let (told, _listening) = Told::listen();
+        let mut place = Place::new(1 << 20);
+        let log = place.path("d/log");
+        std::fs::remove_file(&log).unwrap();
+        put(&log);
+        let much = "x".repeat(100_000);
+        place.write(&much);
+        place.write(&much);
+        let what = format!(
+            "cannot be written: {why}. The script goes on, its output is dropped until it can: remove what is in its place."
+        );
+        assert_eq!(told.count(&what), 1, "{}", told.text());
+        std::fs::rename(&log, place.path("moved")).unwrap();
+        place.now += RETRY;
+        place.write("again\n");
+        assert_eq!(place.read("d/log"), format!("[mho: 200000 bytes of output were lost here: {why}]\nagain\n"));
+        assert_eq!(told.count("can be written again"), 1, "{}", told.text());
+    }
+
+    #[test]
+    fn what_is_no_file_is_refused_without_waiting_until_it_is_removed() {
+        let pipe = |path: &Path| nix::unistd::mkfifo(path, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let socket = |path: &Path| drop(std::os::unix::net::UnixListener::bind(path).unwrap());
+        let directory = |path: &Path| std::fs::create_dir(path).unwrap();
+        let thread = std::thread::spawn(move || {
+            assert_refused(pipe, "it is not a regular file");
+            assert_refused(socket, "it is not a regular file");
+            assert_refused(directory, "Is a directory (os error 21)");
+        });
+        // Who waits for a reader of a pipe does so for ever.
+        let start = Instant::now();
+        while !thread.is_finished() {
+            assert!(start.elapsed() < Duration::from_secs(20), "it waits");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        thread.join().unwrap();
+    }
+
+    #[test]
+    fn the_remedy_fits_the_error() {
+        let of = |number| remedy(&io::Error::from_raw_os_error(number));
+        assert!(of(libc::EMFILE).contains("LimitNOFILE") && of(libc::ENFILE).contains("fs.file-max"));
+        assert!(of(libc::ENOSPC).contains("free space") && of(libc::EISDIR).contains("remove what is in its place"));
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_rotated_grows_is_told_of_once_and_tried_again_by_time() {
+        let (told, _listening) = Told::listen();
+        let mut place = Place::new(20);
+        // A directory with something in it in the place of part 1.
+        std::fs::create_dir_all(place.path("d/log.1/x")).unwrap();
+        place.file.max_parts = 1;
+        let mut expected = "first\n".to_owned();
+        let start = place.now;
+        while place.now < start + 3 * RETRY {
+            place.write("half a ");
+            place.write("line\n");
+            expected.push_str("half a line\n");
+        }
+        assert_eq!(place.read("d/log"), expected, "nothing is lost");
+        assert_eq!((told.count("WARN"), told.count("cannot be rotated")), (1, 1), "{}", told.text());
+        assert_eq!((told.count("make its directory writable"), told.count("rotated again")), (1, 0));
+        // The next attempt of the script has nothing new to say of it.
+        let script = ScriptName::new("demo").unwrap();
+        let mut next = RotatingFile::of_script(script, place.file.path().to_owned(), 20, 1);
+        next.go_on_from(&mut place.file);
+        place.file = next;
+        std::fs::rename(place.path("d/log.1"), place.path("moved")).unwrap();
+        place.write("early\n");
+        assert_eq!(place.read("d/log"), expected.clone() + "early\n", "it is not yet time for another try");
+        place.now += RETRY;
+        place.write("late\n");
+        assert_eq!((place.read("d/log.1"), place.read("d/log")), (expected + "early\n", "late\n".to_owned()));
+        assert_eq!((told.count("cannot be rotated"), told.count("is rotated again")), (1, 1), "{}", told.text());
+        // As if nothing had been.
+        place.write("more than twenty bytes\n");
+        place.write("next\n");
+        assert_eq!(place.read("d/log"), "next\n");
+    }
 }

@@ -9,6 +9,7 @@ pub mod notice;
 pub mod outcome;
 pub mod record;
 pub mod restart;
+pub mod retention;
 pub mod script;
 pub mod time;
 pub mod timeline;

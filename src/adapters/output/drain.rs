@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -14,6 +14,8 @@ use super::echo::Echo;
 use super::file::LogFile;
 use super::tail::Tail;
 use super::{Mailbox, Order};
+use crate::adapters::{clock, fault_point};
+use crate::domain::retention::WallClock;
 use crate::domain::script::{OutputSpec, ScriptName};
 use crate::ports::AttemptId;
 
@@ -29,6 +31,9 @@ const TURN: usize = 4;
 /// Reads when a pipe is emptied for good: twice what can be in it. Somebody may still be writing, and must not keep us here.
 const LAST_TURN: usize = 2 * GROWN_PIPE / BUFFER;
 
+/// Between two looks at what no event tells of: a count that is due, a pipe that the kernel does not watch.
+const PACE: Duration = Duration::from_millis(250);
+
 /// The mark of the mailbox's bell among the events; pipes count up from the next number.
 const BELL: u64 = 0;
 
@@ -40,6 +45,11 @@ pub(super) struct Drain {
     streams: HashMap<ScriptName, Stream>,
     by_token: HashMap<u64, ScriptName>,
     next_token: u64,
+    /// The kernel refused to watch a pipe, which is told once.
+    refused: bool,
+    /// When the pipes that it does not watch are looked at next.
+    visit_at: Instant,
+    wall_clock: WallClock,
 }
 
 /// The output of a script's latest attempt.
@@ -48,6 +58,8 @@ struct Stream {
     token: u64,
     /// None after the end of the file.
     pipe: Option<OwnedFd>,
+    /// The kernel tells when there is something in the pipe.
+    watched: bool,
     grown: bool,
     log: LogFile,
     tail: Tail,
@@ -66,14 +78,16 @@ impl Drain {
         let epoll = epoll::create(CreateFlags::CLOEXEC)?;
         epoll::add(&epoll, &mailbox.bell, EventData::new_u64(BELL), EventFlags::IN)?;
         let buffer = vec![0; BUFFER].into_boxed_slice();
-        Ok(Self { epoll, mailbox, buffer, streams: HashMap::new(), by_token: HashMap::new(), next_token: BELL + 1 })
+        let (streams, by_token, next_token) = (HashMap::new(), HashMap::new(), BELL + 1);
+        let (visit_at, wall_clock) = (Instant::now(), WallClock::default());
+        Ok(Self { epoll, mailbox, buffer, streams, by_token, next_token, refused: false, visit_at, wall_clock })
     }
 
     pub(super) fn run(mut self) {
         let mut events: Vec<Event> = Vec::with_capacity(64);
         loop {
             events.clear();
-            let wait = self.until_next_count();
+            let wait = self.nap();
             let waited = epoll::wait(&self.epoll, rustix::buffer::spare_capacity(&mut events), wait.as_ref());
             if waited.is_err_and(|error| error != Errno::INTR) {
                 return;
@@ -83,6 +97,9 @@ impl Drain {
                 if let Some(echo) = stream.echo.as_mut().filter(|echo| echo.owes_count()) {
                     echo.turn(now, &stream.attempt.script);
                 }
+            }
+            if self.visit_at <= now {
+                self.visit_unwatched(now);
             }
             let mut called = false;
             for event in &events {
@@ -97,10 +114,45 @@ impl Drain {
         }
     }
 
-    /// How long until a count of suppressed lines is due; None = nothing to wait for but events.
-    fn until_next_count(&self) -> Option<Timespec> {
-        let owed = self.streams.values().any(|stream| stream.echo.as_ref().is_some_and(Echo::owes_count));
-        owed.then_some(Timespec { tv_sec: 0, tv_nsec: 250_000_000 })
+    /// How long until there is something to do that no event tells of; None = nothing to wait for but events.
+    fn nap(&self) -> Option<Timespec> {
+        let owes = |stream: &Stream| stream.echo.as_ref().is_some_and(Echo::owes_count);
+        let restless = self.streams.values().any(|stream| owes(stream) || stream.is_unwatched());
+        restless.then_some(Timespec { tv_sec: 0, tv_nsec: PACE.subsec_nanos().into() })
+    }
+
+    /// Empties the pipes that the kernel does not watch, and asks it again.
+    fn visit_unwatched(&mut self, now: Instant) {
+        self.visit_at = now + PACE;
+        let unwatched: Vec<_> = self.streams.values().filter(|stream| stream.is_unwatched()).map(|s| s.token).collect();
+        for token in unwatched {
+            self.drain(token, TURN);
+            self.watch(token);
+        }
+    }
+
+    /// Has the kernel tell of what comes into a pipe. If it refuses, the pipe is visited now and then: the script has an end of its own
+    /// open for reading, so when the pipe is full it would wait for ever.
+    fn watch(&mut self, token: u64) {
+        let Some(stream) = self.by_token.get(&token).and_then(|script| self.streams.get_mut(script)) else { return };
+        let Some(pipe) = &stream.pipe else { return };
+        let added = fault_point::reach("output.watch")
+            .and_then(|()| Ok(epoll::add(&self.epoll, pipe, EventData::new_u64(token), EventFlags::IN)?));
+        stream.watched = added.is_ok();
+        match added {
+            Err(error) if !self.refused => {
+                self.refused = true;
+                tracing::warn!(
+                    script = %stream.attempt.script,
+                    "output of scripts cannot be watched: {error}. It is looked at every {PACE:?} until it can: raise the limit (`sysctl fs.epoll.max_user_watches`), or free memory."
+                );
+            }
+            Ok(()) if self.refused && !self.streams.values().any(Stream::is_unwatched) => {
+                self.refused = false;
+                tracing::info!("output of scripts can be watched again");
+            }
+            _ => {}
+        }
     }
 
     /// False when it was told to end.
@@ -141,11 +193,6 @@ impl Drain {
         }
         let token = self.next_token;
         self.next_token += 1;
-        if let Err(error) = epoll::add(&self.epoll, pipe.as_fd(), EventData::new_u64(token), EventFlags::IN) {
-            // Closing our end is all that is left; the script's own end stays readable, so it gets no SIGPIPE.
-            tracing::error!(script = %attempt.script, "the script's output cannot be read: {error}");
-            return;
-        }
         self.by_token.insert(token, attempt.script.clone());
         let mut log = LogFile::new(attempt.script.clone(), attempt.trading_date, Arc::clone(spec));
         if let Some(former) = self.streams.get_mut(&attempt.script) {
@@ -153,14 +200,18 @@ impl Drain {
         }
         let echo = spec.echo.then(Echo::new);
         let script = attempt.script.clone();
-        let stream = Stream { attempt, token, pipe: Some(pipe), grown: false, log, tail: Tail::default(), echo };
+        let tail = Tail::default();
+        let stream = Stream { attempt, token, pipe: Some(pipe), watched: false, grown: false, log, tail, echo };
         self.streams.insert(script, stream);
+        self.watch(token);
     }
 
     /// Moves what is in the pipe, at most `reads` buffers of it.
     fn drain(&mut self, token: u64, reads: usize) {
         let Some(stream) = self.by_token.get(&token).and_then(|script| self.streams.get_mut(script)) else { return };
-        if stream.drain(&mut self.buffer, reads) == Pipe::Ended {
+        let pipe = stream.drain(&mut self.buffer, reads);
+        stream.log.clean_up(&mut self.wall_clock, clock::of_machine);
+        if pipe == Pipe::Ended {
             stream.end_pipe(&self.epoll);
             self.by_token.remove(&token);
         }
@@ -171,12 +222,17 @@ impl Drain {
             return;
         };
         stream.drain(&mut self.buffer, LAST_TURN);
+        stream.log.clean_up(&mut self.wall_clock, clock::of_machine);
         stream.end_pipe(&self.epoll);
         self.by_token.remove(&stream.token);
     }
 }
 
 impl Stream {
+    fn is_unwatched(&self) -> bool {
+        self.pipe.is_some() && !self.watched
+    }
+
     fn drain(&mut self, buffer: &mut [u8], reads: usize) -> Pipe {
         let Some(pipe) = &self.pipe else { return Pipe::Ended };
         for _ in 0..reads {
