@@ -211,7 +211,9 @@ impl Machine<'_> {
     }
 
     pub(super) fn on_limit_near(&mut self, actual: Actual) -> Actual {
+        // Where the clock jumped over both, the limit itself is told in this same turn.
         if let (Actual::Running { run, .. }, Some(limit)) = (&actual, self.spec.max_duration)
+            && run.deadline.is_none_or(|at| self.now.wall < at)
             && let Some(first) = run.first_start
         {
             let ran = (self.now.wall - first).to_std().unwrap_or_default();
