@@ -26,7 +26,8 @@ const FORWARDED: [Signal; 6] =
 /// The grace until the daemon tells another.
 const DEFAULT_GRACE: Duration = Duration::from_secs(10);
 
-/// SIGKILL may take this long.
+/// SIGKILL may take this long, and so may the daemon, once it has said that it ends. What takes longer hangs in the kernel, where nothing can
+/// end it; one such thread is enough for its process never to be reaped.
 const KILL_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Between two looks for descendants that were forked meanwhile; the end of a child is noticed at once.
@@ -41,25 +42,36 @@ const SAME_REQUEST: Duration = Duration::from_millis(500);
 /// With its end, no more than a pipe takes in one piece everywhere (`_POSIX_PIPE_BUF`).
 const MAX_LINE: usize = 511;
 
+/// What the daemon says is eight bytes: with this bit the code it ends with, without it a grace in milliseconds.
+const ENDS: u64 = 1 << 63;
+
 /// What the daemon can tell its guard.
 #[derive(Debug)]
 pub struct DaemonSide {
-    grace: OwnedFd,
+    pipe: OwnedFd,
 }
 
 impl DaemonSide {
     /// If the daemon dies, its scripts get this long between SIGTERM and SIGKILL: the longest `stop_grace` of all.
     pub fn set_longest_grace(&self, grace: Duration) {
         let millis = u64::try_from(grace.as_millis()).unwrap_or(u64::MAX);
+        self.tell(millis.min(ENDS - 1));
+    }
+
+    fn tell(&self, word: u64) {
         // Without a guard nobody needs to know; the pipe's other end is read all the time otherwise.
-        let _ = rustix::io::write(&self.grace, &millis.to_ne_bytes());
+        let _ = rustix::io::write(&self.pipe, &word.to_ne_bytes());
     }
 }
 
 /// Runs `daemon` in a process of its own and returns, in both processes, the code to exit with. To be called before any thread exists.
-pub fn run(daemon: impl FnOnce(DaemonSide) -> u8) -> u8 {
+pub fn run(daemon: impl FnOnce(&DaemonSide) -> u8) -> u8 {
     match split() {
-        Ok(Side::Daemon(side)) => daemon(side),
+        Ok(Side::Daemon(side)) => {
+            let code = daemon(&side);
+            side.tell(ENDS | u64::from(code));
+            code
+        }
         Ok(Side::OrphanedDaemon) => 1,
         Ok(Side::Guard(guard)) => guard.watch(),
         Err(error) => {
@@ -79,8 +91,10 @@ enum Side {
 struct Guard {
     daemon: Pid,
     signals: SignalFd,
-    grace_pipe: Option<OwnedFd>,
+    pipe: Option<OwnedFd>,
     grace: Duration,
+    /// Since when the daemon is about to be gone, and the code that it ends with.
+    ending: Option<(Instant, u8)>,
     /// When the first request to end came.
     asked: Option<Instant>,
 }
@@ -111,15 +125,16 @@ fn split() -> io::Result<Side> {
             Ok(Side::Guard(Guard {
                 daemon: child,
                 signals,
-                grace_pipe: Some(reader),
+                pipe: Some(reader),
                 grace: DEFAULT_GRACE,
+                ending: None,
                 asked: None,
             }))
         }
     }
 }
 
-fn become_daemon(guard: Pid, grace: OwnedFd) -> io::Result<Side> {
+fn become_daemon(guard: Pid, pipe: OwnedFd) -> io::Result<Side> {
     // A session of its own is a process group of its own, and no terminal: neither Ctrl-C nor Ctrl-Z nor `stty tostop` reaches it.
     nix::unistd::setsid()?;
     rustix::process::set_parent_process_death_signal(Some(RawSignal::TERM))?;
@@ -127,20 +142,22 @@ fn become_daemon(guard: Pid, grace: OwnedFd) -> io::Result<Side> {
     // These stay blocked until their handlers exist (`Signals::new`): one that comes sooner waits, and ends or disturbs nothing.
     FORWARDED.into_iter().collect::<SigSet>().thread_set_mask()?;
     // Compared after asking: a guard that died in between sent nothing. (In a container the guard is 1, and so is any reaper elsewhere.)
-    Ok(if nix::unistd::getppid() == guard { Side::Daemon(DaemonSide { grace }) } else { Side::OrphanedDaemon })
+    Ok(if nix::unistd::getppid() == guard { Side::Daemon(DaemonSide { pipe }) } else { Side::OrphanedDaemon })
 }
 
 impl Guard {
     fn watch(mut self) -> u8 {
         let end = loop {
-            if let Some(end) = self.reap() {
+            let end = self.reap();
+            if end.is_some() || self.daemon_hangs() {
                 break end;
             }
-            self.wait(None);
+            self.wait(self.ending.map(|(since, _)| KILL_PATIENCE.saturating_sub(since.elapsed())));
             while let Some(signal) = self.next_signal() {
                 if signal == Signal::SIGABRT {
                     // The service manager's watchdog: the daemon hangs, and would not hear anything else.
                     let _ = kill(self.daemon, Signal::SIGKILL);
+                    self.ending.get_or_insert((Instant::now(), 1));
                     say("SIGABRT: killing the daemon");
                 } else if signal != Signal::SIGCHLD {
                     self.is_to_kill(signal);
@@ -148,15 +165,25 @@ impl Guard {
                 }
             }
         };
-        self.read_grace();
-        let code = end.exit_status().and_then(|code| u8::try_from(code).ok()).unwrap_or(1);
-        self.stop_descendants();
+        self.read_pipe();
+        self.stop_descendants(end.is_none());
         // Only now: whatever stderr is, it may hold us up.
+        let Some(end) = end else {
+            if Self::has_children() {
+                say("the daemon cannot leave: it hangs in the kernel, perhaps on a file system that does not answer");
+            }
+            return self.ending.map_or(1, |(_, code)| code);
+        };
         if let Some(signal) = end.terminating_signal() {
             let name = Signal::try_from(signal).map_or_else(|_| String::new(), |signal| format!(" ({signal})"));
             say(&format!("the daemon was killed by signal {signal}{name}; everything it started was stopped"));
         }
-        code
+        end.exit_status().and_then(|code| u8::try_from(code).ok()).unwrap_or(1)
+    }
+
+    /// It should be gone by now.
+    fn daemon_hangs(&self) -> bool {
+        self.ending.is_some_and(|(since, _)| since.elapsed() >= KILL_PATIENCE)
     }
 
     /// Takes note of a request to end. True for one that comes later than the first: it asks for SIGKILL.
@@ -182,13 +209,19 @@ impl Guard {
         !matches!(rustix::process::waitid(WaitId::All, flags), Err(rustix::io::Errno::CHILD))
     }
 
-    /// Sleeps until there is a signal or a new grace.
+    fn is_alone_with_daemon(&self) -> bool {
+        let daemon = self.daemon.as_raw().unsigned_abs();
+        // Of what the daemon started, it is still the parent.
+        Snapshot::take().is_ok_and(|all| all.descendants(std::process::id()).iter().all(|left| left.pid == daemon))
+    }
+
+    /// Sleeps until there is a signal or a word of the daemon.
     fn wait(&mut self, timeout: Option<Duration>) {
         let timeout = timeout.map_or(PollTimeout::NONE, |time| PollTimeout::try_from(time).unwrap_or(PollTimeout::MAX));
         let mut fds = vec![PollFd::new(self.signals.as_fd(), PollFlags::POLLIN)];
-        fds.extend(self.grace_pipe.as_ref().map(|pipe| PollFd::new(pipe.as_fd(), PollFlags::POLLIN)));
+        fds.extend(self.pipe.as_ref().map(|pipe| PollFd::new(pipe.as_fd(), PollFlags::POLLIN)));
         let _ = poll(&mut fds, timeout);
-        self.read_grace();
+        self.read_pipe();
     }
 
     fn next_signal(&self) -> Option<Signal> {
@@ -196,26 +229,30 @@ impl Guard {
         i32::try_from(info.ssi_signo).ok().and_then(|number| Signal::try_from(number).ok())
     }
 
-    fn read_grace(&mut self) {
-        let mut millis = [0_u8; 8];
-        while let Some(pipe) = &self.grace_pipe {
-            match rustix::io::read(pipe, &mut millis) {
-                Ok(8) => self.grace = Duration::from_millis(u64::from_ne_bytes(millis)),
+    fn read_pipe(&mut self) {
+        let mut word = [0_u8; 8];
+        while let Some(pipe) = &self.pipe {
+            match rustix::io::read(pipe, &mut word) {
+                Ok(8) => match u64::from_ne_bytes(word) {
+                    word @ ENDS.. => self.ending = Some((Instant::now(), u8::try_from(word - ENDS).unwrap_or(1))),
+                    millis => self.grace = Duration::from_millis(millis),
+                },
                 Err(rustix::io::Errno::INTR) => {}
                 Err(rustix::io::Errno::AGAIN) => return,
                 // The daemon is gone; polling a closed pipe would never sleep again.
-                Ok(_) | Err(_) => self.grace_pipe = None,
+                Ok(_) | Err(_) => self.pipe = None,
             }
         }
     }
 
-    /// SIGTERM to all that is left, SIGKILL after the grace; returns when no child is left, or some cannot be killed.
-    fn stop_descendants(&mut self) {
+    /// SIGTERM to all that is left, SIGKILL after the grace; returns when no child is left, or none but a daemon that hangs, or some cannot be
+    /// killed.
+    fn stop_descendants(&mut self, daemon_hangs: bool) {
         let start = Instant::now();
         let mut told = HashSet::new();
         loop {
             self.reap();
-            if !Self::has_children() {
+            if !Self::has_children() || daemon_hangs && self.is_alone_with_daemon() {
                 return;
             }
             let past_grace = start.elapsed().checked_sub(self.grace);

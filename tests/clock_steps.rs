@@ -5,9 +5,9 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use mho::domain::calendar::Calendar;
 use mho::domain::lifecycle::StateName;
-use mho::domain::notice::What;
+use mho::domain::notice::{Level, What};
 use mho::domain::outcome::RunResult;
-use mho::domain::script::ScriptSpec;
+use mho::domain::script::{Anchor, Policy, ScriptSpec, TimePoint};
 use mho::testkit::{Act, Lab, Running};
 
 fn demo() -> ScriptSpec {
@@ -160,24 +160,140 @@ async fn a_limit_moves_with_the_wall_clock() {
     assert_eq!(lab.story_of(&["stop"]), ["12:30:00 demo stop 1: time limit"]);
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_jump_over_dates_that_touch_keeps_the_live_process_and_misses_them_where_there_is_none() {
+/// A script that runs around the clock, at work since noon of Monday, the 23rd.
+async fn around_the_clock(change: impl FnOnce(&mut ScriptSpec), acts: Vec<Act>) -> Running {
     let mut spec = demo();
     spec.window.calendar = "always".into();
-    spec.window.start = mho::domain::script::TimePoint::Anchor(mho::domain::script::Anchor::Open, TimeDelta::zero());
-    for (act, expected) in [
-        (Act::RunUntilStopped, vec![RunResult::Carried; 3]),
-        (Act::Exit(42, secs(5)), vec![RunResult::FinishedEarly, RunResult::Missed, RunResult::Missed]),
+    spec.window.start = TimePoint::Anchor(Anchor::Open, TimeDelta::zero());
+    change(&mut spec);
+    let calendar = Calendar::builtin("always").expect("it is built in");
+    let lab = Lab::new("2026-11-23 12:00:00").calendar("always", calendar).market("always").script(spec);
+    let lab = lab.acts("demo", acts).start().await;
+    lab.run_for(secs(60)).await;
+    lab
+}
+
+/// The result of each date, as the next daemon finds it.
+fn kept(lab: &Running) -> Vec<(String, RunResult)> {
+    lab.journal.runs().into_iter().map(|run| (run.trading_date.to_string(), run.result)).collect()
+}
+
+fn errors(lab: &Running) -> Vec<String> {
+    let lines = lab.notices().into_iter().flat_map(|notice| notice.lines(chrono_tz::UTC));
+    lines.filter(|line| line.level == Level::Error).map(|line| line.text).collect()
+}
+
+async fn trading_date(lab: &Running) -> String {
+    lab.view("demo").await.trading_date.map(|date| date.to_string()).unwrap_or_default()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_jump_over_dates_that_touch_keeps_the_live_process_and_carries_its_run_once() {
+    for (acts, first) in [
+        (vec![Act::RunUntilStopped], RunResult::Carried),
+        (vec![Act::Exit(42, secs(5)), Act::RunUntilStopped], RunResult::FinishedEarly),
     ] {
-        let calendar = Calendar::builtin("always").expect("it is built in");
-        let lab = Lab::new("2026-11-23 12:00:00").calendar("always", calendar).market("always").script(spec.clone());
-        let lab = lab.acts("demo", [act, Act::RunUntilStopped]).start().await;
-        lab.run_for(secs(60)).await;
+        let lab = around_the_clock(|_| {}, acts).await;
         lab.clock.step(TimeDelta::days(3));
         lab.run_for(secs(60)).await;
-        assert_eq!(results(&lab), expected, "{:#?}", lab.story());
-        assert_eq!(lab.view("demo").await.trading_date.map(|d| d.to_string()).as_deref(), Some("2026-11-26"));
+        let dates = |day: u32, result| (format!("2026-11-{day}"), result);
+        let missed = RunResult::Missed;
+        let expected = [dates(23, first), dates(24, missed), dates(25, missed), dates(26, RunResult::Running)];
+        assert_eq!(kept(&lab), expected, "{:#?}", lab.story());
+        assert_eq!(results(&lab).len(), 3, "each was told");
+        assert_eq!(trading_date(&lab).await, "2026-11-26");
         assert_eq!(lab.view("demo").await.state, StateName::Running);
+        let starts = if first == RunResult::Carried { 1 } else { 2 };
+        assert_eq!(lab.story_of(&["start"]).len(), starts);
+        assert_eq!(lab.story_of(&["stop"]), [""; 0]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_midnight_that_comes_on_time_or_a_moment_late_carries_the_run_to_the_next_date() {
+    for late in [0, 3, 600] {
+        let lab = around_the_clock(|_| {}, vec![Act::RunUntilStopped]).await;
+        lab.run_until("2026-11-23 23:59:59").await;
+        lab.clock.step(TimeDelta::seconds(late));
+        lab.run_for(secs(60)).await;
+        let expected = [("2026-11-23", RunResult::Carried), ("2026-11-24", RunResult::Running)];
+        assert_eq!(kept(&lab), expected.map(|(date, result)| (date.to_owned(), result)), "{late}");
+        assert_eq!(lab.story_of(&["start", "stop"]).len(), 1, "{late}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_jump_over_months_of_dates_that_touch_is_one_line_and_one_carried_run() {
+    let lab = around_the_clock(|_| {}, vec![Act::RunUntilStopped]).await;
+    lab.clock.step(TimeDelta::days(72));
+    lab.run_for(secs(60)).await;
+    assert_eq!(results(&lab), [RunResult::Carried]);
+    assert_eq!(errors(&lab), ["While nobody watched: 71 dates were missed, 2026-11-24 to 2027-02-02"]);
+    let kept = kept(&lab);
+    assert_eq!(kept.len(), 73);
+    assert_eq!(kept.first().map(|(_, result)| *result), Some(RunResult::Carried));
+    assert_eq!(kept.last().map(|(_, result)| *result), Some(RunResult::Running));
+    assert!(kept[1..72].iter().all(|(_, result)| *result == RunResult::Missed), "{kept:?}");
+    let reason = lab.journal.runs().swap_remove(1).reason;
+    assert_eq!(reason, "its whole window went by while the machine slept or the clock was set");
+    assert_eq!(trading_date(&lab).await, "2027-02-03");
+    assert_eq!(lab.story_of(&["start", "stop"]).len(), 1);
+    // The run is that of a date like any other.
+    lab.run_until("2027-02-04 01:00:00").await;
+    assert_eq!(results(&lab), [RunResult::Carried; 2]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_jump_over_decades_costs_no_more_than_one_over_a_year() {
+    let lab = around_the_clock(|_| {}, vec![Act::RunUntilStopped]).await;
+    let before = lab.notices().len();
+    lab.clock.step(TimeDelta::days(10_957));
+    lab.run_for(secs(60)).await;
+    assert!(lab.notices().len() - before < 10, "{:#?}", lab.notices().len());
+    assert!(kept(&lab).len() <= 402, "what ended more than 400 days ago is nobody's concern");
+    assert_eq!(trading_date(&lab).await, "2056-11-22");
+    assert_eq!(lab.story_of(&["start", "stop"]).len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_script_that_had_failed_is_reported_once_for_all_dates_that_a_jump_skips_and_runs_again() {
+    let never = |spec: &mut ScriptSpec| spec.restart.policy = Policy::Never;
+    let lab = around_the_clock(never, vec![Act::Exit(1, secs(5)), Act::RunUntilStopped]).await;
+    assert_eq!(results(&lab), [RunResult::Failed]);
+    let before = errors(&lab).len();
+    lab.clock.step(TimeDelta::days(72));
+    lab.run_for(secs(60)).await;
+    let expected = ["While nobody watched: 71 dates were missed, 2026-11-24 to 2027-02-02"];
+    assert_eq!(errors(&lab)[before..], expected);
+    assert_eq!(lab.story_of(&["start"]).len(), 2);
+    assert_eq!(trading_date(&lab).await, "2027-02-03");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_jump_past_the_last_of_the_dates_that_touch_stops_the_run_that_was_at_work() {
+    let gap = |spec: &mut ScriptSpec| spec.window.skip_dates = vec!["2026-11-26".parse().expect("a date")];
+    let lab = around_the_clock(gap, vec![Act::RunUntilStopped]).await;
+    lab.clock.step(TimeDelta::days(3));
+    lab.settle().await;
+    assert_eq!(lab.story_of(&["stop"]).len(), 1);
+    assert_eq!(
+        kept(&lab).into_iter().map(|(_, result)| result).collect::<Vec<_>>(),
+        [RunResult::WindowEnd, RunResult::Missed, RunResult::Missed, RunResult::Skipped,]
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_at_work_while_the_clock_goes_back_and_far_forth_over_dates_that_touch_is_carried_and_not_stopped() {
+    for (back, forth) in [(2, 4), (10, 20)] {
+        let lab = around_the_clock(|_| {}, vec![Act::RunUntilStopped]).await;
+        lab.clock.step(TimeDelta::days(-back));
+        lab.run_for(secs(60)).await;
+        lab.clock.step(TimeDelta::days(forth));
+        lab.run_for(secs(60)).await;
+        assert_eq!(lab.story_of(&["start", "stop"]).len(), 1, "{:#?}", lab.story());
+        assert_eq!(lab.view("demo").await.state, StateName::Running);
+        let of_monday = kept(&lab).into_iter().find(|(date, _)| date == "2026-11-23");
+        assert_eq!(of_monday.map(|(_, result)| result), Some(RunResult::Carried));
     }
 }
 

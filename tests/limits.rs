@@ -127,3 +127,13 @@ async fn a_limit_shorter_than_the_warning_gives_no_warning() {
     let lab = day(limited(Duration::from_secs(600)), vec![Act::RunUntilStopped]).await;
     assert_eq!(warnings(&lab), ["08:40:00 Script exceeded max duration (600s). Stopping."]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_jump_over_warning_and_limit_tells_of_the_limit_alone() {
+    let lab = Lab::new("2026-11-23 08:30:00").script(limited(hours(2))).start().await;
+    lab.run_for(Duration::from_secs(60)).await;
+    lab.clock.step(chrono::TimeDelta::hours(4));
+    lab.run_for(Duration::from_secs(60)).await;
+    assert_eq!(warnings(&lab), ["12:31:00 Script exceeded max duration (7200s). Stopping."]);
+    assert_eq!(lab.results("demo")[0].1, RunResult::TimeLimit);
+}

@@ -21,7 +21,7 @@ const DIR: &str = "MHO_TEST_GUARD_DIR";
 
 fn main() -> ExitCode {
     match std::env::var_os(DIR).map(PathBuf::from) {
-        Some(dir) => guard::run(|side| daemon(&dir, &side)).into(),
+        Some(dir) => guard::run(|side| daemon(&dir, side)).into(),
         None => harness(std::env::args().skip(1).collect()),
     }
 }

@@ -145,6 +145,14 @@ pub struct ExecLock {
 }
 
 impl ExecLock {
+    /// Makes the lock files of `scripts`, once: a spawn then opens what is there, which a file system does even while it takes no change.
+    /// What cannot be made now is tried again with the spawn.
+    pub fn prepare<'a>(state_dir: &Path, scripts: impl IntoIterator<Item = &'a ScriptName>) {
+        for script in scripts {
+            let _ = open_exec(state_dir, script);
+        }
+    }
+
     /// For the daemon, across a spawn: who comes second, it or `mho exec`, sees the other. Looks once. None where there can be no lock:
     /// starting is preferred to silence.
     pub fn try_take(state_dir: &Path, script: &ScriptName) -> Result<Option<Self>, Box<Holder>> {
@@ -283,8 +291,14 @@ fn make_dir(path: &Path) -> io::Result<()> {
 }
 
 /// Opens a lock file, or makes it. For its owner alone: who can open it could lock it.
+///
+/// Looks first: asking to make it waits for a file system that is frozen, even where the file is there.
 fn open(path: &Path) -> io::Result<File> {
     let options = || OpenOptions::new().read(true).write(true).mode(0o600).custom_flags(libc::O_NOFOLLOW).clone();
+    match options().open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        other => return other,
+    }
     match options().create_new(true).open(path) {
         Ok(file) => {
             hand_over(&file, path);
@@ -400,9 +414,23 @@ mod tests {
     }
 
     #[test]
+    fn the_daemon_makes_the_lock_files_at_its_start_and_anew_where_somebody_removed_them() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (demo, other) = (script(), ScriptName::new("other@eu").expect("a name"));
+        let made = |name: &str| dir.path().join("exec").join(name).exists();
+        ExecLock::prepare(dir.path(), [&demo, &other]);
+        assert!(made("demo.lock") && made("other@eu.lock"));
+        fs::remove_dir_all(dir.path().join("exec")).expect("removed");
+        let _held = ExecLock::try_take(dir.path(), &demo).expect("free").expect("there is a lock");
+        assert!(made("demo.lock") && !made("other@eu.lock"));
+        assert!(ExecLock::try_take(dir.path(), &demo).is_err(), "it is the one that others meet");
+    }
+
+    #[test]
     fn where_there_can_be_no_lock_the_daemon_starts_without() {
         let dir = tempfile::tempdir().expect("a directory");
         fs::write(dir.path().join("exec"), "").expect("written");
+        ExecLock::prepare(dir.path(), [&script()]);
         assert!(ExecLock::try_take(dir.path(), &script()).expect("nobody holds it").is_none());
         assert!(matches!(ExecLock::take(dir.path(), &script()), Err(LockError::Io(_))));
         assert!(ExecLock::try_take(&dir.path().join("none"), &script()).expect("nobody holds it").is_none());

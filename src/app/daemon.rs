@@ -192,7 +192,9 @@ async fn supervise(settings: &Settings, clock: Arc<dyn Clock>, identity: Identit
     memory.begin_life(settings, &swept, now).await;
     let inherited = std::env::vars_os().collect();
     let launcher = RealLauncher::new(identity, inherited, Arc::clone(&clock), notifier.clone())?;
-    let launcher = launcher.beside_exec(settings.orchestrator.state_dir.clone()).beside_survivors(swept.survivors);
+    let started = settings.scripts.iter().filter(|spec| spec.enabled).map(|spec| &spec.name);
+    let launcher = launcher.beside_exec(settings.orchestrator.state_dir.clone(), started);
+    let launcher = launcher.beside_survivors(swept.survivors);
     let plan = Plan {
         scripts: settings.scripts.iter().cloned().map(Arc::new).collect(),
         calendars: settings.calendars.clone(),

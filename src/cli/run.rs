@@ -51,7 +51,7 @@ fn parse_speed(text: &str) -> Result<f64, String> {
 
 /// Runs the daemon behind its guard.
 pub(super) fn run(global: &Global, args: RunArgs) -> u8 {
-    guard::run(|daemon| finish(serve(global, args, &daemon)))
+    guard::run(|daemon| finish(serve(global, args, daemon)))
 }
 
 fn serve(global: &Global, args: RunArgs, daemon: &guard::DaemonSide) -> Result<u8, Failure> {

@@ -160,9 +160,10 @@ impl RealLauncher {
         Ok(Self { shared, state_dir: None, survivors: Vec::new() })
     }
 
-    /// From now on no script is started while `mho exec` runs it: that one holds a lock in `state_dir`.
+    /// From now on no script is started while `mho exec` runs it: that one holds a lock in `state_dir`. Those of `scripts` are made here.
     #[must_use]
-    pub fn beside_exec(self, state_dir: PathBuf) -> Self {
+    pub fn beside_exec<'a>(self, state_dir: PathBuf, scripts: impl IntoIterator<Item = &'a ScriptName>) -> Self {
+        ExecLock::prepare(&state_dir, scripts);
         Self { state_dir: Some(state_dir), ..self }
     }
 

@@ -1,7 +1,7 @@
 //! What the market clock's words mean in each state. Every pair is written out; an ignored one says why.
 
 use super::{Actual, Effect, Machine, NaiveDate, RestartCause, RunResult, StopReason, Wanted, What, Window};
-use crate::domain::timeline::Arrival;
+use crate::domain::timeline::{Absence, Arrival};
 use chrono_tz::Tz;
 
 /// Why a window went by without a run of its own.
@@ -167,8 +167,8 @@ impl Machine<'_> {
     pub(super) fn on_window_passed(&mut self, actual: Actual, window: &Window) -> Actual {
         let date = window.trading_date;
         if actual.is_at_work_on(date) {
-            // It was at work since before the clock was set back, and now its window is over.
-            return self.on_window_close(actual, date);
+            // It was at work since before the clock was set back, and now its window is over, unless another one goes on from it.
+            return if window.joined { actual } else { self.on_window_close(actual, date) };
         }
         if self.wanted == Wanted::Ended || self.memory.result(date).is_some() {
             return actual;
@@ -180,7 +180,7 @@ impl Machine<'_> {
         if self.memory.unfinished.as_ref().is_some_and(|left| left.trading_date() == date) {
             return actual; // of another date; when that is over, this one gets its result
         }
-        let reason = "its whole window went by while the machine slept or the clock was set".to_owned();
+        let reason = Absence::Jump.reason().to_owned();
         let what = What::Finished { result: RunResult::Missed, reason: reason.clone() };
         self.conclude_unseen(actual, (date, window.zone), RunResult::Missed, what, reason)
     }
@@ -249,7 +249,9 @@ impl Machine<'_> {
     }
 
     pub(super) fn on_limit_near(&mut self, actual: Actual) -> Actual {
+        // Where the clock jumped over both, the limit itself is told in this same turn.
         if let (Actual::Running { run, .. }, Some(limit)) = (&actual, self.spec.max_duration)
+            && run.deadline.is_none_or(|at| self.now.wall < at)
             && let Some(first) = run.first_start
         {
             let ran = (self.now.wall - first).to_std().unwrap_or_default();

@@ -23,7 +23,7 @@ impl Machine<'_> {
             Event::Clock(ClockEvent::WindowSkipped { trading_date, zone, reason }) => {
                 self.on_window_skipped(actual, trading_date, zone, reason)
             }
-            Event::Clock(ClockEvent::Unwatched { dates }) => self.on_unwatched(actual, dates),
+            Event::Clock(ClockEvent::Unwatched { dates, absence }) => self.on_unwatched(actual, dates, absence),
             Event::Clock(ClockEvent::SessionOpen { .. }) => self.on_session_open(actual),
             // The close of the session is a boundary of windows, not of scripts: those that stop with it hear of their window.
             Event::Clock(ClockEvent::SessionClose { .. }) => actual,

@@ -16,7 +16,7 @@ use crate::domain::outcome::AttemptResult;
 use crate::domain::record::{AttemptRecord, AttemptStart, Grade, Record, RunRecord, ScriptPast};
 use crate::domain::restart::{classify, is_fatal};
 use crate::domain::time::{Mono, Now};
-use crate::domain::timeline::{DayPlan, deadline};
+use crate::domain::timeline::{Absence, DayPlan, deadline};
 
 /// A run that is not over, as the journal keeps it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -345,14 +345,20 @@ impl Machine<'_> {
     }
 
     /// These dates ended while nobody watched: each gets its result, and one line tells of all.
-    pub(super) fn on_unwatched(&mut self, actual: Actual, dates: Vec<(NaiveDate, DayPlan)>) -> Actual {
+    pub(super) fn on_unwatched(
+        &mut self,
+        actual: Actual,
+        dates: Vec<(NaiveDate, DayPlan)>,
+        absence: Absence,
+    ) -> Actual {
         let (mut missed, mut interrupted, mut last) = (Vec::new(), None, None);
         let mut at_work = None;
         // What is remembered now may be pushed out by what is added.
         let known: BTreeSet<NaiveDate> = self.memory.results.iter().map(|(date, _)| *date).collect();
         for (date, found) in dates.into_iter().filter(|(date, _)| !known.contains(date)) {
             if actual.is_at_work_on(date) {
-                at_work = Some(date);
+                // Unless another window goes on from it, which is told next.
+                at_work = Some(date).filter(|_| !matches!(&found, DayPlan::Window(window) if window.joined));
                 continue;
             }
             let cut = self.memory.unfinished.take_if(|unfinished| unfinished.trading_date() == date);
@@ -370,7 +376,7 @@ impl Machine<'_> {
                     (result, reason, Some(unfinished.run))
                 }
                 (DayPlan::Window(window), None) => {
-                    let reason = "no daemon ran in its window".to_owned();
+                    let reason = absence.reason().to_owned();
                     self.note_unseen(date, window.zone, RunResult::Missed, reason.clone());
                     (RunResult::Missed, reason, None)
                 }

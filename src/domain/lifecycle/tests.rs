@@ -9,7 +9,7 @@ use super::*;
 use crate::domain::dependency::Progress;
 use crate::domain::record::{RunRecord, ScriptPast};
 use crate::domain::script::{Condition, Dependency, Policy};
-use crate::domain::timeline::DayPlan;
+use crate::domain::timeline::{Absence, DayPlan};
 
 /// Monday, 23 November 2026, 08:30 in New York, is the beginning of everything here.
 fn monday() -> DateTime<Utc> {
@@ -48,7 +48,8 @@ fn opens(day: i64) -> Event {
 
 fn unwatched(day: i64) -> Event {
     let window = window(day, false);
-    Event::Clock(ClockEvent::Unwatched { dates: vec![(window.trading_date, DayPlan::Window(window))] })
+    let dates = vec![(window.trading_date, DayPlan::Window(window))];
+    Event::Clock(ClockEvent::Unwatched { dates, absence: Absence::NoDaemon })
 }
 
 fn closes(day: i64) -> Event {
@@ -795,7 +796,7 @@ impl World {
         let dates: Vec<_> = ended.map(|window| (window.trading_date, DayPlan::Window(window))).collect();
         self.state = State::resumed(&past(&self.kept), &self.now());
         if !dates.is_empty() {
-            self.give(Event::Clock(ClockEvent::Unwatched { dates }));
+            self.give(Event::Clock(ClockEvent::Unwatched { dates, absence: Absence::NoDaemon }));
         }
         self.tell_level();
     }

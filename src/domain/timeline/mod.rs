@@ -4,6 +4,7 @@
 //! boundaries; `agenda` lists the next ones for people.
 
 mod agenda;
+mod event;
 mod sessions;
 #[cfg(test)]
 mod tests;
@@ -18,7 +19,8 @@ use super::script::{Anchor, HalfDays, TimePoint, WindowSpec};
 use super::time::resolve_local;
 
 pub use agenda::{Boundary, BoundaryKind, agenda};
-pub use track::{Addressed, Alarm, Arrival, ClockEvent, LONGEST_ABSENCE, Timeline, Track};
+pub use event::{Absence, Addressed, Alarm, Arrival, ClockEvent};
+pub use track::{LONGEST_ABSENCE, Timeline, Track};
 
 /// The span [start, stop) in which a script should run on one trading date.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

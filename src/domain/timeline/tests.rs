@@ -171,12 +171,18 @@ fn told(addressed: &Addressed) -> String {
         }
         ClockEvent::NoWindow { .. } => "no window".to_owned(),
         ClockEvent::WindowClose { trading_date } => format!("end {}", trading_date.format("%d")),
-        ClockEvent::WindowPassed { window } => format!("passed {}", window.trading_date.format("%d")),
+        ClockEvent::WindowPassed { window } => {
+            let joined = if window.joined { " joined" } else { "" };
+            format!("passed {}{joined}", window.trading_date.format("%d"))
+        }
         ClockEvent::WindowSkipped { trading_date, .. } => format!("skipped {}", trading_date.format("%d")),
         ClockEvent::SessionOpen { .. } => "open".to_owned(),
         ClockEvent::SessionClose { .. } => "close".to_owned(),
         ClockEvent::Alarm { alarm } => format!("{alarm:?}"),
-        ClockEvent::Unwatched { dates } => format!("unwatched {}", dates.len()),
+        ClockEvent::Unwatched { dates, .. } => {
+            let joined = |(_, planned): &&(NaiveDate, DayPlan)| matches!(planned, DayPlan::Window(w) if w.joined);
+            format!("unwatched {}, {} joined", dates.len(), dates.iter().filter(joined).count())
+        }
     };
     format!("{} {who} {what}", addressed.at.format("%d %H:%M"))
 }
@@ -275,6 +281,77 @@ fn windows_that_touch_or_overlap_are_joined() {
     }
 }
 
+/// A script that runs around the clock.
+fn round() -> ScriptSpec {
+    let mut round = script("a");
+    round.window.calendar = "always".into();
+    round.window.start = TimePoint::Anchor(Anchor::Open, TimeDelta::zero());
+    round
+}
+
+/// What the first script hears of its windows.
+fn windows(timeline: &mut Timeline, now: &str) -> Vec<String> {
+    let told = advance(timeline, now).into_iter();
+    told.filter(|line| line.contains(" 0 ") && !line.ends_with(" open") && !line.ends_with(" close")).collect()
+}
+
+#[test]
+fn of_windows_that_touch_and_went_by_only_the_one_that_is_open_now_opens() {
+    for (now, expected) in [
+        ("2026-11-24T00:00:00Z", vec!["24 00:00 0 window 24"]),
+        ("2026-11-24T00:00:07Z", vec!["24 00:00 0 window 24 late"]),
+        ("2026-11-25T00:00:00Z", vec!["24 00:00 0 passed 24 joined", "25 00:00 0 window 25"]),
+        (
+            "2026-11-26T12:00:00Z",
+            vec!["24 00:00 0 passed 24 joined", "25 00:00 0 passed 25 joined", "26 00:00 0 window 26 late"],
+        ),
+        ("2027-02-03T12:00:00Z", vec!["24 00:00 0 unwatched 71, 71 joined", "03 00:00 0 window 03 late"]),
+        ("2056-11-23T12:00:00Z", vec!["20 00:00 0 unwatched 400, 400 joined", "23 00:00 0 window 23 late"]),
+    ] {
+        let mut t = timeline(&[round()]);
+        begin(&mut t, "2026-11-23T12:00:00Z");
+        assert_eq!(windows(&mut t, now), expected, "{now}");
+        assert_eq!(windows(&mut t, now), [""; 0], "once");
+    }
+}
+
+#[test]
+fn where_a_gap_follows_the_last_window_that_touches_tells_when_all_of_them_ended() {
+    let mut gap = round();
+    gap.window.skip_dates = vec![day("2026-11-26")];
+    for (now, expected) in [
+        (
+            "2026-11-26T12:00:00Z",
+            vec!["24 00:00 0 passed 24", "25 00:00 0 passed 25", "26 00:00 0 end 23", "26 00:00 0 skipped 26"],
+        ),
+        (
+            "2026-11-28T12:00:00Z",
+            vec![
+                "24 00:00 0 passed 24",
+                "25 00:00 0 passed 25",
+                "26 00:00 0 end 23",
+                "26 00:00 0 skipped 26",
+                "27 00:00 0 passed 27 joined",
+                "28 00:00 0 window 28 late",
+            ],
+        ),
+    ] {
+        let mut t = timeline(&[gap.clone()]);
+        begin(&mut t, "2026-11-23T12:00:00Z");
+        assert_eq!(windows(&mut t, now), expected, "{now}");
+    }
+}
+
+#[test]
+fn windows_that_went_by_after_a_gap_lead_to_the_open_one_as_well() {
+    let mut gap = round();
+    gap.window.skip_dates = vec![day("2026-11-23")];
+    let mut t = timeline(&[gap]);
+    begin(&mut t, "2026-11-23T12:00:00Z");
+    let expected = ["24 00:00 0 passed 24 joined", "25 00:00 0 window 25 late"];
+    assert_eq!(windows(&mut t, "2026-11-25T12:00:00Z"), expected);
+}
+
 #[test]
 fn alarms_come_with_the_boundaries_and_can_be_cleared() {
     let mut t = timeline(&[script("a")]);
@@ -364,6 +441,38 @@ fn the_agenda_lists_the_next_boundaries_in_order() {
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 60, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Where windows touch, each date is told once; at one look at most one window opens, and that is the last to be told.
+    #[test]
+    fn looks_lose_no_window_that_touches(looks in prop::collection::vec(-4_000..1_000_000_i64, 1..30)) {
+        let mut t = timeline(&[round()]);
+        let mut now = utc("2026-11-20T05:00:00Z");
+        let mut latest = now;
+        t.begin(now);
+        let mut told = vec![day("2026-11-20")];
+        for by in looks {
+            now += TimeDelta::seconds(by);
+            latest = latest.max(now);
+            let mut opened = 0;
+            for Addressed { event, .. } in t.advance(now, TimeDelta::seconds(5)).into_iter().filter(|a| a.to.is_some()) {
+                let is_session = matches!(event, ClockEvent::SessionOpen { .. });
+                prop_assert!(opened == 0 || is_session, "{event:?} comes after the window that opens");
+                match event {
+                    ClockEvent::WindowOpen { window, .. } => {
+                        prop_assert!(window.start <= now && now < window.stop);
+                        opened += 1;
+                        told.push(window.trading_date);
+                    }
+                    ClockEvent::WindowPassed { window } => told.push(window.trading_date),
+                    ClockEvent::Unwatched { dates, .. } => told.extend(dates.iter().map(|(date, _)| *date)),
+                    ClockEvent::WindowClose { .. } => prop_assert!(false, "nothing ends here"),
+                    _ => {}
+                }
+            }
+        }
+        let due: Vec<_> = day("2026-11-20").iter_days().take_while(|date| *date <= latest.date_naive()).collect();
+        prop_assert_eq!(told, due);
+    }
 
     /// However often the clock is looked at, and however it jumps, each boundary is told once, and each date has one way.
     #[test]

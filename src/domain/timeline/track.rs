@@ -9,116 +9,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use chrono::{DateTime, Days, NaiveDate, TimeDelta, Utc};
-use chrono_tz::Tz;
 
+use super::event::{Absence, Addressed, Alarm, Arrival, ClockEvent};
 use super::sessions::SessionTrack;
 use super::{DayPlan, Window, plan};
 use crate::domain::calendar::Calendar;
 use crate::domain::script::{ScriptName, ScriptSpec, WindowSpec};
-
-/// How a boundary was reached.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Arrival {
-    /// The clock ran up to it while somebody watched.
-    OnTime,
-    /// It was past already: the daemon came up, the machine woke or the clock was set.
-    Late,
-}
-
-/// The alarms of a run, on the market clock; one slot each.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Alarm {
-    /// Fifteen minutes are left of `max_duration`.
-    LimitNear,
-    /// `max_duration` has passed.
-    Limit,
-}
-
-/// What the market clock tells a script.
-#[derive(Clone, Debug, PartialEq)]
-pub enum ClockEvent {
-    /// For this date your window is open.
-    WindowOpen {
-        /// Until its stop.
-        window: Window,
-        /// On time, or late.
-        arrival: Arrival,
-        /// Predecessors that do not run on this date (any more), and why.
-        absent: BTreeMap<ScriptName, String>,
-    },
-    /// No window is open: said to a script whose watcher is new, since a run that was cut off may wait for its end.
-    NoWindow {
-        /// The date of the next one.
-        upcoming: Option<NaiveDate>,
-    },
-    /// The window of this date has ended.
-    WindowClose {
-        /// Which.
-        trading_date: NaiveDate,
-    },
-    /// A whole window went by unseen.
-    WindowPassed {
-        /// Which.
-        window: Window,
-    },
-    /// These dates came to their end while nobody watched, oldest first: said to a script that an earlier daemon knew, before all else, and to
-    /// every script when the clock is set far ahead.
-    Unwatched {
-        /// What each would have been.
-        dates: Vec<(NaiveDate, DayPlan)>,
-    },
-    /// On this date you sit it out.
-    WindowSkipped {
-        /// Which.
-        trading_date: NaiveDate,
-        /// The calendar's zone: people see this one.
-        zone: Tz,
-        /// In words.
-        reason: String,
-    },
-    /// The regular session of your calendar has begun.
-    SessionOpen {
-        /// Which.
-        trading_date: NaiveDate,
-    },
-    /// The regular session of your calendar has ended.
-    SessionClose {
-        /// Which.
-        trading_date: NaiveDate,
-    },
-    /// An alarm that you set has come.
-    Alarm {
-        /// Which.
-        alarm: Alarm,
-    },
-}
-
-impl ClockEvent {
-    /// At one instant: what ends goes before what begins, and a script's window opens before its session does (the run is there to be
-    /// re-armed).
-    fn rank(&self) -> u8 {
-        match self {
-            Self::WindowPassed { .. } | Self::Unwatched { .. } => 0,
-            Self::SessionClose { .. } => 1,
-            Self::Alarm { .. } => 2,
-            Self::NoWindow { .. } | Self::WindowClose { .. } => 3,
-            Self::WindowSkipped { .. } => 4,
-            Self::WindowOpen { .. } => 5,
-            Self::SessionOpen { .. } => 6,
-        }
-    }
-}
-
-/// An event, and whom it concerns.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Addressed {
-    /// The boundary, on the market clock; it may be past.
-    pub at: DateTime<Utc>,
-    /// Index of the script; None = everybody who cares for the default calendar's session.
-    pub to: Option<usize>,
-    /// What.
-    pub event: ClockEvent,
-}
 
 /// One script's way along the timeline.
 #[derive(Clone, Debug)]
@@ -235,8 +131,24 @@ impl Track {
         close.into_iter().chain(open).min()
     }
 
+    /// Leaves out what is long past: a clock that is set decades ahead must not keep anybody busy. Windows that touch here are taken to touch
+    /// all the way.
+    fn leave_out_long_past(&mut self, now: DateTime<Utc>) {
+        let oldest = now - LONGEST_ABSENCE;
+        let Some(start) = self.upcoming.as_ref().and_then(|(_, found)| starts_at(found)).filter(|at| *at < oldest)
+        else {
+            return;
+        };
+        self.upcoming = self.seek(oldest.with_timezone(&self.calendar.zone()).date_naive());
+        let next = self.upcoming.as_ref().and_then(|(_, found)| starts_at(found));
+        if let (Some(open), Some(next)) = (self.open.as_mut().filter(|open| start <= open.stop), next) {
+            open.stop = open.stop.max(next);
+        }
+    }
+
     /// The boundaries up to and with `now`, oldest first.
     fn advance(&mut self, now: DateTime<Utc>, punctual: TimeDelta) -> Vec<(DateTime<Utc>, ClockEvent)> {
+        self.leave_out_long_past(now);
         let mut events = Vec::new();
         while let Some(at) = self.next().filter(|at| *at <= now) {
             // Where the next window starts at or before this one's stop, the two are joined: the start is heard, the stop is not.
@@ -250,7 +162,8 @@ impl Track {
                 events.push((at, ClockEvent::WindowClose { trading_date: window.trading_date }));
             }
         }
-        tell_together(&mut events, now);
+        join_passed(&mut events);
+        tell_together(&mut events);
         events
     }
 
@@ -263,13 +176,16 @@ impl Track {
         let Some((date, found)) = self.upcoming.take() else { return };
         self.upcoming = date.succ_opt().and_then(|d| self.seek(d));
         match found {
-            DayPlan::Window(window) => {
-                if window.stop <= now && self.open.is_none() {
-                    events.push((window.start, ClockEvent::WindowPassed { window }));
-                } else {
-                    let arrival = if now - window.start > punctual { Arrival::Late } else { Arrival::OnTime };
-                    events.push(self.enter(window, arrival));
+            DayPlan::Window(window) if window.stop <= now => {
+                // The open one reaches as far as those do that touch it: whether a gap follows, the last of them tells.
+                if let Some(open) = &mut self.open {
+                    open.stop = open.stop.max(window.stop);
                 }
+                events.push((window.start, ClockEvent::WindowPassed { window }));
+            }
+            DayPlan::Window(window) => {
+                let arrival = if now - window.start > punctual { Arrival::Late } else { Arrival::OnTime };
+                events.push(self.enter(window, arrival));
             }
             DayPlan::Skipped { at, zone, reason } => {
                 events.push((at, ClockEvent::WindowSkipped { trading_date: date, zone, reason }));
@@ -279,20 +195,33 @@ impl Track {
     }
 }
 
-/// Many windows that went by at once are told of at once; of those that are long past, nobody wants to hear.
-fn tell_together(events: &mut Vec<(DateTime<Utc>, ClockEvent)>, now: DateTime<Utc>) {
-    let is_passed = |event: &ClockEvent| matches!(event, ClockEvent::WindowPassed { .. });
-    if events.iter().filter(|(_, event)| is_passed(event)).count() <= FEW {
-        return;
+/// Marks those of the windows that passed from which no gap leads to the one that is open now.
+fn join_passed(events: &mut [(DateTime<Utc>, ClockEvent)]) {
+    let mut open_from = None;
+    for (_, event) in events.iter_mut().rev() {
+        match event {
+            ClockEvent::WindowOpen { window, .. } => open_from = Some(window.start),
+            ClockEvent::WindowPassed { window } => {
+                window.joined = open_from.is_some_and(|from| from <= window.stop);
+                open_from = window.joined.then_some(window.start);
+            }
+            _ => {}
+        }
     }
+}
+
+/// Many windows that went by at once are told of at once.
+fn tell_together(events: &mut Vec<(DateTime<Utc>, ClockEvent)>) {
+    let is_passed = |event: &ClockEvent| matches!(event, ClockEvent::WindowPassed { .. });
+    let mut passed = events.iter().filter(|(_, event)| is_passed(event)).map(|(at, _)| *at);
+    let (Some(at), FEW..) = (passed.next(), passed.count()) else { return };
     let (passed, rest): (Vec<_>, Vec<_>) = events.drain(..).partition(|(_, event)| is_passed(event));
-    let at = passed.first().map_or(now, |(at, _)| *at);
     let date = |(_, event)| match event {
         ClockEvent::WindowPassed { window } => Some((window.trading_date, DayPlan::Window(window))),
         _ => None,
     };
-    let recent = passed.into_iter().filter(|(at, _)| now - *at < LONGEST_ABSENCE);
-    events.push((at, ClockEvent::Unwatched { dates: recent.filter_map(date).collect() }));
+    let dates = passed.into_iter().filter_map(date).collect();
+    events.push((at, ClockEvent::Unwatched { dates, absence: Absence::Jump }));
     events.extend(rest);
 }
 
@@ -363,7 +292,8 @@ impl Timeline {
     pub fn unwatched(&self, script: usize, since: DateTime<Utc>, now: DateTime<Utc>) -> Vec<ClockEvent> {
         let Some(track) = self.tracks.get(script).filter(|track| track.enabled) else { return Vec::new() };
         let dates = track.ended(since, now);
-        let ended = (!dates.is_empty()).then_some(ClockEvent::Unwatched { dates });
+        let absence = Absence::NoDaemon;
+        let ended = (!dates.is_empty()).then_some(ClockEvent::Unwatched { dates, absence });
         ended.into_iter().chain(track.open.is_none().then(|| track.no_window())).collect()
     }
 
