@@ -15,8 +15,10 @@ mod family;
 mod memory;
 mod orphans;
 mod settle;
+mod signals;
 mod spawn;
 mod sweep;
+mod view;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::ffi::OsString;
@@ -36,6 +38,7 @@ use tokio::time::Instant;
 pub use self::environment::{Identity, environment, read_env_file};
 use self::memory::OomCounter;
 use self::orphans::Orphan;
+use self::signals::signal_group;
 pub use self::spawn::become_program;
 pub use self::sweep::{Leftover, Swept, Unreadable, still_alive, sweep};
 use super::lock::ExecLock;
@@ -362,21 +365,6 @@ impl Shared {
             pause = if reported { KILL_PATIENCE } else { (pause * 2).min(HUNT_AGAIN.1) };
         }
     }
-}
-
-/// To the whole group: `signal`, then CONT, without which a stopped process would not act on it.
-fn signal_group(leader: u32, signal: Signal) {
-    let Some(group) = procfs::raw_pid(leader).filter(|_| fault_point::reach("signal").is_ok()) else { return };
-    for signal in with_continue(signal) {
-        // Fails only where nobody of the group is left, or nobody that we may signal; the walk that follows sees who.
-        let _ = rustix::process::kill_process_group(group, signal);
-    }
-    let _ = fault_point::reach("signalled");
-}
-
-fn with_continue(signal: Signal) -> impl Iterator<Item = rustix::process::Signal> {
-    let wanted = rustix::process::Signal::from_named_raw(signal.number());
-    wanted.into_iter().chain([rustix::process::Signal::CONT])
 }
 
 /// How the child `pid` ended; None if it lives.
