@@ -36,6 +36,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 pub use self::environment::{Identity, environment, read_env_file};
+use self::family::Relatives;
 use self::memory::OomCounter;
 use self::orphans::Orphan;
 use self::signals::signal_group;
@@ -91,6 +92,8 @@ struct State {
     attempts: HashMap<AttemptId, Attempt>,
     /// The unreaped leaders of `attempts`.
     leaders: HashMap<u32, AttemptId>,
+    /// The leader of each process that the last walk knew for one of a script: whoever loses parents and marks stays what he was.
+    relatives: Relatives,
     /// Children that dead parents left to us, with what is known of them.
     orphans: HashMap<u32, Orphan>,
     oom: OomCounter,
@@ -118,7 +121,10 @@ struct Attempt {
 #[derive(Default)]
 struct Due {
     ended: Vec<(AttemptId, Exit)>,
-    signals: Vec<(AttemptId, Signal)>,
+    /// For the group.
+    groups: Vec<(AttemptId, Signal)>,
+    /// For what has left its group.
+    escapees: Vec<(AttemptId, Signal)>,
     looks: HashSet<AttemptId>,
     overdue: HashSet<AttemptId>,
     reap_orphans: bool,
@@ -143,6 +149,7 @@ impl RealLauncher {
         let state = State {
             attempts: HashMap::new(),
             leaders: HashMap::new(),
+            relatives: Relatives::new(),
             orphans: HashMap::new(),
             oom: OomCounter::open(),
             due: Due::default(),
@@ -238,9 +245,11 @@ impl Launcher for RealLauncher {
 
     fn signal(&self, attempt: &AttemptId, signal: Signal) {
         let mut state = self.shared.lock();
-        let Some(found) = state.attempts.get(attempt) else { return };
-        signal_group(found.leader, signal);
-        state.due.signals.push((attempt.clone(), signal));
+        if !state.attempts.contains_key(attempt) {
+            return;
+        }
+        state.due.groups.push((attempt.clone(), signal));
+        state.due.escapees.push((attempt.clone(), signal));
         drop(state);
         self.shared.wake.notify_one();
     }
@@ -248,10 +257,10 @@ impl Launcher for RealLauncher {
     fn kill(&self, attempt: &AttemptId) {
         let mut state = self.shared.lock();
         let Some(found) = state.attempts.get_mut(attempt) else { return };
-        signal_group(found.leader, Signal::KILL);
         if !std::mem::replace(&mut found.hunted, true) {
             self.shared.runtime.spawn(Arc::clone(&self.shared).hunt(attempt.clone()));
         }
+        state.due.groups.push((attempt.clone(), Signal::KILL));
         state.due.looks.insert(attempt.clone());
         drop(state);
         self.shared.wake.notify_one();

@@ -104,9 +104,11 @@ impl Shared {
         if let Some(known) = state.orphans.get(&pid).filter(|known| known.owner != Owner::Unclear) {
             return known.owner;
         }
+        let process = procfs::read(pid).ok().flatten();
+        let seen_before = process.and_then(|process| state.relatives.get(&process.id()).copied());
         // An unreaped leader keeps its group's number from being used again, so the number alone is proof.
-        let group = procfs::read(pid).ok().flatten().map(|process| process.group);
-        let owner = match group.filter(|group| state.leaders.contains_key(group)) {
+        let group = process.map(|process| process.group).filter(|group| state.leaders.contains_key(group));
+        let owner = match seen_before.or(group) {
             Some(leader) => Owner::Leader(leader),
             None => self.owner_by_marks(pid, marks.get_or_insert_with(|| self.marks(state))),
         };

@@ -1,4 +1,4 @@
-//! Settles in one go all that is due: escapees that must hear of a signal, leaders that ended, attempts to look at again.
+//! Settles in one go all that is due: groups and escapees that must hear of a signal, leaders that ended, attempts to look at again.
 
 use std::io;
 use std::sync::Arc;
@@ -38,10 +38,11 @@ impl Shared {
         let mut state = self.lock();
         let due = std::mem::take(&mut state.due);
         let mut view = View::default();
+        self.signal_groups(&mut state, &mut view, due.groups);
         let mut blind = self.stop_and_kill(&mut state, &mut view, &due.looks).is_err();
-        for (attempt, signal) in due.signals {
+        for (attempt, signal) in due.escapees {
             if self.signal_escapees(&mut state, &mut view, &attempt, signal).is_err() {
-                state.due.signals.push((attempt, signal));
+                state.due.escapees.push((attempt, signal));
                 blind = true;
             }
         }
@@ -228,6 +229,7 @@ impl Shared {
         // It is a zombie, so this does not wait.
         let _ = wait(found.leader, WaitIdOptions::EXITED);
         state.leaders.remove(&found.leader);
+        state.relatives.retain(|_, leader| *leader != found.leader);
         forget(found.leader);
         state.orphans.retain(|_, orphan| !orphan.is_of(found.leader));
         self.output.close(attempt.clone());

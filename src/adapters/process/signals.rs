@@ -18,6 +18,21 @@ use crate::ports::AttemptId;
 const STOP_ROUNDS: usize = 20;
 
 impl Shared {
+    /// Before anybody is signalled, one walk shows who belongs to whom: a polite leader is dead a moment later, and with it the chain of
+    /// parents, which may be all that shows whose somebody is.
+    pub(super) fn signal_groups(&self, state: &mut State, view: &mut View, groups: Vec<(AttemptId, Signal)>) {
+        if groups.is_empty() {
+            return;
+        }
+        // A stop does not wait for a look that fails: whoever has other marks is found later all the same.
+        let _ = self.look_at_families(state, view);
+        for (attempt, signal) in groups {
+            if let Some(found) = state.attempts.get(&attempt) {
+                signal_group(found.leader, signal);
+            }
+        }
+    }
+
     pub(super) fn signal_escapees(
         &self,
         state: &mut State,
@@ -30,7 +45,7 @@ impl Shared {
         view.snapshot()?;
         let sure = self.orphans(state, view)?.is_proof();
         if self.is_to_wait(state, attempt, &if sure { Left::Nothing } else { Left::Unsure(Vec::new()) }) {
-            state.due.signals.push((attempt.clone(), signal));
+            state.due.escapees.push((attempt.clone(), signal));
             return Ok(());
         }
         let signals: Vec<_> = with_continue(signal).collect();

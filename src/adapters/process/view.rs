@@ -2,7 +2,7 @@
 
 use std::io;
 
-use super::family::{Families, families};
+use super::family::{Families, families, relatives};
 use super::orphans::Look;
 use super::{Shared, State};
 use crate::adapters::fault_point;
@@ -26,16 +26,24 @@ impl Shared {
 
     /// All live processes of `leader`'s attempt, itself included.
     pub(super) fn family<'v>(&self, state: &mut State, view: &'v mut View, leader: u32) -> io::Result<&'v [Proc]> {
+        self.look_at_families(state, view)?;
+        Ok(view.families.as_ref().and_then(|all| all.get(&leader)).map_or(&[], Vec::as_slice))
+    }
+
+    /// Sorts out who belongs to whom, and remembers it.
+    pub(super) fn look_at_families(&self, state: &mut State, view: &mut View) -> io::Result<()> {
         if view.families.is_none() {
             // The walk first: an orphan that it shows is still our child when the look comes, unless it is dead.
             view.snapshot()?;
             self.orphans(state, view)?;
             if let (Some(snapshot), Some(orphans)) = (&view.snapshot, &view.orphans) {
                 let is_leader = |pid| state.leaders.contains_key(&pid);
-                view.families = Some(families(snapshot, std::process::id(), is_leader, |pid| orphans.owner(pid)));
+                let found = families(snapshot, std::process::id(), is_leader, |pid| orphans.owner(pid));
+                state.relatives = relatives(&found);
+                view.families = Some(found);
             }
         }
-        Ok(view.families.as_ref().and_then(|all| all.get(&leader)).map_or(&[], Vec::as_slice))
+        Ok(())
     }
 }
 
