@@ -77,6 +77,6 @@ async fn a_hundred_scripts_are_signalled_within_ten_milliseconds() {
     for _ in 1..100 {
         world.exited().await;
     }
-    // The bar is ten milliseconds on an idle machine; this one runs other tests meanwhile.
-    assert!(took < Duration::from_millis(100), "{took:?}");
+    // The bar is ten milliseconds on an idle machine; this one runs other tests meanwhile. A walk for each script would take seconds then.
+    assert!(took < Duration::from_millis(500), "{took:?}");
 }
