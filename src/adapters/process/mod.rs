@@ -12,6 +12,7 @@
 
 mod environment;
 mod family;
+mod limits;
 mod memory;
 mod orphans;
 mod settle;
@@ -28,7 +29,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use chrono::NaiveDate;
-use rustix::process::{PidfdFlags, Resource, Rlimit, WaitId, WaitIdOptions};
+use rustix::process::{PidfdFlags, WaitId, WaitIdOptions};
 use tokio::io::unix::AsyncFd;
 use tokio::runtime::Handle;
 use tokio::signal::unix::{SignalKind, signal};
@@ -37,9 +38,11 @@ use tokio::time::Instant;
 
 pub use self::environment::{Identity, environment, read_env_file};
 use self::family::Relatives;
+use self::limits::Limits;
 use self::memory::OomCounter;
 use self::orphans::Orphan;
 use self::signals::signal_group;
+use self::spawn::Spawned;
 pub use self::spawn::become_program;
 pub use self::sweep::{Leftover, Swept, Unreadable, still_alive, sweep};
 use super::lock::ExecLock;
@@ -83,7 +86,7 @@ struct Shared {
     notifier: Arc<dyn Notifier>,
     output: OutputThread,
     runtime: Handle,
-    open_files: Option<Rlimit>,
+    limits: Limits,
     state: Mutex<State>,
     wake: Arc<Notify>,
 }
@@ -161,7 +164,7 @@ impl RealLauncher {
             notifier,
             output: OutputThread::start()?,
             runtime: Handle::current(),
-            open_files: spawn::raise_open_files(),
+            limits: Limits::raise(),
             state: Mutex::new(state),
             wake: Arc::new(Notify::new()),
         });
@@ -205,12 +208,12 @@ impl Launcher for RealLauncher {
             launch.env_file.as_ref().map_or_else(|| Ok(Vec::new()), read_env_file).map_err(Refusal::Failed)?;
         let inherited = shared.inherited.iter().cloned();
         let environment = environment(inherited, from_file, &launch, &attempt, &context, &shared.identity);
-        let (leader, pipe) = {
+        let Spawned { leader, pipe } = {
             // Held across the spawn: nobody may take the new child for an orphan.
             let mut leaders = LEADERS.lock().unwrap_or_else(PoisonError::into_inner);
-            let (leader, pipe) = spawn::spawn(&launch, environment).map_err(Refusal::Failed)?;
-            leaders.insert(leader);
-            (leader, pipe)
+            let spawned = spawn::spawn(&launch, environment, &shared.limits).map_err(Refusal::Failed)?;
+            leaders.insert(spawned.leader);
+            spawned
         };
         let handle = fault_point::reach("spawned").and_then(|()| shared.watch(leader)).map_err(|error| {
             // A process that cannot be watched must not run.
@@ -219,7 +222,6 @@ impl Launcher for RealLauncher {
             forget(leader);
             Refusal::Failed(spawn::explain(&error, &launch))
         })?;
-        shared.restore_open_files(leader);
         let identity = rustix::fs::fstat(&pipe).map(|found| (found.st_dev, found.st_ino)).unwrap_or_default();
         shared.output.open(attempt.clone(), pipe, output);
         let mut state = shared.lock();
@@ -296,13 +298,6 @@ impl Shared {
         let _runtime = self.runtime.enter();
         let pid = procfs::raw_pid(pid).ok_or(io::ErrorKind::InvalidInput)?;
         sys::watch_readable(rustix::process::pidfd_open(pid, PidfdFlags::empty())?)
-    }
-
-    /// Scripts get the limit that the daemon was given, a moment after they start: doing it before would cost the fast way to spawn.
-    fn restore_open_files(&self, pid: u32) {
-        if let Some(limit) = &self.open_files {
-            let _ = rustix::process::prlimit(procfs::raw_pid(pid), Resource::Nofile, *limit);
-        }
     }
 
     fn settle_when_woken(self: &Arc<Self>) {

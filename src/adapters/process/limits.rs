@@ -1,0 +1,67 @@
+//! The limits that a script inherits. They are set on this process for the moment of the spawn: so they hold from the script's first
+//! instruction on, and the spawn stays on the standard library's fast path.
+
+use std::os::fd::RawFd;
+
+use rustix::process::{Resource, Rlimit, getrlimit, prlimit, setrlimit};
+
+use crate::adapters::procfs;
+
+/// So many descriptors others may open during a spawn without reaching the lower limit.
+const SPARE: u64 = 64;
+
+/// What scripts get instead of the daemon's own limits.
+pub(super) struct Limits {
+    /// The limit of open files that the daemon was given, if it has raised its own.
+    open_files: Option<Rlimit>,
+}
+
+impl Limits {
+    /// Raises this process's own limit of open files (each script takes three) as far as it is allowed to.
+    pub(super) fn raise() -> Self {
+        let before = getrlimit(Resource::Nofile);
+        let raised = Rlimit { current: before.maximum, maximum: before.maximum };
+        let is_raised = before.current != before.maximum && setrlimit(Resource::Nofile, raised).is_ok();
+        Self { open_files: is_raised.then_some(before) }
+    }
+
+    /// From now until the result is dropped, whatever is spawned gets a script's limits. One at a time. `free` is about the lowest descriptor
+    /// that is not in use.
+    pub(super) fn lend(&self, free: RawFd) -> Lent<'_> {
+        Lent { limits: self, open_files: self.lend_open_files(free) }
+    }
+
+    /// Returns the limit to go back to. Where so many are open that another thread might meet the lower one, it is not touched.
+    fn lend_open_files(&self, free: RawFd) -> Option<Rlimit> {
+        let lower = self.open_files?;
+        let now = getrlimit(Resource::Nofile);
+        let free = u64::try_from(free).unwrap_or(u64::MAX);
+        let is_safe = lower.current.is_none_or(|limit| free.saturating_add(SPARE) <= limit);
+        let is_lower = lower.current.is_some_and(|limit| now.current.is_none_or(|now| limit < now));
+        let lent = Rlimit { current: lower.current, maximum: now.maximum };
+        (is_safe && is_lower && setrlimit(Resource::Nofile, lent).is_ok()).then_some(now)
+    }
+}
+
+/// This process has a script's limits.
+pub(super) struct Lent<'a> {
+    limits: &'a Limits,
+    open_files: Option<Rlimit>,
+}
+
+impl Lent<'_> {
+    /// What was spawned, and could not inherit its limit of open files, gets it now.
+    pub(super) fn settle_for(self, child: u32) {
+        if let Some(limit) = self.limits.open_files.filter(|_| self.open_files.is_none()) {
+            let _ = prlimit(procfs::raw_pid(child), Resource::Nofile, limit);
+        }
+    }
+}
+
+impl Drop for Lent<'_> {
+    fn drop(&mut self) {
+        if let Some(own) = self.open_files {
+            let _ = setrlimit(Resource::Nofile, own);
+        }
+    }
+}
