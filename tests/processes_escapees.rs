@@ -104,6 +104,38 @@ async fn a_child_that_only_its_parent_shows_is_killed_without_a_signal_before() 
 }
 
 #[tokio::test]
+async fn a_child_that_only_its_parent_showed_is_found_after_the_crash_of_its_leader() {
+    let mut world = World::new();
+    let (id, inner) = with_a_child_that_shows_nothing(&world, "").await;
+    let leader = mho::adapters::procfs::read(inner).expect("/proc").expect("it lives").parent;
+    let leader = mho::adapters::procfs::raw_pid(leader).expect("a pid");
+    rustix::process::kill_process(leader, rustix::process::Signal::KILL).expect("killed");
+    let (_, leftovers) = world.exited().await;
+    assert!(leftovers.contains(&inner), "{leftovers:?}");
+    world.launcher.signal(&id, Signal::TERM);
+    world.gone().await;
+    assert!(!alive(inner));
+}
+
+#[tokio::test]
+async fn a_double_fork_without_environment_and_output_is_its_scripts_and_not_its_neighbours() {
+    let mut world = World::new();
+    let text = "(setsid env -i /bin/sh -c 'echo $$ >inner; while [ -e inner ]; do sleep 0.05; done' >/dev/null 2>&1 &) ; \
+                exec sleep 300";
+    let (keeps, _) = world.shell("keeps", text);
+    let inner = world.number("inner").await;
+    world.shell("neighbour", "exit 1");
+    assert_eq!(world.exited().await, (Exit::Code(1), vec![]));
+    assert!(alive(inner));
+    world.launcher.signal(&keeps, Signal::TERM);
+    let (_, leftovers) = world.exited().await;
+    if !leftovers.is_empty() {
+        world.gone().await;
+    }
+    assert!(!alive(inner));
+}
+
+#[tokio::test]
 async fn kill_goes_on_until_a_script_that_forks_all_the_time_is_gone() {
     let mut world = World::new();
     let text = "trap '' TERM; while :; do (setsid sh -c 'trap \"\" TERM; sleep 30; sleep 30' &) ; sleep 0.001; done";

@@ -102,7 +102,7 @@ async fn one_that_nobody_can_be_told_to_own_is_nobodys_after_a_moment_and_holds_
     let mut world = World::new();
     world.shell(
         "leaves",
-        "(setsid env -i sh -c 'echo $$ >inner; exec sleep 60' >/dev/null 2>&1 </dev/null &) ; exec sleep 300",
+        "(setsid prlimit --rttime=unlimited env -i sh -c 'echo $$ >inner; exec sleep 60' >/dev/null 2>&1 </dev/null &) ; exec sleep 300",
     );
     let inner = world.number("inner").await;
     world.shell("first", "exit 0");

@@ -213,6 +213,14 @@ pub fn name(pid: u32) -> String {
     std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default().trim_end().to_owned()
 }
 
+/// How many microseconds of real-time processor time the process may take at a stretch, if that is limited.
+#[must_use]
+pub fn realtime_limit(pid: u32) -> Option<u64> {
+    let limits = std::fs::read_to_string(format!("/proc/{pid}/limits")).ok()?;
+    let values = limits.lines().find_map(|line| line.strip_prefix("Max realtime timeout"))?;
+    values.split_ascii_whitespace().next()?.parse().ok()
+}
+
 /// Device and inode of what the process has open as `fd`.
 #[must_use]
 pub fn open_file(pid: u32, fd: u32) -> Option<(u64, u64)> {

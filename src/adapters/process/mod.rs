@@ -107,6 +107,8 @@ struct Attempt {
     leader: u32,
     /// Device and inode of its output pipe: whoever prints there belongs to it.
     pipe: (u64, u64),
+    /// The limit that everything it starts inherits.
+    mark: Option<u64>,
     sink: ProcessSink,
     /// The leader is a zombie, and `Exited` was reported.
     ended: bool,
@@ -208,7 +210,7 @@ impl Launcher for RealLauncher {
             launch.env_file.as_ref().map_or_else(|| Ok(Vec::new()), read_env_file).map_err(Refusal::Failed)?;
         let inherited = shared.inherited.iter().cloned();
         let environment = environment(inherited, from_file, &launch, &attempt, &context, &shared.identity);
-        let Spawned { leader, pipe } = {
+        let Spawned { leader, pipe, mark } = {
             // Held across the spawn: nobody may take the new child for an orphan.
             let mut leaders = LEADERS.lock().unwrap_or_else(PoisonError::into_inner);
             let spawned = spawn::spawn(&launch, environment, &shared.limits).map_err(Refusal::Failed)?;
@@ -230,6 +232,7 @@ impl Launcher for RealLauncher {
         let found = Attempt {
             leader,
             pipe: identity,
+            mark,
             sink,
             ended: false,
             hunted: false,

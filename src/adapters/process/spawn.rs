@@ -28,6 +28,8 @@ pub(super) struct Spawned {
     pub(super) leader: u32,
     /// Our end of its output.
     pub(super) pipe: OwnedFd,
+    /// The limit that it hands on to everything it starts.
+    pub(super) mark: Option<u64>,
 }
 
 /// Starts the program in its own process group. Not to be called twice at a time: see `limits`.
@@ -54,8 +56,7 @@ pub(super) fn spawn(
         .map_err(failed)?;
     // The standard library's handle is dropped without waiting: this module waits by itself.
     let leader = child.id();
-    lent.settle_for(leader);
-    Ok(Spawned { leader, pipe: ours })
+    Ok(Spawned { leader, pipe: ours, mark: lent.settle_for(leader) })
 }
 
 /// Becomes the program, in the foreground: with our 0, 1 and 2, and else as `spawn` would start it. Returns only if that fails, with the same
