@@ -3,7 +3,7 @@
 mod processes_support;
 
 use mho::domain::outcome::{Exit, Signal};
-use mho::ports::Launcher;
+use mho::ports::{AttemptId, Launcher};
 use processes_support::{World, alive, eventually, marked};
 
 #[tokio::test]
@@ -45,6 +45,94 @@ async fn a_double_fork_that_cleared_its_environment_is_found_by_the_pipe_that_it
     world.launcher.signal(&id, Signal::TERM);
     world.exited().await;
     eventually("the escapee is gone", || !alive(inner)).await;
+}
+
+/// A leader that ends at the first signal, and a child of it that only this parent shows to be the script's: it has a session, an output and
+/// an environment of its own. It ends with the test's directory at the latest. Returns the attempt, and the child.
+async fn with_a_child_that_shows_nothing(world: &World, trap: &str) -> (AttemptId, u32) {
+    let helper = format!("{trap} echo $$ >inner; while [ -e inner ]; do sleep 0.05; done");
+    let text = format!("setsid env -i /bin/sh -c '{helper}' >helper.log 2>&1 & exec sleep 300");
+    let (id, leader) = world.shell("helped", &text);
+    let inner = world.number("inner").await;
+    eventually("the leader is what it is to be", || mho::adapters::procfs::name(leader) == "sleep").await;
+    assert_eq!(mho::adapters::procfs::read(inner).expect("/proc").map(|found| found.parent), Some(leader));
+    (id, inner)
+}
+
+#[tokio::test]
+async fn a_child_that_only_its_parent_shows_gets_the_signal_with_the_group() {
+    // Which of the two ends first is a matter of chance.
+    for _ in 0..10 {
+        let mut world = World::new();
+        let (id, inner) = with_a_child_that_shows_nothing(&world, "").await;
+        world.launcher.signal(&id, Signal::TERM);
+        let (_, leftovers) = world.exited().await;
+        if !leftovers.is_empty() {
+            world.gone().await;
+        }
+        assert!(!alive(inner));
+    }
+}
+
+#[tokio::test]
+async fn a_child_that_only_its_parent_showed_is_killed_with_the_rest() {
+    for _ in 0..5 {
+        let mut world = World::new();
+        let (id, inner) = with_a_child_that_shows_nothing(&world, "trap \"\" TERM;").await;
+        world.launcher.signal(&id, Signal::TERM);
+        let (_, leftovers) = world.exited().await;
+        assert!(leftovers.contains(&inner) && alive(inner), "it ignores the signal: {leftovers:?}");
+        world.launcher.kill(&id);
+        world.gone().await;
+        assert!(!alive(inner));
+    }
+}
+
+#[tokio::test]
+async fn a_child_that_only_its_parent_shows_is_killed_without_a_signal_before() {
+    for _ in 0..5 {
+        let mut world = World::new();
+        let (id, inner) = with_a_child_that_shows_nothing(&world, "trap \"\" TERM;").await;
+        world.launcher.kill(&id);
+        let (_, leftovers) = world.exited().await;
+        // The killing may be over before the leader's end is noticed.
+        if !leftovers.is_empty() {
+            world.gone().await;
+        }
+        assert!(!alive(inner));
+    }
+}
+
+#[tokio::test]
+async fn a_child_that_only_its_parent_showed_is_found_after_the_crash_of_its_leader() {
+    let mut world = World::new();
+    let (id, inner) = with_a_child_that_shows_nothing(&world, "").await;
+    let leader = mho::adapters::procfs::read(inner).expect("/proc").expect("it lives").parent;
+    let leader = mho::adapters::procfs::raw_pid(leader).expect("a pid");
+    rustix::process::kill_process(leader, rustix::process::Signal::KILL).expect("killed");
+    let (_, leftovers) = world.exited().await;
+    assert!(leftovers.contains(&inner), "{leftovers:?}");
+    world.launcher.signal(&id, Signal::TERM);
+    world.gone().await;
+    assert!(!alive(inner));
+}
+
+#[tokio::test]
+async fn a_double_fork_without_environment_and_output_is_its_scripts_and_not_its_neighbours() {
+    let mut world = World::new();
+    let text = "(setsid env -i /bin/sh -c 'echo $$ >inner; while [ -e inner ]; do sleep 0.05; done' >/dev/null 2>&1 &) ; \
+                exec sleep 300";
+    let (keeps, _) = world.shell("keeps", text);
+    let inner = world.number("inner").await;
+    world.shell("neighbour", "exit 1");
+    assert_eq!(world.exited().await, (Exit::Code(1), vec![]));
+    assert!(alive(inner));
+    world.launcher.signal(&keeps, Signal::TERM);
+    let (_, leftovers) = world.exited().await;
+    if !leftovers.is_empty() {
+        world.gone().await;
+    }
+    assert!(!alive(inner));
 }
 
 #[tokio::test]

@@ -118,6 +118,20 @@ fn said(daemon: &Daemon, parts: &[&str]) -> usize {
 }
 
 #[test]
+fn a_script_never_has_the_limit_of_open_files_that_the_daemon_has_raised_for_itself() {
+    let world =
+        World::new("[[script]]\nname = \"looks\"\ncommand = [\"sh\", \"-c\", \"ulimit -Sn >soft; exec sleep 300\"]\n");
+    let mut shell = Command::new("/bin/sh");
+    world.prepare(&mut shell);
+    shell.args(["-c", "ulimit -Sn 300; exec \"$@\"", "sh", env!("CARGO_BIN_EXE_mho"), "run"]);
+    // The script looks long before the daemon comes back to it.
+    shell.env("FAILPOINTS", "spawned=sleep(1000)");
+    let mut daemon = world.run_as(shell, &["--at", NOON]);
+    assert_eq!(daemon.number("soft"), 300);
+    daemon.stop();
+}
+
+#[test]
 fn where_descriptors_end_the_others_run_and_the_rest_follows_when_there_are_more() {
     const SCRIPTS: usize = 30;
     let world = World::new(&format!("defaults = {{ start = \"12:00:12\" }}\n{}", many(SCRIPTS)));

@@ -85,7 +85,7 @@ fn what_can_be_told_to_be_nobodys_is_named_once_and_ends_with_the_daemon() {
         name = "leaves"
         restart = { max_restarts = 2, initial_delay = "0.1s" }
         command = ["sh", "-c", """
-            [ -e bare ] || setsid env -i sh -c 'echo $$ >bare; exec sleep 300' >/dev/null 2>&1 </dev/null &
+            [ -e bare ] || setsid prlimit --rttime=unlimited env -i sh -c 'echo $$ >bare; exec sleep 300' >/dev/null 2>&1 </dev/null &
             while [ ! -s bare ]; do sleep 0.02; done; sleep 0.1; exit 1"""]
         "#,
     );

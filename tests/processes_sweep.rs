@@ -241,6 +241,45 @@ fn a_descendant_without_environment_and_group_is_found_by_its_parents() {
     assert_eq!(world.left(), []);
 }
 
+/// What a daemon gives a script as output: a pipe open both ways. Nobody holds it here.
+fn output_pipe() -> std::fs::File {
+    let (_ours, theirs) = std::io::pipe().expect("a pipe");
+    let path = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&theirs));
+    std::fs::OpenOptions::new().read(true).write(true).open(path).expect("opened")
+}
+
+#[test]
+fn one_that_shows_nothing_else_is_found_by_the_output_that_it_shares_with_a_known_one() {
+    let mut world = World::new();
+    let inner = "trap \"\" TERM; echo $$ >inner; while :; do sleep 300; done";
+    let text = format!("(setsid env -i /bin/sh -c '{inner}' $0 &) ; sleep 300; : $0");
+    let id = world.id.clone();
+    let script = world.start(&text, |command| {
+        command.env("MHO_DAEMON_ID", id).env("MHO_SCRIPT", "alpha").stdout(output_pipe());
+    });
+    let inner = world.process("inner");
+    let is_orphan = || Snapshot::take().expect("/proc").descendants(script.pid).iter().all(|one| one.pid != inner.pid);
+    eventually("the one in between is gone", is_orphan);
+    let swept = world.sweep(&[], Duration::from_millis(200));
+    assert!(stopped(&swept).contains(&(inner.pid, Some("alpha"))), "{swept:?}");
+    assert_eq!(world.left(), []);
+}
+
+#[test]
+fn an_ordinary_pipe_that_a_leftover_prints_to_makes_no_leftover_of_its_neighbour() {
+    let mut world = World::new();
+    let text = format!(
+        "(MHO_DAEMON_ID={} sh -c 'echo $$ >marked; sleep 300' $0 & \
+         sh -c 'echo $$ >stranger; sleep 300' $0 & wait) | sh -c cat $0",
+        world.id
+    );
+    world.bare(&text);
+    let (marked, stranger) = (world.process("marked"), world.process("stranger"));
+    let swept = world.sweep(&[], LONG);
+    assert!(stopped(&swept).contains(&(marked.pid, None)), "{swept:?}");
+    assert!(alive(stranger));
+}
+
 #[test]
 fn what_ignores_the_signal_is_killed_after_its_grace_and_not_before() {
     let mut world = World::new();
@@ -412,6 +451,21 @@ fn whoever_started_us_is_not_touched_even_if_he_is_a_leftover() {
     assert!(out.contains(&format!("stopped [{}", beside.trim())), "{out} {beside}");
     assert!(out.ends_with("shell alive"), "{out}");
     assert_eq!(world.left(), []);
+}
+
+#[test]
+fn one_that_shares_an_output_with_whoever_started_us_is_not_touched() {
+    let mut world = World::new();
+    // The pipe looks like a daemon's, and a leftover prints to it. The stranger ends with the shell, whose output is read to its end.
+    let text = "exec 1<>/proc/self/fd/1; trap 'echo >over' EXIT; sh -c 'echo $$ >beside; sleep 300' $0 & \
+                env -i PATH=$PATH sh -c 'echo $$ >stranger; until [ -e over ]; do sleep 0.02; done; echo >lived' $0 & \
+                until [ -s stranger ]; do sleep 0.02; done; ";
+    let out = world.helper("ancestors", text, &[], |command| {
+        command.process_group(0);
+    });
+    let beside = std::fs::read_to_string(world.path("beside")).expect("written");
+    assert!(out.contains(&format!("stopped [{}", beside.trim())), "{out} {beside}");
+    eventually("the stranger came to its own end", || world.path("lived").exists());
 }
 
 impl World {

@@ -6,6 +6,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 
 use nix::libc;
 use rustix::buffer::spare_capacity;
@@ -212,10 +213,40 @@ pub fn name(pid: u32) -> String {
     std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default().trim_end().to_owned()
 }
 
+/// How many microseconds of real-time processor time the process may take at a stretch, if that is limited.
+#[must_use]
+pub fn realtime_limit(pid: u32) -> Option<u64> {
+    let limits = std::fs::read_to_string(format!("/proc/{pid}/limits")).ok()?;
+    let values = limits.lines().find_map(|line| line.strip_prefix("Max realtime timeout"))?;
+    values.split_ascii_whitespace().next()?.parse().ok()
+}
+
 /// Device and inode of what the process has open as `fd`.
 #[must_use]
 pub fn open_file(pid: u32, fd: u32) -> Option<(u64, u64)> {
     std::fs::metadata(format!("/proc/{pid}/fd/{fd}")).ok().map(|found| (found.dev(), found.ino()))
+}
+
+/// The number of the pipe that the process has open as `fd`, for reading and writing both.
+#[must_use]
+pub fn pipe_both_ways(pid: u32, fd: u32) -> Option<u64> {
+    let pipe = pipe_number(&std::fs::read_link(format!("/proc/{pid}/fd/{fd}")).ok()?)?;
+    let info = std::fs::read_to_string(format!("/proc/{pid}/fdinfo/{fd}")).ok()?;
+    let flags = info.lines().find_map(|line| line.strip_prefix("flags:"))?;
+    let flags = i32::from_str_radix(flags.trim(), 8).ok()?;
+    (flags & libc::O_ACCMODE == libc::O_RDWR).then_some(pipe)
+}
+
+/// The numbers of all pipes that the process has open; none if we may not look.
+#[must_use]
+pub fn all_pipes(pid: u32) -> Vec<u64> {
+    let open = std::fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
+    open.filter_map(|entry| pipe_number(&std::fs::read_link(entry.path()).ok()?)).collect()
+}
+
+/// Only a pipe without a name has one.
+fn pipe_number(link: &Path) -> Option<u64> {
+    link.to_str()?.strip_prefix("pipe:[")?.strip_suffix(']')?.parse().ok()
 }
 
 /// A handle to exactly this process, never to a later one with the same id. None if it is gone.

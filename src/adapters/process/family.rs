@@ -7,6 +7,15 @@ use crate::adapters::procfs::{Proc, Snapshot};
 /// The live processes of each leader, the leader included.
 pub(super) type Families = HashMap<u32, Vec<Proc>>;
 
+/// The leader of each process, by the process's identity.
+pub(super) type Relatives = HashMap<(u32, u64), u32>;
+
+/// Everybody in `families`.
+pub(super) fn relatives(families: &Families) -> Relatives {
+    let of = |(leader, all): (&u32, &Vec<Proc>)| all.iter().map(|process| (process.id(), *leader)).collect::<Vec<_>>();
+    families.iter().flat_map(of).collect()
+}
+
 /// Sorts all processes by leader. `owner_of_orphan` is asked for each child of this process that is no leader itself: one that a dead parent
 /// left to us. Only our own descendants are asked for, so a process elsewhere that merely carries a script's environment is left alone.
 pub(super) fn families(

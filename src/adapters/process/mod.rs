@@ -12,11 +12,14 @@
 
 mod environment;
 mod family;
+mod limits;
 mod memory;
 mod orphans;
 mod settle;
+mod signals;
 mod spawn;
 mod sweep;
+mod view;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::ffi::OsString;
@@ -26,7 +29,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use chrono::NaiveDate;
-use rustix::process::{PidfdFlags, Resource, Rlimit, WaitId, WaitIdOptions};
+use rustix::process::{PidfdFlags, WaitId, WaitIdOptions};
 use tokio::io::unix::AsyncFd;
 use tokio::runtime::Handle;
 use tokio::signal::unix::{SignalKind, signal};
@@ -34,8 +37,12 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 pub use self::environment::{Identity, environment, read_env_file};
+use self::family::Relatives;
+use self::limits::Limits;
 use self::memory::OomCounter;
 use self::orphans::Orphan;
+use self::signals::signal_group;
+use self::spawn::Spawned;
 pub use self::spawn::become_program;
 pub use self::sweep::{Leftover, Swept, Unreadable, still_alive, sweep};
 use super::lock::ExecLock;
@@ -79,7 +86,7 @@ struct Shared {
     notifier: Arc<dyn Notifier>,
     output: OutputThread,
     runtime: Handle,
-    open_files: Option<Rlimit>,
+    limits: Limits,
     state: Mutex<State>,
     wake: Arc<Notify>,
 }
@@ -88,6 +95,8 @@ struct State {
     attempts: HashMap<AttemptId, Attempt>,
     /// The unreaped leaders of `attempts`.
     leaders: HashMap<u32, AttemptId>,
+    /// The leader of each process that the last walk knew for one of a script: whoever loses parents and marks stays what he was.
+    relatives: Relatives,
     /// Children that dead parents left to us, with what is known of them.
     orphans: HashMap<u32, Orphan>,
     oom: OomCounter,
@@ -98,6 +107,8 @@ struct Attempt {
     leader: u32,
     /// Device and inode of its output pipe: whoever prints there belongs to it.
     pipe: (u64, u64),
+    /// The limit that everything it starts inherits.
+    mark: Option<u64>,
     sink: ProcessSink,
     /// The leader is a zombie, and `Exited` was reported.
     ended: bool,
@@ -115,7 +126,10 @@ struct Attempt {
 #[derive(Default)]
 struct Due {
     ended: Vec<(AttemptId, Exit)>,
-    signals: Vec<(AttemptId, Signal)>,
+    /// For the group.
+    groups: Vec<(AttemptId, Signal)>,
+    /// For what has left its group.
+    escapees: Vec<(AttemptId, Signal)>,
     looks: HashSet<AttemptId>,
     overdue: HashSet<AttemptId>,
     reap_orphans: bool,
@@ -140,6 +154,7 @@ impl RealLauncher {
         let state = State {
             attempts: HashMap::new(),
             leaders: HashMap::new(),
+            relatives: Relatives::new(),
             orphans: HashMap::new(),
             oom: OomCounter::open(),
             due: Due::default(),
@@ -151,7 +166,7 @@ impl RealLauncher {
             notifier,
             output: OutputThread::start()?,
             runtime: Handle::current(),
-            open_files: spawn::raise_open_files(),
+            limits: Limits::raise(),
             state: Mutex::new(state),
             wake: Arc::new(Notify::new()),
         });
@@ -196,12 +211,12 @@ impl Launcher for RealLauncher {
             launch.env_file.as_ref().map_or_else(|| Ok(Vec::new()), read_env_file).map_err(Refusal::Failed)?;
         let inherited = shared.inherited.iter().cloned();
         let environment = environment(inherited, from_file, &launch, &attempt, &context, &shared.identity);
-        let (leader, pipe) = {
+        let Spawned { leader, pipe, mark } = {
             // Held across the spawn: nobody may take the new child for an orphan.
             let mut leaders = LEADERS.lock().unwrap_or_else(PoisonError::into_inner);
-            let (leader, pipe) = spawn::spawn(&launch, environment).map_err(Refusal::Failed)?;
-            leaders.insert(leader);
-            (leader, pipe)
+            let spawned = spawn::spawn(&launch, environment, &shared.limits).map_err(Refusal::Failed)?;
+            leaders.insert(spawned.leader);
+            spawned
         };
         let handle = fault_point::reach("spawned").and_then(|()| shared.watch(leader)).map_err(|error| {
             // A process that cannot be watched must not run.
@@ -210,7 +225,6 @@ impl Launcher for RealLauncher {
             forget(leader);
             Refusal::Failed(spawn::explain(&error, &launch))
         })?;
-        shared.restore_open_files(leader);
         let identity = rustix::fs::fstat(&pipe).map(|found| (found.st_dev, found.st_ino)).unwrap_or_default();
         shared.output.open(attempt.clone(), pipe, output);
         let mut state = shared.lock();
@@ -219,6 +233,7 @@ impl Launcher for RealLauncher {
         let found = Attempt {
             leader,
             pipe: identity,
+            mark,
             sink,
             ended: false,
             hunted: false,
@@ -236,9 +251,11 @@ impl Launcher for RealLauncher {
 
     fn signal(&self, attempt: &AttemptId, signal: Signal) {
         let mut state = self.shared.lock();
-        let Some(found) = state.attempts.get(attempt) else { return };
-        signal_group(found.leader, signal);
-        state.due.signals.push((attempt.clone(), signal));
+        if !state.attempts.contains_key(attempt) {
+            return;
+        }
+        state.due.groups.push((attempt.clone(), signal));
+        state.due.escapees.push((attempt.clone(), signal));
         drop(state);
         self.shared.wake.notify_one();
     }
@@ -246,10 +263,10 @@ impl Launcher for RealLauncher {
     fn kill(&self, attempt: &AttemptId) {
         let mut state = self.shared.lock();
         let Some(found) = state.attempts.get_mut(attempt) else { return };
-        signal_group(found.leader, Signal::KILL);
         if !std::mem::replace(&mut found.hunted, true) {
             self.shared.runtime.spawn(Arc::clone(&self.shared).hunt(attempt.clone()));
         }
+        state.due.groups.push((attempt.clone(), Signal::KILL));
         state.due.looks.insert(attempt.clone());
         drop(state);
         self.shared.wake.notify_one();
@@ -285,13 +302,6 @@ impl Shared {
         let _runtime = self.runtime.enter();
         let pid = procfs::raw_pid(pid).ok_or(io::ErrorKind::InvalidInput)?;
         sys::watch_readable(rustix::process::pidfd_open(pid, PidfdFlags::empty())?)
-    }
-
-    /// Scripts get the limit that the daemon was given, a moment after they start: doing it before would cost the fast way to spawn.
-    fn restore_open_files(&self, pid: u32) {
-        if let Some(limit) = &self.open_files {
-            let _ = rustix::process::prlimit(procfs::raw_pid(pid), Resource::Nofile, *limit);
-        }
     }
 
     fn settle_when_woken(self: &Arc<Self>) {
@@ -363,21 +373,6 @@ impl Shared {
             pause = if reported { KILL_PATIENCE } else { (pause * 2).min(HUNT_AGAIN.1) };
         }
     }
-}
-
-/// To the whole group: `signal`, then CONT, without which a stopped process would not act on it.
-fn signal_group(leader: u32, signal: Signal) {
-    let Some(group) = procfs::raw_pid(leader).filter(|_| fault_point::reach("signal").is_ok()) else { return };
-    for signal in with_continue(signal) {
-        // Fails only where nobody of the group is left, or nobody that we may signal; the walk that follows sees who.
-        let _ = rustix::process::kill_process_group(group, signal);
-    }
-    let _ = fault_point::reach("signalled");
-}
-
-fn with_continue(signal: Signal) -> impl Iterator<Item = rustix::process::Signal> {
-    let wanted = rustix::process::Signal::from_named_raw(signal.number());
-    wanted.into_iter().chain([rustix::process::Signal::CONT])
 }
 
 /// How the child `pid` ended; None if it lives.

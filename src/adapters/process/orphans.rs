@@ -45,6 +45,7 @@ pub(super) struct Orphan {
 /// What an orphan may carry of its script, with the leader that it points to.
 struct Marks {
     runs: HashMap<String, u32>,
+    limits: HashMap<u64, u32>,
     pipes: HashMap<(u64, u64), u32>,
 }
 
@@ -104,9 +105,11 @@ impl Shared {
         if let Some(known) = state.orphans.get(&pid).filter(|known| known.owner != Owner::Unclear) {
             return known.owner;
         }
+        let process = procfs::read(pid).ok().flatten();
+        let seen_before = process.and_then(|process| state.relatives.get(&process.id()).copied());
         // An unreaped leader keeps its group's number from being used again, so the number alone is proof.
-        let group = procfs::read(pid).ok().flatten().map(|process| process.group);
-        let owner = match group.filter(|group| state.leaders.contains_key(group)) {
+        let group = process.map(|process| process.group).filter(|group| state.leaders.contains_key(group));
+        let owner = match seen_before.or(group) {
             Some(leader) => Owner::Leader(leader),
             None => self.owner_by_marks(pid, marks.get_or_insert_with(|| self.marks(state))),
         };
@@ -126,10 +129,12 @@ impl Shared {
     fn marks(&self, state: &State) -> Marks {
         let runs = state.leaders.iter().map(|(leader, attempt)| (self.identity.run_id(attempt), *leader)).collect();
         let pipes = state.attempts.values().map(|found| (found.pipe, found.leader)).collect();
-        Marks { runs, pipes }
+        let limits = state.attempts.values().filter_map(|found| Some((found.mark?, found.leader))).collect();
+        Marks { runs, limits, pipes }
     }
 
-    /// By its environment, and where a program has cleared that or written its title over it, by the pipe that it prints to.
+    /// By its environment, and where a program has cleared that or written its title over it, by the limit that it has inherited or the pipe
+    /// that it prints to.
     fn owner_by_marks(&self, pid: u32, marks: &Marks) -> Owner {
         let environment = procfs::environment(pid, ["MHO_DAEMON_ID", "MHO_RUN_ID"]);
         let [daemon, run] = environment.clone().unwrap_or_default();
@@ -137,6 +142,7 @@ impl Shared {
         let leader = run
             .filter(|_| ours)
             .and_then(|run| marks.runs.get(&run).copied())
+            .or_else(|| marks.limits.get(&procfs::realtime_limit(pid)?).copied())
             .or_else(|| [1, 2].into_iter().find_map(|fd| marks.pipes.get(&procfs::open_file(pid, fd)?).copied()));
         match leader {
             Some(leader) => Owner::Leader(leader),

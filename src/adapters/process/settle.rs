@@ -1,6 +1,5 @@
-//! Settles in one go all that is due: escapees that must hear of a signal, leaders that ended, attempts to look at again.
+//! Settles in one go all that is due: groups and escapees that must hear of a signal, leaders that ended, attempts to look at again.
 
-use std::collections::HashSet;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,24 +7,16 @@ use std::time::Duration;
 use rustix::process::{Signal as RawSignal, WaitIdOptions};
 use tokio::time::Instant;
 
-use super::family::{Families, families};
-use super::orphans::{Look, reap_orphans, stop_child};
-use super::{RETRY, Shared, State, forget, wait, with_continue};
-use crate::adapters::procfs::{self, Proc, Snapshot};
+use super::orphans::reap_orphans;
+use super::view::View;
+use super::{RETRY, Shared, State, forget, wait};
+use crate::adapters::procfs::{self, Proc};
 use crate::adapters::{fault_point, sys};
 use crate::domain::outcome::{Exit, Signal};
 use crate::ports::{AttemptId, ProcessEvent, ProcessSink};
 
-/// What one batch has seen of the machine: each look is taken at most once, and only when somebody needs it.
-#[derive(Default)]
-struct View {
-    snapshot: Option<Snapshot>,
-    families: Option<Families>,
-    orphans: Option<Look>,
-}
-
 /// Whether anything of a dead leader is left.
-enum Left {
+pub(super) enum Left {
     Nothing,
     These(Vec<Proc>),
     /// These were there at least, and are gone, maybe with successors; or somebody is there, and it cannot be told whose it is.
@@ -38,9 +29,6 @@ const LOOK_AGAIN: Duration = Duration::from_millis(2);
 /// For this long at most; then what was seen counts.
 const UNSURE_PATIENCE: Duration = Duration::from_secs(1);
 
-/// Before they are killed, processes are stopped in at most this many rounds.
-const STOP_ROUNDS: usize = 20;
-
 type Events = Vec<(ProcessSink, ProcessEvent)>;
 
 impl Shared {
@@ -50,10 +38,11 @@ impl Shared {
         let mut state = self.lock();
         let due = std::mem::take(&mut state.due);
         let mut view = View::default();
+        self.signal_groups(&mut state, &mut view, due.groups);
         let mut blind = self.stop_and_kill(&mut state, &mut view, &due.looks).is_err();
-        for (attempt, signal) in due.signals {
+        for (attempt, signal) in due.escapees {
             if self.signal_escapees(&mut state, &mut view, &attempt, signal).is_err() {
-                state.due.signals.push((attempt, signal));
+                state.due.escapees.push((attempt, signal));
                 blind = true;
             }
         }
@@ -97,29 +86,6 @@ impl Shared {
             tokio::time::sleep(pause).await;
             wake.notify_one();
         });
-    }
-
-    fn signal_escapees(
-        &self,
-        state: &mut State,
-        view: &mut View,
-        attempt: &AttemptId,
-        signal: Signal,
-    ) -> io::Result<()> {
-        let Some(leader) = state.attempts.get(attempt).map(|found| found.leader) else { return Ok(()) };
-        // The walk first: see `family`.
-        view.snapshot()?;
-        let sure = self.orphans(state, view)?.is_proof();
-        if self.is_to_wait(state, attempt, &if sure { Left::Nothing } else { Left::Unsure(Vec::new()) }) {
-            state.due.signals.push((attempt.clone(), signal));
-            return Ok(());
-        }
-        let signals: Vec<_> = with_continue(signal).collect();
-        // The group has its signal already.
-        for escapee in self.family(state, view, leader)?.iter().filter(|process| process.group != leader) {
-            procfs::send(*escapee, &signals);
-        }
-        Ok(())
     }
 
     fn leader_ended(
@@ -179,7 +145,7 @@ impl Shared {
     }
 
     /// It cannot be told yet what is left, and to look again soon may help.
-    fn is_to_wait(&self, state: &mut State, attempt: &AttemptId, left: &Left) -> bool {
+    pub(super) fn is_to_wait(&self, state: &mut State, attempt: &AttemptId, left: &Left) -> bool {
         let Some(found) = state.attempts.get_mut(attempt) else { return false };
         let wait = match left {
             Left::Unsure(_) => found.unsure.get_or_insert_with(Instant::now).elapsed() < UNSURE_PATIENCE,
@@ -209,55 +175,6 @@ impl Shared {
             }
         }
         None
-    }
-
-    /// Kills what is to be killed beside its group, which had its SIGKILL as a whole. Each is stopped first, until no newcomer is found: so
-    /// nobody forks meanwhile, and nobody loses the parent that shows whose he is.
-    fn stop_and_kill(&self, state: &mut State, view: &mut View, looks: &HashSet<AttemptId>) -> io::Result<()> {
-        let attempts = looks.iter().filter_map(|attempt| state.attempts.get(attempt)).filter(|found| found.hunted);
-        let hunted: Vec<(u32, bool)> = attempts.map(|found| (found.leader, found.ended)).collect();
-        if hunted.is_empty() {
-            return Ok(());
-        }
-        let mut stopped: Vec<Proc> = Vec::new();
-        let mut done = Ok(true);
-        for _ in 0..STOP_ROUNDS {
-            done = self.stop_newcomers(state, view, &hunted, &mut stopped);
-            match done {
-                Ok(true) => *view = View::default(),
-                Ok(false) | Err(_) => break,
-            }
-        }
-        for process in stopped {
-            procfs::send(process, &[RawSignal::KILL]);
-        }
-        done.map(drop)
-    }
-
-    fn stop_newcomers(
-        &self,
-        state: &mut State,
-        view: &mut View,
-        hunted: &[(u32, bool)],
-        stopped: &mut Vec<Proc>,
-    ) -> io::Result<bool> {
-        let before = stopped.len();
-        for (leader, ended) in hunted {
-            let orphans: Vec<u32> = self.orphans(state, view)?.of(*leader).collect();
-            // At once: a walk may take as long as a generation of something that forks and forks.
-            orphans.iter().for_each(|pid| stop_child(*pid));
-            if *ended && orphans.is_empty() {
-                continue;
-            }
-            for process in self.family(state, view, *leader)? {
-                let known = stopped.iter().any(|other| (other.pid, other.start) == (process.pid, process.start));
-                if process.group != *leader && !known {
-                    procfs::send(*process, &[RawSignal::STOP]);
-                    stopped.push(*process);
-                }
-            }
-        }
-        Ok(stopped.len() > before)
     }
 
     fn report_survivors(
@@ -312,6 +229,7 @@ impl Shared {
         // It is a zombie, so this does not wait.
         let _ = wait(found.leader, WaitIdOptions::EXITED);
         state.leaders.remove(&found.leader);
+        state.relatives.retain(|_, leader| *leader != found.leader);
         forget(found.leader);
         state.orphans.retain(|_, orphan| !orphan.is_of(found.leader));
         self.output.close(attempt.clone());
@@ -329,35 +247,5 @@ impl Shared {
         let family = self.family(state, view, leader)?;
         let left: Vec<Proc> = family.iter().filter(|process| process.pid != leader).copied().collect();
         Ok(if left.is_empty() { Left::Unsure(its) } else { Left::These(left) })
-    }
-
-    fn orphans<'v>(&self, state: &mut State, view: &'v mut View) -> io::Result<&'v Look> {
-        Ok(match &mut view.orphans {
-            Some(taken) => taken,
-            none => none.insert(self.look_at_orphans(state)?),
-        })
-    }
-
-    /// All live processes of `leader`'s attempt, itself included.
-    fn family<'v>(&self, state: &mut State, view: &'v mut View, leader: u32) -> io::Result<&'v [Proc]> {
-        if view.families.is_none() {
-            // The walk first: an orphan that it shows is still our child when the look comes, unless it is dead.
-            view.snapshot()?;
-            self.orphans(state, view)?;
-            if let (Some(snapshot), Some(orphans)) = (&view.snapshot, &view.orphans) {
-                let is_leader = |pid| state.leaders.contains_key(&pid);
-                view.families = Some(families(snapshot, std::process::id(), is_leader, |pid| orphans.owner(pid)));
-            }
-        }
-        Ok(view.families.as_ref().and_then(|all| all.get(&leader)).map_or(&[], Vec::as_slice))
-    }
-}
-
-impl View {
-    fn snapshot(&mut self) -> io::Result<&Snapshot> {
-        match &mut self.snapshot {
-            Some(taken) => Ok(taken),
-            none => Ok(none.insert(fault_point::reach("walk").and_then(|()| Snapshot::take())?)),
-        }
     }
 }

@@ -17,18 +17,32 @@ use std::process::{Command, Stdio};
 use nix::libc;
 use rustix::fs::OFlags;
 use rustix::pipe::PipeFlags;
-use rustix::process::{Resource, Rlimit};
 
+use super::limits::Limits;
 use crate::adapters::{fault_point, sys};
 use crate::domain::outcome::SpawnError;
 use crate::domain::script::Launch;
 
-/// Starts the program in its own process group, with its output in the returned pipe.
-pub(super) fn spawn(launch: &Launch, environment: Vec<(OsString, OsString)>) -> Result<(u32, OwnedFd), SpawnError> {
+/// A child that runs.
+pub(super) struct Spawned {
+    pub(super) leader: u32,
+    /// Our end of its output.
+    pub(super) pipe: OwnedFd,
+    /// The limit that it hands on to everything it starts.
+    pub(super) mark: Option<u64>,
+}
+
+/// Starts the program in its own process group. Not to be called twice at a time: see `limits`.
+pub(super) fn spawn(
+    launch: &Launch,
+    environment: Vec<(OsString, OsString)>,
+    limits: &Limits,
+) -> Result<Spawned, SpawnError> {
     let failed = |error| explain(&error, launch);
     let (ours, theirs) = output_pipe().map_err(failed)?;
     let stderr = theirs.try_clone().map_err(failed)?;
     fault_point::reach("spawn").map_err(failed)?;
+    let lent = limits.lend(stderr.as_raw_fd());
     let child = Command::new(&launch.program)
         .args(&launch.args)
         .current_dir(&launch.working_dir)
@@ -41,7 +55,8 @@ pub(super) fn spawn(launch: &Launch, environment: Vec<(OsString, OsString)>) -> 
         .spawn()
         .map_err(failed)?;
     // The standard library's handle is dropped without waiting: this module waits by itself.
-    Ok((child.id(), ours))
+    let leader = child.id();
+    Ok(Spawned { leader, pipe: ours, mark: lent.settle_for(leader) })
 }
 
 /// Becomes the program, in the foreground: with our 0, 1 and 2, and else as `spawn` would start it. Returns only if that fails, with the same
@@ -74,14 +89,6 @@ fn output_pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     let both_ways = OpenOptions::new().read(true).write(true).open(format!("/proc/self/fd/{}", theirs.as_raw_fd()));
     // Without /proc the script merely loses that protection.
     Ok((ours, both_ways.map_or(theirs, OwnedFd::from)))
-}
-
-/// Raises the daemon's own limit of open files (each script takes three) as far as it is allowed to, and returns the former one for the
-/// children, if there was anything to raise.
-pub(super) fn raise_open_files() -> Option<Rlimit> {
-    let before = rustix::process::getrlimit(Resource::Nofile);
-    let raised = Rlimit { current: before.maximum, maximum: before.maximum };
-    (before.current != before.maximum && rustix::process::setrlimit(Resource::Nofile, raised).is_ok()).then_some(before)
 }
 
 /// What went wrong, and what to do next.

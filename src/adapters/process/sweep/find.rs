@@ -1,5 +1,5 @@
 //! Which processes an earlier daemon left. Each has a proof: its identity stands in the ledger, our word in its environment, or it belongs
-//! to the process group or to the descendants of one of those. A number alone proves nothing.
+//! to the process group or to the descendants of one of those, or prints to its output pipe. A number alone proves nothing.
 
 use std::collections::{HashMap, HashSet};
 use std::io;
@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::pipes::Pipes;
 use super::{Leftover, Unreadable};
 use crate::adapters::fault_point;
 use crate::adapters::procfs::{self, Proc, Sight, Snapshot};
@@ -24,7 +25,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(2);
 const WALKS: usize = 5;
 
 /// Whose a process is, as far as its script is known.
-type Owners = HashMap<u32, Option<ScriptName>>;
+pub(super) type Owners = HashMap<u32, Option<ScriptName>>;
 
 /// Looks for leftovers, and remembers those that it found.
 pub(super) struct Finder<'a> {
@@ -35,6 +36,7 @@ pub(super) struct Finder<'a> {
     known: HashMap<(u32, u64), (Proc, Leftover)>,
     /// This process and its ancestors: whoever started us may itself come from a leftover.
     spared: HashSet<u32>,
+    pipes: Pipes,
     unreadable: Option<Unreadable>,
 }
 
@@ -52,7 +54,14 @@ impl<'a> Finder<'a> {
     pub(super) fn new(daemon_id: &'a str, ledger: &'a [LedgerEntry]) -> Self {
         let boot = procfs::boot_id().ok();
         let ledger = ledger.iter().filter(|entry| boot.as_deref() == Some(entry.boot.as_str())).collect();
-        Self { daemon_id, ledger, known: HashMap::new(), spared: HashSet::new(), unreadable: None }
+        Self {
+            daemon_id,
+            ledger,
+            known: HashMap::new(),
+            spared: HashSet::new(),
+            pipes: Pipes::default(),
+            unreadable: None,
+        }
     }
 
     /// Walks until a walk finds nothing new: so where there is nothing at all, once.
@@ -77,7 +86,8 @@ impl<'a> Finder<'a> {
         self.spared.insert(std::process::id());
         self.spared.extend(procfs::ancestors());
         let Marks { ours, mut empty, hidden } = self.read_marks(&snapshot);
-        let found = self.judge(&snapshot, ours);
+        let mut found = self.judge(&snapshot, ours);
+        self.add_printers(&snapshot, &mut found);
         empty.retain(|process| !found.contains_key(&process.pid));
         self.unreadable.get_or_insert_with(|| {
             Unreadable::sort(hidden.iter().map(|process| process.pid).filter(|pid| !found.contains_key(pid)))
@@ -198,6 +208,16 @@ impl<'a> Finder<'a> {
             }
         }
         self.add_descendants(snapshot, found)
+    }
+
+    /// Whoever prints to the output pipe of another one. What belongs to them in turn, the next walk finds.
+    fn add_printers(&mut self, snapshot: &Snapshot, found: &mut Owners) {
+        self.pipes.learn(found, &self.spared);
+        for process in snapshot.iter().filter(|process| self.may_be_one(*process)) {
+            if let Some(script) = self.pipes.owner(process.pid) {
+                found.entry(process.pid).or_insert_with(|| script.clone());
+            }
+        }
     }
 
     fn add_descendants(&self, snapshot: &Snapshot, mut found: Owners) -> Owners {

@@ -4,6 +4,7 @@
 //! (or the ledger is all that is left of them) is there something to stop here.
 
 mod find;
+mod pipes;
 
 use std::collections::{BTreeMap, HashSet};
 use std::io;
