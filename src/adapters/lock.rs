@@ -5,9 +5,9 @@
 
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, fchown};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, fchown};
 use std::os::unix::process::parent_id;
 use std::path::Path;
 use std::time::Duration;
@@ -30,6 +30,9 @@ const LOOKS: (u32, Duration) = (10, Duration::from_millis(30));
 /// A lock file is some hundred bytes; whatever else stands there is not read to its end.
 const LONGEST: u64 = 1024;
 
+/// A daemon that ends gives its lock back a moment before it is gone. It is looked for this often again, this long after.
+const LAST_MOMENTS: (u32, Duration) = (100, Duration::from_millis(30));
+
 /// A process that has just been started shows no environment for a moment. It is looked at this often again, this long after.
 const LOOKS_AT_NEWBORN: (u32, Duration) = (20, Duration::from_millis(10));
 
@@ -44,13 +47,49 @@ pub struct Holder {
     /// Since when, on the machine's clock.
     pub since: Option<String>,
     /// What it is: live, rehearsal, exec.
+    /// When its process started, in ticks since boot: the pid alone may come to mean another one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub born: Option<u64>,
+    /// In which life of the machine (the kernel's boot id).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub boot: Option<String>,
     pub what: Option<String>,
 }
 
 impl Holder {
     fn this_process(what: &str, guard: Option<u32>) -> Self {
-        let since = Utc::now().to_rfc3339_opts(SecondsFormat::Secs, true);
-        Self { pid: Some(std::process::id()), guard, since: Some(since), what: Some(what.to_owned()) }
+        let pid = std::process::id();
+        Self {
+            pid: Some(pid),
+            guard,
+            born: procfs::read(pid).ok().flatten().map(|process| process.start),
+            boot: procfs::boot_id().ok(),
+            since: Some(Utc::now().to_rfc3339_opts(SecondsFormat::Secs, true)),
+            what: Some(what.to_owned()),
+        }
+    }
+
+    /// It is there: this very process, no later one with its number, and not this one.
+    fn is_another_alive(&self) -> bool {
+        let (Some(pid), Some(born), Some(boot)) = (self.pid, self.born, &self.boot) else { return false };
+        let is_it = |process: procfs::Proc| process.start == born && !process.zombie;
+        pid != std::process::id()
+            && procfs::boot_id().is_ok_and(|now| now == *boot)
+            && procfs::read(pid).ok().flatten().is_some_and(is_it)
+    }
+
+    /// It stays there.
+    fn lives_on(&self) -> bool {
+        let (again, pause) = LAST_MOMENTS;
+        let mut looks = 0;
+        while self.is_another_alive() {
+            looks += 1;
+            if looks > again {
+                return true;
+            }
+            std::thread::sleep(pause);
+        }
+        false
     }
 
     fn read(file: &File) -> Self {
@@ -60,10 +99,10 @@ impl Holder {
     }
 
     /// A disk that is full keeps nobody from the lock itself: callers go on.
-    fn write(&self, mut file: &File) -> io::Result<()> {
+    fn write(&self, file: &File) -> io::Result<()> {
         let line = serde_json::to_string(self)? + "\n";
         file.set_len(0)?;
-        file.write_all(line.as_bytes())
+        file.write_all_at(line.as_bytes(), 0)
     }
 }
 
@@ -100,41 +139,61 @@ impl From<io::Error> for LockError {
 /// A state directory is ours as long as this lives.
 #[derive(Debug)]
 pub struct InstanceLock {
-    _file: File,
+    file: File,
     /// The directory itself: somebody may remove the file. None where directories cannot be locked.
     _directory: Option<File>,
 }
 
 impl InstanceLock {
+    copied_from: Option<Holder>,
     /// Takes `state_dir`, which must exist. If it is held, nothing in it is changed.
     pub fn take(state_dir: &Path, what: &str) -> Result<Self, LockError> {
         let path = state_dir.join("lock");
-        let directory = File::open(state_dir)?;
-        let directory = match try_lock(&directory, FlockOperation::NonBlockingLockExclusive) {
-            Ok(false) => {
-                let holder = File::open(&path).map(|file| Holder::read(&file)).unwrap_or_default();
-                return Err(LockError::Held(Box::new(holder)));
-            }
-            Ok(true) => Some(directory),
-            Err(_) => None,
-        };
+        let directory = take_directory(state_dir, &path)?;
         let file = take_file(&path)?;
-        let _ = Holder::this_process(what, Some(parent_id())).write(&file);
-        Ok(Self { _file: file, _directory: directory })
+        let former = Holder::read(&file);
+        let copied_from = former.lives_on().then_some(former);
+        let lock = Self { file, _directory: directory, copied_from };
+        if lock.copied_from.is_none() {
+            lock.sign(what);
+        }
+        Ok(lock)
+    }
+
+    /// The daemon that is named in the lock, and lives without holding it: the directory is a copy of the one that it holds.
+    #[must_use]
+    pub fn copied_from(&self) -> Option<&Holder> {
+        self.copied_from.as_ref()
+    }
+
+    /// Names this daemon as the one that is at work here. In a copy that is left to the caller, when nothing in it leads to the processes of
+    /// that other daemon any more: until then, whoever comes after a crash must find out what this one found out.
+    pub fn sign(&self, what: &str) {
+        let _ = Holder::this_process(what, Some(parent_id())).write(&self.file);
     }
 
     /// Who holds `state_dir` now. Makes no file.
     pub fn holder(state_dir: &Path) -> io::Result<Option<Holder>> {
-        let file = match File::open(state_dir.join("lock")) {
-            Ok(file) => file,
-            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
-                return Ok(None);
-            }
-            Err(error) => return Err(error),
-        };
+        let file = open_existing(&state_dir.join("lock"))?;
         // A shared lock is enough to see an exclusive one, and two who look do not see each other.
-        let is_free = try_lock(&file, FlockOperation::NonBlockingLockShared)?;
-        Ok((!is_free).then(|| Holder::read(&file)))
+        let is_held = |file: &File| try_lock(file, FlockOperation::NonBlockingLockShared).map(|is_free| !is_free);
+        if let Some(file) = &file
+            && is_held(file)?
+        {
+            return Ok(Some(Holder::read(file)));
+        }
+        // Somebody may have removed the file, or put another one there. Where directories cannot be locked, nobody holds one.
+        let is_directory_held = open_existing(state_dir)?.is_some_and(|dir| is_held(&dir).unwrap_or_default());
+        Ok(is_directory_held.then(|| file.map(|file| Holder::read(&file)).unwrap_or_default()))
+    }
+}
+
+/// None where there is none.
+fn open_existing(path: &Path) -> io::Result<Option<File>> {
+    match File::open(path) {
+        Ok(file) => Ok(Some(file)),
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(None),
+        Err(error) => Err(error),
     }
 }
 
@@ -296,7 +355,7 @@ fn open(path: &Path) -> io::Result<File> {
 }
 
 /// What root made here belongs to the owner of the directory that it is in: the daemon of that user has to be able to open it.
-fn hand_over(made: &File, path: &Path) {
+pub(super) fn hand_over(made: &File, path: &Path) {
     if let Some(owner) =
         path.parent().and_then(|dir| fs::metadata(dir).ok()).filter(|_| nix::unistd::geteuid().is_root())
     {
@@ -337,6 +396,25 @@ fn insist(open: impl Fn() -> io::Result<File>) -> Result<File, LockError> {
         if looks > again {
             return Err(LockError::Held(Box::new(Holder::read(&file))));
         }
+/// The lock of `state_dir` itself, whose lock file is at `path`.
+fn take_directory(state_dir: &Path, path: &Path) -> Result<Option<File>, LockError> {
+    let directory = File::open(state_dir)?;
+    let (again, pause) = LOOKS;
+    let mut looks = 0;
+    loop {
+        match try_lock(&directory, FlockOperation::NonBlockingLockExclusive) {
+            Ok(true) => return Ok(Some(directory)),
+            Ok(false) if looks < again => looks += 1,
+            Ok(false) => {
+                let holder = File::open(path).map(|file| Holder::read(&file)).unwrap_or_default();
+                return Err(LockError::Held(Box::new(holder)));
+            }
+            Err(_) => return Ok(None),
+        }
+        std::thread::sleep(pause);
+    }
+}
+
         std::thread::sleep(pause);
     }
 }
@@ -463,3 +541,4 @@ mod tests {
         assert_eq!(Holder::default().to_string(), "a process that did not say which");
     }
 }
+            ..Holder::default()

@@ -14,7 +14,7 @@ use tokio::sync::oneshot;
 use tracing::{error, info, warn};
 use tracing_subscriber::filter::LevelFilter;
 
-use super::instance::take_state;
+use super::instance::{State, take_state};
 use super::memory::{Memory, clean_up};
 use super::requests::{Request, Requests};
 use super::service;
@@ -117,8 +117,12 @@ pub fn run(
             let path = settings.orchestrator.state_dir.join("id");
             error!(target: "mho", "The daemon's identity cannot be kept in {}: {reason}. Until that is mended, a later daemon may not know what this one leaves running.", path.display());
         }
+        if let Some(holder) = state.copied_from() {
+            let path = settings.orchestrator.state_dir.display();
+            warn!(target: "mho", "The state directory {path} is a copy of the one of another daemon, which lives: {holder}. This daemon has a new identity and leaves alone what the other one runs. A script that both have runs twice: if that is not meant, stop one of the two.");
+        }
         let identity = Identity { daemon_id: state.daemon_id.clone(), rehearsal: rehearsal.is_some() };
-        let outcome = supervise(settings, clock, identity).await?;
+        let outcome = supervise(settings, clock, identity, &state).await?;
         say_goodbye(&outcome, &telemetry);
         Ok(outcome)
     })
@@ -165,12 +169,20 @@ fn announce(loaded: &Loaded, rehearsal: Option<Rehearsal>) {
     }
 }
 
-async fn supervise(settings: &Settings, clock: Arc<dyn Clock>, identity: Identity) -> Result<Outcome, StartError> {
+async fn supervise(
+    settings: &Settings,
+    clock: Arc<dyn Clock>,
+    identity: Identity,
+    state: &State,
+) -> Result<Outcome, StartError> {
     let mut requests = Requests::new()?;
     let zone = settings.default_calendar().zone();
     let manager = Arc::new(ServiceManager::of_environment(parent_id()));
     let notifier = Arc::new(Announcing::new(LogNotifier::new(zone), Arc::clone(&manager), zone));
     let mut memory = Memory::open(settings, identity.rehearsal, clock.now().wall)?;
+    if state.copied_from().is_some() {
+        memory.past.ledger.clear();
+    }
     let swept = match clean_up_first(settings, &identity.daemon_id, &memory, &mut requests, &*clock).await {
         Ok(swept) => swept,
         Err(outcome) => return Ok(outcome),
@@ -183,6 +195,7 @@ async fn supervise(settings: &Settings, clock: Arc<dyn Clock>, identity: Identit
         return Ok(Outcome::Critical(reason));
     }
     memory.begin_life(settings, &swept, now).await;
+    state.is_entered();
     let inherited = std::env::vars_os().collect();
     let launcher = RealLauncher::new(identity, inherited, Arc::clone(&clock), notifier.clone())?;
     let launcher = launcher.beside_exec(settings.orchestrator.state_dir.clone()).beside_survivors(swept.survivors);
