@@ -15,23 +15,26 @@ use std::time::Duration;
 use chrono::{SecondsFormat, Utc};
 use nix::libc;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::SigSet;
 use nix::unistd::ForkResult;
 use rustix::fs::FlockOperation;
 use rustix::process::{PidfdFlags, WaitOptions};
 use serde::{Deserialize, Serialize};
 
 use super::{identity, procfs, sys};
+use crate::domain::attempt::ProcessId;
+use crate::domain::record::LedgerEntry;
 use crate::domain::script::ScriptName;
 
 /// A lock is also taken for a moment: by a rehearsal that looks whether there is a daemon, and by a daemon while it starts a script. Whoever
 /// finds one held looks this often again, this long after, before believing it.
 const LOOKS: (u32, Duration) = (10, Duration::from_millis(30));
 
-/// A lock file is some hundred bytes; whatever else stands there is not read to its end.
-const LONGEST: u64 = 1024;
-
 /// A daemon that ends gives its lock back a moment before it is gone. It is looked for this often again, this long after.
 const LAST_MOMENTS: (u32, Duration) = (100, Duration::from_millis(30));
+
+/// A lock file is some hundred bytes; whatever else stands there is not read to its end.
+const LONGEST: u64 = 1024;
 
 /// A process that has just been started shows no environment for a moment. It is looked at this often again, this long after.
 const LOOKS_AT_NEWBORN: (u32, Duration) = (20, Duration::from_millis(10));
@@ -44,15 +47,15 @@ pub struct Holder {
     /// The outer process of a daemon.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub guard: Option<u32>,
-    /// Since when, on the machine's clock.
-    pub since: Option<String>,
-    /// What it is: live, rehearsal, exec.
     /// When its process started, in ticks since boot: the pid alone may come to mean another one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub born: Option<u64>,
     /// In which life of the machine (the kernel's boot id).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub boot: Option<String>,
+    /// Since when, on the machine's clock.
+    pub since: Option<String>,
+    /// What it is: live, rehearsal, exec.
     pub what: Option<String>,
 }
 
@@ -142,10 +145,10 @@ pub struct InstanceLock {
     file: File,
     /// The directory itself: somebody may remove the file. None where directories cannot be locked.
     _directory: Option<File>,
+    copied_from: Option<Holder>,
 }
 
 impl InstanceLock {
-    copied_from: Option<Holder>,
     /// Takes `state_dir`, which must exist. If it is held, nothing in it is changed.
     pub fn take(state_dir: &Path, what: &str) -> Result<Self, LockError> {
         let path = state_dir.join("lock");
@@ -253,6 +256,8 @@ impl ExecLock {
     fn keep(&self, until: &OwnedFd) -> io::Result<()> {
         nix::unistd::setsid()?;
         sys::reset_signals_for_exec()?;
+        // Whoever ends all that is called mho ends not only the keeper: while the program lives, the lock is to be held.
+        SigSet::all().thread_set_mask()?;
         std::env::set_current_dir("/")?;
         let nowhere = OpenOptions::new().read(true).write(true).open("/dev/null")?;
         nix::unistd::dup2_stdin(&nowhere)?;
@@ -281,20 +286,33 @@ fn close_all_but(kept: &[i32]) -> io::Result<()> {
 }
 
 /// The live processes that a daemon of `state_dir` started as `script`, with all that these started. To be asked while the script's lock is
-/// held: then none can be added.
-pub fn processes_of(state_dir: &Path, script: &ScriptName) -> io::Result<Vec<u32>> {
-    let Some(id) = identity::existing(state_dir)? else { return Ok(Vec::new()) };
+/// held: then none can be added. They are known by their environment and, since a program may have cleared or overwritten that, by `ledger`:
+/// the script's attempts without an end.
+pub fn processes_of(state_dir: &Path, script: &ScriptName, ledger: &[LedgerEntry]) -> io::Result<Vec<u32>> {
+    let id = identity::existing(state_dir)?;
+    let boot = procfs::boot_id().unwrap_or_default();
+    let ledger: Vec<_> = ledger.iter().filter(|entry| entry.boot == boot).map(|entry| entry.process).collect();
+    if id.is_none() && ledger.is_empty() {
+        return Ok(Vec::new());
+    }
     let (again, pause) = LOOKS_AT_NEWBORN;
     let mut looks = 0;
     loop {
         let (mut found, mut is_unsure) = (Vec::new(), false);
-        for process in procfs::Snapshot::take()?.iter() {
+        let all = procfs::Snapshot::take()?;
+        for process in all.iter() {
             // The kernel's own threads are in no group, and have neither environment nor command line.
             if process.zombie || process.group == 0 || process.pid == std::process::id() {
                 continue;
             }
+            if ledger.iter().any(|leader| is_of_group(&all, *leader, process)) {
+                found.push(process.pid);
+                continue;
+            }
             match procfs::environment(process.pid, ["MHO_DAEMON_ID", "MHO_SCRIPT"]) {
-                Some([Some(daemon), Some(name)]) if daemon == id && name == script.as_str() => found.push(process.pid),
+                Some([daemon @ Some(_), Some(name)]) if daemon == id && name == script.as_str() => {
+                    found.push(process.pid);
+                }
                 Some(_) => {}
                 None => is_unsure |= !procfs::has_command_line(process.pid),
             }
@@ -306,6 +324,13 @@ pub fn processes_of(state_dir: &Path, script: &ScriptName) -> io::Result<Vec<u32
         }
         std::thread::sleep(pause);
     }
+}
+
+/// It is this leader or of its group, which keeps its number from being used again as long as anybody is in it.
+fn is_of_group(all: &procfs::Snapshot, leader: ProcessId, process: procfs::Proc) -> bool {
+    process.group == leader.pid
+        && process.start >= leader.born
+        && all.get(leader.pid).is_none_or(|found| found.start == leader.born)
 }
 
 fn open_exec(state_dir: &Path, script: &ScriptName) -> io::Result<File> {
@@ -371,6 +396,25 @@ fn try_lock(file: &File, how: FlockOperation) -> io::Result<bool> {
     }
 }
 
+/// The lock of `state_dir` itself, whose lock file is at `path`.
+fn take_directory(state_dir: &Path, path: &Path) -> Result<Option<File>, LockError> {
+    let directory = File::open(state_dir)?;
+    let (again, pause) = LOOKS;
+    let mut looks = 0;
+    loop {
+        match try_lock(&directory, FlockOperation::NonBlockingLockExclusive) {
+            Ok(true) => return Ok(Some(directory)),
+            Ok(false) if looks < again => looks += 1,
+            Ok(false) => {
+                let holder = File::open(path).map(|file| Holder::read(&file)).unwrap_or_default();
+                return Err(LockError::Held(Box::new(holder)));
+            }
+            Err(_) => return Ok(None),
+        }
+        std::thread::sleep(pause);
+    }
+}
+
 /// The lock of the file at `path`, which is made if need be.
 fn take_file(path: &Path) -> Result<File, LockError> {
     insist(|| open(path)).and_then(|file| {
@@ -396,25 +440,6 @@ fn insist(open: impl Fn() -> io::Result<File>) -> Result<File, LockError> {
         if looks > again {
             return Err(LockError::Held(Box::new(Holder::read(&file))));
         }
-/// The lock of `state_dir` itself, whose lock file is at `path`.
-fn take_directory(state_dir: &Path, path: &Path) -> Result<Option<File>, LockError> {
-    let directory = File::open(state_dir)?;
-    let (again, pause) = LOOKS;
-    let mut looks = 0;
-    loop {
-        match try_lock(&directory, FlockOperation::NonBlockingLockExclusive) {
-            Ok(true) => return Ok(Some(directory)),
-            Ok(false) if looks < again => looks += 1,
-            Ok(false) => {
-                let holder = File::open(path).map(|file| Holder::read(&file)).unwrap_or_default();
-                return Err(LockError::Held(Box::new(holder)));
-            }
-            Err(_) => return Ok(None),
-        }
-        std::thread::sleep(pause);
-    }
-}
-
         std::thread::sleep(pause);
     }
 }
@@ -535,10 +560,10 @@ mod tests {
             guard: Some(11),
             since: Some("2026-11-27T13:30:00Z".to_owned()),
             what: Some("live".to_owned()),
+            ..Holder::default()
         };
         assert_eq!(known.to_string(), "PID 12 (guard PID 11), live since 2026-11-27T13:30:00Z");
         assert_eq!(Holder { guard: None, since: None, ..known }.to_string(), "PID 12, live");
         assert_eq!(Holder::default().to_string(), "a process that did not say which");
     }
 }
-            ..Holder::default()
