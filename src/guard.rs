@@ -35,6 +35,9 @@ const LOOK_AGAIN: Duration = Duration::from_millis(100);
 /// The same once the grace is over: what forks faster than it can be killed must be met often.
 const KILL_AGAIN: Duration = Duration::from_millis(5);
 
+/// A daemon that was asked twice gives its scripts 6 s to die by SIGKILL. It is not waited for much longer.
+const DAEMON_PATIENCE: Duration = Duration::from_secs(7);
+
 /// What comes this soon after a request to end is the same one, as for the daemon.
 const SAME_REQUEST: Duration = Duration::from_millis(500);
 
@@ -83,7 +86,16 @@ struct Guard {
     grace: Duration,
     /// When the first request to end came.
     asked: Option<Instant>,
+    /// When a later one came, which asks for SIGKILL.
+    insisted: Option<Instant>,
+    /// The daemon had its time and was killed.
+    gave_up: bool,
+    strangers: Strangers,
 }
+
+/// The children that this process had before it became `mho`, by pid and start time: whoever started them may still want them. With them go
+/// their descendants, as long as these have them for parents.
+struct Strangers(HashSet<(u32, u64)>);
 
 fn split() -> io::Result<Side> {
     sys::close_inherited_on_exec()?;
@@ -94,6 +106,7 @@ fn split() -> io::Result<Side> {
     let mut watched: SigSet = FORWARDED.into_iter().collect();
     watched.add(Signal::SIGCHLD);
     watched.add(Signal::SIGABRT);
+    let strangers = Strangers::find();
     rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
     let (reader, writer) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
     let guard = nix::unistd::getpid();
@@ -114,6 +127,9 @@ fn split() -> io::Result<Side> {
                 grace_pipe: Some(reader),
                 grace: DEFAULT_GRACE,
                 asked: None,
+                insisted: None,
+                gave_up: false,
+                strangers,
             }))
         }
     }
@@ -136,16 +152,14 @@ impl Guard {
             if let Some(end) = self.reap() {
                 break end;
             }
-            self.wait(None);
+            self.wait(self.patience());
             while let Some(signal) = self.next_signal() {
-                if signal == Signal::SIGABRT {
-                    // The service manager's watchdog: the daemon hangs, and would not hear anything else.
-                    let _ = kill(self.daemon, Signal::SIGKILL);
-                    say("SIGABRT: killing the daemon");
-                } else if signal != Signal::SIGCHLD {
-                    self.is_to_kill(signal);
-                    let _ = kill(self.daemon, signal);
-                }
+                self.hand_on(signal);
+            }
+            if self.patience().is_some_and(|left| left.is_zero()) {
+                self.gave_up = true;
+                let _ = kill(self.daemon, Signal::SIGKILL);
+                say("the daemon does not end: killing it");
             }
         };
         self.read_grace();
@@ -156,13 +170,40 @@ impl Guard {
             let name = Signal::try_from(signal).map_or_else(|_| String::new(), |signal| format!(" ({signal})"));
             say(&format!("the daemon was killed by signal {signal}{name}; everything it started was stopped"));
         }
-        code
+        if self.insisted.is_some() { 1 } else { code }
     }
 
-    /// Takes note of a request to end. True for one that comes later than the first: it asks for SIGKILL.
-    fn is_to_kill(&mut self, signal: Signal) -> bool {
-        matches!(signal, Signal::SIGTERM | Signal::SIGINT | Signal::SIGQUIT)
-            && self.asked.get_or_insert_with(Instant::now).elapsed() > SAME_REQUEST
+    /// To the daemon.
+    fn hand_on(&mut self, signal: Signal) {
+        if signal == Signal::SIGCHLD {
+            return;
+        }
+        if signal == Signal::SIGABRT {
+            // The service manager's watchdog: the daemon hangs, and would not hear anything else.
+            let _ = kill(self.daemon, Signal::SIGKILL);
+            say("SIGABRT: killing the daemon");
+            return;
+        }
+        let _ = kill(self.daemon, signal);
+        if self.note_request(signal) {
+            // Somebody may have stopped it: it would not hear anything, and its scripts would miss the close.
+            let _ = kill(self.daemon, Signal::SIGCONT);
+        }
+    }
+
+    /// Takes note of a request to end. False: it is none.
+    fn note_request(&mut self, signal: Signal) -> bool {
+        let is_request = matches!(signal, Signal::SIGTERM | Signal::SIGINT | Signal::SIGQUIT);
+        if is_request && self.asked.get_or_insert_with(Instant::now).elapsed() > SAME_REQUEST {
+            self.insisted.get_or_insert_with(Instant::now);
+        }
+        is_request
+    }
+
+    /// A daemon that was asked twice has this long to end; None = for ever.
+    fn patience(&self) -> Option<Duration> {
+        let since = self.insisted.filter(|_| !self.gave_up)?;
+        Some(DAEMON_PATIENCE.saturating_sub(since.elapsed()))
     }
 
     /// Takes the exit status of every child that ended. Returns the daemon's, once.
@@ -177,9 +218,23 @@ impl Guard {
         }
     }
 
-    fn has_children() -> bool {
+    /// Others than strangers.
+    fn has_children(&self) -> bool {
         let flags = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
-        !matches!(rustix::process::waitid(WaitId::All, flags), Err(rustix::io::Errno::CHILD))
+        let has_any = !matches!(rustix::process::waitid(WaitId::All, flags), Err(rustix::io::Errno::CHILD));
+        has_any && (self.strangers.0.is_empty() || self.children().next().is_some() || !self.descendants().is_empty())
+    }
+
+    /// Read in no time, but not everywhere.
+    fn children(&self) -> impl Iterator<Item = u32> {
+        procfs::own_children().unwrap_or_default().into_iter().filter(|&child| !self.strangers.has(child))
+    }
+
+    fn descendants(&self) -> Vec<Proc> {
+        let Ok(all) = Snapshot::take() else { return Vec::new() };
+        let mut found = all.descendants(std::process::id());
+        self.strangers.leave_out(&all, &mut found);
+        found
     }
 
     /// Sleeps until there is a signal or a new grace.
@@ -213,17 +268,20 @@ impl Guard {
     fn stop_descendants(&mut self) {
         let start = Instant::now();
         let mut told = HashSet::new();
+        if self.insisted.is_some() {
+            self.grace = Duration::ZERO;
+        }
         loop {
             self.reap();
-            if !Self::has_children() {
+            if !self.has_children() {
                 return;
             }
             let past_grace = start.elapsed().checked_sub(self.grace);
             match past_grace {
-                Some(past) if past >= KILL_PATIENCE => return name_survivors(&descendants()),
-                Some(_) => kill_descendants(),
+                Some(past) if past >= KILL_PATIENCE => return name_survivors(&self.descendants()),
+                Some(_) => self.kill_descendants(),
                 None => {
-                    let left = descendants();
+                    let left = self.descendants();
                     // Later on, a newcomer with a living parent is what that one's handler needs to clean up; an orphan is left behind.
                     let first = told.is_empty();
                     let heeds = |process: &&Proc| first || process.parent == std::process::id();
@@ -238,27 +296,46 @@ impl Guard {
             self.wait(Some(if past_grace.is_some() { KILL_AGAIN } else { LOOK_AGAIN.min(until_kill) }));
             // Nobody is left to hand them on to; but who asks again need not wait for the grace.
             while let Some(signal) = self.next_signal() {
-                if self.is_to_kill(signal) {
+                self.note_request(signal);
+                if self.insisted.is_some() {
                     self.grace = self.grace.min(start.elapsed());
                 }
             }
         }
     }
+
+    fn kill_descendants(&self) {
+        procfs::kill_together(|| {
+            // A walk may take as long as a generation of something that forks and forks. They are ours and not reaped here, so these pids
+            // mean nobody else.
+            for child in self.children() {
+                let _ = procfs::raw_pid(child).map(|pid| rustix::process::kill_process(pid, RawSignal::STOP));
+            }
+            self.descendants()
+        });
+    }
 }
 
-fn descendants() -> Vec<Proc> {
-    Snapshot::take().map(|all| all.descendants(std::process::id())).unwrap_or_default()
-}
-
-fn kill_descendants() {
-    procfs::kill_together(|| {
-        // Read in no time, while a walk may take as long as a generation of something that forks and forks. They are ours and not reaped
-        // here, so these pids mean nobody else.
-        for child in procfs::own_children().unwrap_or_default() {
-            let _ = procfs::raw_pid(child).map(|pid| rustix::process::kill_process(pid, RawSignal::STOP));
+impl Strangers {
+    /// The first process of a container is responsible for all in it: to that one, nobody is a stranger.
+    fn find() -> Self {
+        if std::process::id() == 1 {
+            return Self(HashSet::new());
         }
-        descendants()
-    });
+        let id = |child| procfs::read(child).ok().flatten().map(|process| process.id());
+        Self(procfs::own_children().unwrap_or_default().into_iter().filter_map(id).collect())
+    }
+
+    fn has(&self, pid: u32) -> bool {
+        !self.0.is_empty() && procfs::read(pid).ok().flatten().is_some_and(|process| self.0.contains(&process.id()))
+    }
+
+    fn leave_out(&self, all: &Snapshot, found: &mut Vec<Proc>) {
+        for stranger in self.0.iter().filter_map(|&(pid, start)| all.get(pid).filter(|now| now.start == start)) {
+            let theirs = all.descendants(stranger.pid);
+            found.retain(|process| process.pid != stranger.pid && !theirs.contains(process));
+        }
+    }
 }
 
 fn name_survivors(left: &[Proc]) {

@@ -5,6 +5,7 @@ mod common;
 use std::time::{Duration, Instant};
 
 use common::{Daemon, World, alive, eventually, send};
+use mho::adapters::procfs;
 use nix::sys::signal::Signal;
 
 const NOON: &str = "2026-11-30T12:00:00";
@@ -154,6 +155,60 @@ fn told_again_later_it_kills_all_at_once_and_exits_1() {
         assert!(pids.iter().all(|pid| !alive(*pid)));
         daemon.wait_for(&[&format!("WARNING: {second} received again: killing all scripts")]);
     }
+}
+
+/// A leader that does `on_term`, and a deaf one that got away: nothing shows whose it is. It ends with the directory.
+fn with_an_escapee(on_term: &str) -> (Daemon, u32, u32) {
+    let config = r#"
+        [[script]]
+        name = "escaped"
+        stop_grace = "300s"
+        command = ["sh", "-c", """
+            (setsid env -i /bin/sh -c "trap '' TERM; echo \\$\\$ >escapee; while [ -e mho.toml ]; do sleep 0.1; done" >/dev/null 2>&1 &)
+            trap 'ON_TERM' TERM
+            echo $$ >leader
+            while :; do sleep 0.1; done"""]
+    "#;
+    let daemon = World::new(&config.replace("ON_TERM", on_term)).rehearse(NOON);
+    let (leader, escapee) = (daemon.number("leader"), daemon.number("escapee"));
+    let itself = daemon.daemon_pid();
+    eventually("it is the daemon's", || procfs::read(escapee).expect("/proc").is_some_and(|p| p.parent == itself));
+    (daemon, leader, escapee)
+}
+
+#[test]
+fn told_again_later_the_guard_gives_no_grace_to_what_the_daemon_left() {
+    let (mut daemon, leader, escapee) = with_an_escapee("");
+    daemon.tell_guard(Signal::SIGTERM);
+    daemon.wait_for(&["Shutting down: SIGTERM received"]);
+    std::thread::sleep(Duration::from_millis(600));
+    daemon.tell_guard(Signal::SIGTERM);
+    assert_eq!(daemon.end().code(), Some(1));
+    assert!(!alive(leader) && !alive(escapee));
+}
+
+#[test]
+fn told_again_when_the_daemon_is_gone_the_guard_kills_what_is_left_and_exits_1() {
+    let (mut daemon, leader, escapee) = with_an_escapee("exit 0");
+    let itself = daemon.daemon_pid();
+    daemon.tell_guard(Signal::SIGTERM);
+    eventually("the daemon has ended in order", || !alive(itself));
+    daemon.wait_for(&["All scripts stopped. Goodbye."]);
+    std::thread::sleep(Duration::from_millis(600));
+    assert!(!alive(leader) && alive(escapee));
+    daemon.tell_guard(Signal::SIGINT);
+    assert_eq!(daemon.end().code(), Some(1));
+    assert!(!alive(escapee));
+}
+
+#[test]
+fn a_daemon_that_somebody_stopped_ends_all_the_same() {
+    let (mut daemon, pids) = polite();
+    send(daemon.daemon_pid(), Signal::SIGSTOP);
+    daemon.tell_guard(Signal::SIGTERM);
+    assert_eq!(daemon.end().code(), Some(0));
+    assert!(pids.iter().all(|pid| !alive(*pid)));
+    assert!(daemon.has("handled"));
 }
 
 #[test]

@@ -307,3 +307,22 @@ fn a_rehearsal_refuses_beside_a_live_daemon_whose_lock_file_was_removed() {
     assert!(!first.has("state/lock"), "it makes no file");
     first.stop();
 }
+
+#[test]
+fn a_refused_start_ends_nobody_who_was_there_before() {
+    let mut first = live();
+    let mut command = Command::new("sh");
+    first.prepare(&mut command);
+    let strangers =
+        "sh -c 'sleep 300 & echo $! >deeper; wait' & echo $! >stranger; while [ ! -s deeper ]; do sleep 0.02; done";
+    command.args(["-c", &format!("{strangers}; exec \"$@\""), "sh", env!("CARGO_BIN_EXE_mho")]);
+    command.args(["run", "--config", "mho.toml"]).stderr(std::fs::File::create(first.path("second")).expect("a file"));
+    assert_eq!(command.status().expect("it runs").code(), Some(5), "{}", first.read("second"));
+    assert_eq!(first.read("second").lines().count(), 1, "{}", first.read("second"));
+    for pid in ["stranger", "deeper"].map(|name| first.number(name)) {
+        assert!(alive(pid));
+        send(pid, Signal::SIGKILL);
+    }
+    eventually("they are gone", || ["stranger", "deeper"].iter().all(|name| !alive(first.number(name))));
+    first.stop();
+}
