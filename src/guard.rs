@@ -141,7 +141,9 @@ fn become_daemon(guard: Pid, grace: OwnedFd) -> io::Result<Side> {
     rustix::process::set_parent_process_death_signal(Some(RawSignal::TERM))?;
     rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
     // These stay blocked until their handlers exist (`Signals::new`): one that comes sooner waits, and ends or disturbs nothing.
-    FORWARDED.into_iter().collect::<SigSet>().thread_set_mask()?;
+    let mut held: SigSet = FORWARDED.into_iter().collect();
+    held.add(Signal::SIGXFSZ);
+    held.thread_set_mask()?;
     // Compared after asking: a guard that died in between sent nothing. (In a container the guard is 1, and so is any reaper elsewhere.)
     Ok(if nix::unistd::getppid() == guard { Side::Daemon(DaemonSide { grace }) } else { Side::OrphanedDaemon })
 }
