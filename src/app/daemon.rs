@@ -11,6 +11,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use ractor::{Actor, ActorRef};
 use tokio::sync::oneshot;
+use tokio::time::{Instant, interval_at};
 use tracing::{error, info, warn};
 use tracing_subscriber::filter::LevelFilter;
 
@@ -87,6 +88,9 @@ pub enum StartError {
 
 /// How often the journal notes that the daemon is alive.
 const ALIVE_INTERVAL: Duration = Duration::from_secs(60);
+
+/// While what an earlier daemon left running is stopped, the service manager hears of it this often.
+const STILL_STARTING: Duration = Duration::from_secs(2);
 
 /// Older parts of `orchestrator_main.log` that are kept.
 const MAIN_LOG_PARTS: u32 = 5;
@@ -183,7 +187,8 @@ async fn supervise(
     if state.copied_from().is_some() {
         memory.past.ledger.clear();
     }
-    let swept = match clean_up_first(settings, &identity.daemon_id, &memory, &mut requests, &*clock).await {
+    let sweep = clean_up_first(settings, &identity.daemon_id, &memory, &mut requests, &*clock);
+    let swept = match keep_waiting(&manager, sweep).await {
         Ok(swept) => swept,
         Err(outcome) => return Ok(outcome),
     };
@@ -216,6 +221,18 @@ async fn supervise(
     let outcome = watch(&root, done, &mut requests, &mut memory, &*clock).await;
     memory.end_life(clock.now().wall, &outcome.to_string()).await;
     Ok(outcome)
+}
+
+/// `work`, before the daemon is ready. The service manager hears that it goes on: how long it takes is up to the grace of the scripts.
+async fn keep_waiting<T>(manager: &ServiceManager, work: impl Future<Output = T>) -> T {
+    let mut work = pin!(work);
+    let mut tick = interval_at(Instant::now() + STILL_STARTING, STILL_STARTING);
+    loop {
+        tokio::select! {
+            done = &mut work => return done,
+            _ = tick.tick() => manager.extend(STILL_STARTING * 10),
+        }
+    }
 }
 
 /// Nothing was started yet. Whoever asks for the end gets it when nothing of an earlier daemon's is left: the guard knows nothing of that, and
