@@ -10,7 +10,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::signal::{SigSet, Signal, kill};
+use nix::sys::signal::{SigSet, SigmaskHow, Signal, kill};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::unistd::{ForkResult, Pid};
 use rustix::pipe::PipeFlags;
@@ -57,6 +57,17 @@ impl DaemonSide {
         // Without a guard nobody needs to know; the pipe's other end is read all the time otherwise.
         let _ = rustix::io::write(&self.grace, &millis.to_ne_bytes());
     }
+}
+
+/// Until `run` sees to them, signals wait. Returns what was blocked before.
+#[must_use]
+pub fn hold_signals() -> SigSet {
+    SigSet::all().thread_swap_mask(SigmaskHow::SIG_SETMASK).unwrap_or_else(|_| SigSet::empty())
+}
+
+/// For a process that does not `run`: signals have their usual effect again, also those that came meanwhile.
+pub fn release_signals(before: SigSet) {
+    let _ = before.thread_set_mask();
 }
 
 /// Runs `daemon` in a process of its own and returns, in both processes, the code to exit with. To be called before any thread exists.

@@ -2,6 +2,7 @@
 
 mod common;
 
+use std::os::unix::process::ExitStatusExt;
 use std::time::{Duration, Instant};
 
 use common::{Daemon, World, alive, eventually, send};
@@ -209,6 +210,47 @@ fn a_daemon_that_somebody_stopped_ends_all_the_same() {
     assert_eq!(daemon.end().code(), Some(0));
     assert!(pids.iter().all(|pid| !alive(*pid)));
     assert!(daemon.has("handled"));
+}
+
+/// Clock ticks of its time on a processor.
+fn ticks(pid: u32) -> u64 {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+    fields.get(11).and_then(|ticks| ticks.parse().ok()).unwrap_or_default()
+}
+
+#[test]
+fn told_to_end_while_it_still_reads_its_command_line_it_is_not_ended_by_the_signal() {
+    let world = World::new(DEAF);
+    let mut command = world.mho(&["run", "--config", "mho.toml"]);
+    // It takes a while to take these apart.
+    for _ in 0..12 {
+        command.args(["--only", &"x,".repeat(50_000)]);
+    }
+    command.stderr(std::fs::File::create(world.path("said")).expect("a file"));
+    let mut guard = command.spawn().expect("mho starts");
+    let children = || std::fs::read_to_string(format!("/proc/{0}/task/{0}/children", guard.id())).unwrap_or_default();
+    eventually("it is at it", || ticks(guard.id()) >= 10 || !children().is_empty());
+    send(guard.id(), Signal::SIGTERM);
+    let end = guard.wait().expect("ours");
+    assert!(end.code().is_some(), "{end}");
+}
+
+#[test]
+fn a_verb_that_only_looks_ends_on_a_signal_as_usual() {
+    let world = World::new(DEAF);
+    world.write("logs/deaf/2026-11-30.log", "a line\n");
+    let mut command = world.mho(&["logs", "deaf", "-f", "--config", "mho.toml"]);
+    let mut child =
+        command.stdout(std::fs::File::create(world.path("out")).expect("a file")).spawn().expect("mho starts");
+    eventually("it follows", || world.read("out") == "a line\n");
+    send(child.id(), Signal::SIGINT);
+    let mut end = None;
+    eventually("it ends", || {
+        end = child.try_wait().expect("ours");
+        end.is_some()
+    });
+    assert_eq!(end.and_then(|end| end.signal()), Some(Signal::SIGINT as i32));
 }
 
 #[test]
