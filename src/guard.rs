@@ -10,7 +10,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::signal::{SigSet, Signal, kill};
+use nix::sys::signal::{SigSet, SigmaskHow, Signal, kill};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::unistd::{ForkResult, Pid};
 use rustix::pipe::PipeFlags;
@@ -35,6 +35,9 @@ const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 /// The same once the grace is over: what forks faster than it can be killed must be met often.
 const KILL_AGAIN: Duration = Duration::from_millis(5);
+
+/// A daemon that was asked twice gives its scripts 6 s to die by SIGKILL. It is not waited for much longer.
+const DAEMON_PATIENCE: Duration = Duration::from_secs(7);
 
 /// What comes this soon after a request to end is the same one, as for the daemon.
 const SAME_REQUEST: Duration = Duration::from_millis(500);
@@ -62,6 +65,17 @@ impl DaemonSide {
         // Without a guard nobody needs to know; the pipe's other end is read all the time otherwise.
         let _ = rustix::io::write(&self.pipe, &word.to_ne_bytes());
     }
+}
+
+/// Until `run` sees to them, signals wait. Returns what was blocked before.
+#[must_use]
+pub fn hold_signals() -> SigSet {
+    SigSet::all().thread_swap_mask(SigmaskHow::SIG_SETMASK).unwrap_or_else(|_| SigSet::empty())
+}
+
+/// For a process that does not `run`: signals have their usual effect again, also those that came meanwhile.
+pub fn release_signals(before: SigSet) {
+    let _ = before.thread_set_mask();
 }
 
 /// Runs `daemon` in a process of its own and returns, in both processes, the code to exit with. To be called before any thread exists.
@@ -97,7 +111,16 @@ struct Guard {
     ending: Option<(Instant, u8)>,
     /// When the first request to end came.
     asked: Option<Instant>,
+    /// When a later one came, which asks for SIGKILL.
+    insisted: Option<Instant>,
+    /// The daemon had its time and was killed.
+    gave_up: bool,
+    strangers: Strangers,
 }
+
+/// The children that this process had before it became `mho`, by pid and start time: whoever started them may still want them. With them go
+/// their descendants, as long as these have them for parents.
+struct Strangers(HashSet<(u32, u64)>);
 
 fn split() -> io::Result<Side> {
     sys::close_inherited_on_exec()?;
@@ -108,6 +131,7 @@ fn split() -> io::Result<Side> {
     let mut watched: SigSet = FORWARDED.into_iter().collect();
     watched.add(Signal::SIGCHLD);
     watched.add(Signal::SIGABRT);
+    let strangers = Strangers::find();
     rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
     let (reader, writer) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
     let guard = nix::unistd::getpid();
@@ -129,6 +153,9 @@ fn split() -> io::Result<Side> {
                 grace: DEFAULT_GRACE,
                 ending: None,
                 asked: None,
+                insisted: None,
+                gave_up: false,
+                strangers,
             }))
         }
     }
@@ -140,7 +167,9 @@ fn become_daemon(guard: Pid, pipe: OwnedFd) -> io::Result<Side> {
     rustix::process::set_parent_process_death_signal(Some(RawSignal::TERM))?;
     rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
     // These stay blocked until their handlers exist (`Signals::new`): one that comes sooner waits, and ends or disturbs nothing.
-    FORWARDED.into_iter().collect::<SigSet>().thread_set_mask()?;
+    let mut held: SigSet = FORWARDED.into_iter().collect();
+    held.add(Signal::SIGXFSZ);
+    held.thread_set_mask()?;
     // Compared after asking: a guard that died in between sent nothing. (In a container the guard is 1, and so is any reaper elsewhere.)
     Ok(if nix::unistd::getppid() == guard { Side::Daemon(DaemonSide { pipe }) } else { Side::OrphanedDaemon })
 }
@@ -152,44 +181,78 @@ impl Guard {
             if end.is_some() || self.daemon_hangs() {
                 break end;
             }
-            self.wait(self.ending.map(|(since, _)| KILL_PATIENCE.saturating_sub(since.elapsed())));
+            self.wait([self.patience(), self.time_to_leave()].into_iter().flatten().min());
             while let Some(signal) = self.next_signal() {
-                if signal == Signal::SIGABRT {
-                    // The service manager's watchdog: the daemon hangs, and would not hear anything else.
-                    let _ = kill(self.daemon, Signal::SIGKILL);
-                    self.ending.get_or_insert((Instant::now(), 1));
-                    say("SIGABRT: killing the daemon");
-                } else if signal != Signal::SIGCHLD {
-                    self.is_to_kill(signal);
-                    let _ = kill(self.daemon, signal);
-                }
+                self.hand_on(signal);
+            }
+            if self.patience().is_some_and(|left| left.is_zero()) {
+                self.gave_up = true;
+                self.kill_daemon("the daemon does not end: killing it");
             }
         };
         self.read_pipe();
         self.stop_descendants(end.is_none());
         // Only now: whatever stderr is, it may hold us up.
-        let Some(end) = end else {
-            if Self::has_children() {
-                say("the daemon cannot leave: it hangs in the kernel, perhaps on a file system that does not answer");
+        let code = match end {
+            Some(end) => told_end(end),
+            None => {
+                if self.has_children() {
+                    say(
+                        "the daemon cannot leave: it hangs in the kernel, perhaps on a file system that does not answer",
+                    );
+                }
+                self.ending.map_or(1, |(_, code)| code)
             }
-            return self.ending.map_or(1, |(_, code)| code);
         };
-        if let Some(signal) = end.terminating_signal() {
-            let name = Signal::try_from(signal).map_or_else(|_| String::new(), |signal| format!(" ({signal})"));
-            say(&format!("the daemon was killed by signal {signal}{name}; everything it started was stopped"));
-        }
-        end.exit_status().and_then(|code| u8::try_from(code).ok()).unwrap_or(1)
+        if self.insisted.is_some() { 1 } else { code }
+    }
+
+    fn kill_daemon(&mut self, text: &str) {
+        let _ = kill(self.daemon, Signal::SIGKILL);
+        self.ending.get_or_insert((Instant::now(), 1));
+        say(text);
+    }
+
+    /// A daemon that is about to be gone has this long; None = it is not.
+    fn time_to_leave(&self) -> Option<Duration> {
+        self.ending.map(|(since, _)| KILL_PATIENCE.saturating_sub(since.elapsed()))
     }
 
     /// It should be gone by now.
     fn daemon_hangs(&self) -> bool {
-        self.ending.is_some_and(|(since, _)| since.elapsed() >= KILL_PATIENCE)
+        self.time_to_leave().is_some_and(|left| left.is_zero())
     }
 
-    /// Takes note of a request to end. True for one that comes later than the first: it asks for SIGKILL.
-    fn is_to_kill(&mut self, signal: Signal) -> bool {
-        matches!(signal, Signal::SIGTERM | Signal::SIGINT | Signal::SIGQUIT)
-            && self.asked.get_or_insert_with(Instant::now).elapsed() > SAME_REQUEST
+    /// To the daemon.
+    fn hand_on(&mut self, signal: Signal) {
+        if signal == Signal::SIGCHLD {
+            return;
+        }
+        if signal == Signal::SIGABRT {
+            // The service manager's watchdog: the daemon hangs, and would not hear anything else.
+            self.kill_daemon("SIGABRT: killing the daemon");
+            return;
+        }
+        let _ = kill(self.daemon, signal);
+        if self.note_request(signal) {
+            // Somebody may have stopped it: it would not hear anything, and its scripts would miss the close.
+            let _ = kill(self.daemon, Signal::SIGCONT);
+        }
+    }
+
+    /// Takes note of a request to end. False: it is none.
+    fn note_request(&mut self, signal: Signal) -> bool {
+        let is_request = matches!(signal, Signal::SIGTERM | Signal::SIGINT | Signal::SIGQUIT);
+        if is_request && self.asked.get_or_insert_with(Instant::now).elapsed() > SAME_REQUEST {
+            self.insisted.get_or_insert_with(Instant::now);
+        }
+        is_request
+    }
+
+    /// A daemon that was asked twice has this long to end; None = for ever.
+    fn patience(&self) -> Option<Duration> {
+        let since = self.insisted.filter(|_| !self.gave_up)?;
+        Some(DAEMON_PATIENCE.saturating_sub(since.elapsed()))
     }
 
     /// Takes the exit status of every child that ended. Returns the daemon's, once.
@@ -204,15 +267,33 @@ impl Guard {
         }
     }
 
-    fn has_children() -> bool {
+    /// Others than strangers.
+    fn has_children(&self) -> bool {
         let flags = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
-        !matches!(rustix::process::waitid(WaitId::All, flags), Err(rustix::io::Errno::CHILD))
+        let has_any = !matches!(rustix::process::waitid(WaitId::All, flags), Err(rustix::io::Errno::CHILD));
+        has_any && (self.strangers.0.is_empty() || self.children().next().is_some() || !self.descendants().is_empty())
+    }
+
+    /// Read in no time, but not everywhere.
+    fn children(&self) -> impl Iterator<Item = u32> {
+        procfs::own_children().unwrap_or_default().into_iter().filter(|&child| !self.strangers.has(child))
+    }
+
+    fn descendants(&self) -> Vec<Proc> {
+        self.look_for_descendants().unwrap_or_default()
+    }
+
+    fn look_for_descendants(&self) -> Option<Vec<Proc>> {
+        let all = Snapshot::take().ok()?;
+        let mut found = all.descendants(std::process::id());
+        self.strangers.leave_out(&all, &mut found);
+        Some(found)
     }
 
     fn is_alone_with_daemon(&self) -> bool {
         let daemon = self.daemon.as_raw().unsigned_abs();
         // Of what the daemon started, it is still the parent.
-        Snapshot::take().is_ok_and(|all| all.descendants(std::process::id()).iter().all(|left| left.pid == daemon))
+        self.look_for_descendants().is_some_and(|left| left.iter().all(|process| process.pid == daemon))
     }
 
     /// Sleeps until there is a signal or a word of the daemon.
@@ -250,17 +331,20 @@ impl Guard {
     fn stop_descendants(&mut self, daemon_hangs: bool) {
         let start = Instant::now();
         let mut told = HashSet::new();
+        if self.insisted.is_some() {
+            self.grace = Duration::ZERO;
+        }
         loop {
             self.reap();
-            if !Self::has_children() || daemon_hangs && self.is_alone_with_daemon() {
+            if !self.has_children() || daemon_hangs && self.is_alone_with_daemon() {
                 return;
             }
             let past_grace = start.elapsed().checked_sub(self.grace);
             match past_grace {
-                Some(past) if past >= KILL_PATIENCE => return name_survivors(&descendants()),
-                Some(_) => kill_descendants(),
+                Some(past) if past >= KILL_PATIENCE => return name_survivors(&self.descendants()),
+                Some(_) => self.kill_descendants(),
                 None => {
-                    let left = descendants();
+                    let left = self.descendants();
                     // Later on, a newcomer with a living parent is what that one's handler needs to clean up; an orphan is left behind.
                     let first = told.is_empty();
                     let heeds = |process: &&Proc| first || process.parent == std::process::id();
@@ -275,27 +359,55 @@ impl Guard {
             self.wait(Some(if past_grace.is_some() { KILL_AGAIN } else { LOOK_AGAIN.min(until_kill) }));
             // Nobody is left to hand them on to; but who asks again need not wait for the grace.
             while let Some(signal) = self.next_signal() {
-                if self.is_to_kill(signal) {
+                self.note_request(signal);
+                if self.insisted.is_some() {
                     self.grace = self.grace.min(start.elapsed());
                 }
             }
         }
     }
+
+    fn kill_descendants(&self) {
+        procfs::kill_together(|| {
+            // A walk may take as long as a generation of something that forks and forks. They are ours and not reaped here, so these pids
+            // mean nobody else.
+            for child in self.children() {
+                let _ = procfs::raw_pid(child).map(|pid| rustix::process::kill_process(pid, RawSignal::STOP));
+            }
+            self.descendants()
+        });
+    }
 }
 
-fn descendants() -> Vec<Proc> {
-    Snapshot::take().map(|all| all.descendants(std::process::id())).unwrap_or_default()
-}
-
-fn kill_descendants() {
-    procfs::kill_together(|| {
-        // Read in no time, while a walk may take as long as a generation of something that forks and forks. They are ours and not reaped
-        // here, so these pids mean nobody else.
-        for child in procfs::own_children().unwrap_or_default() {
-            let _ = procfs::raw_pid(child).map(|pid| rustix::process::kill_process(pid, RawSignal::STOP));
+impl Strangers {
+    /// The first process of a container is responsible for all in it: to that one, nobody is a stranger.
+    fn find() -> Self {
+        if std::process::id() == 1 {
+            return Self(HashSet::new());
         }
-        descendants()
-    });
+        let id = |child| procfs::read(child).ok().flatten().map(|process| process.id());
+        Self(procfs::own_children().unwrap_or_default().into_iter().filter_map(id).collect())
+    }
+
+    fn has(&self, pid: u32) -> bool {
+        !self.0.is_empty() && procfs::read(pid).ok().flatten().is_some_and(|process| self.0.contains(&process.id()))
+    }
+
+    fn leave_out(&self, all: &Snapshot, found: &mut Vec<Proc>) {
+        for stranger in self.0.iter().filter_map(|&(pid, start)| all.get(pid).filter(|now| now.start == start)) {
+            let theirs = all.descendants(stranger.pid);
+            found.retain(|process| process.pid != stranger.pid && !theirs.contains(process));
+        }
+    }
+}
+
+/// The code that goes with the daemon's end, of which it is said if it was no exit.
+fn told_end(end: WaitStatus) -> u8 {
+    if let Some(signal) = end.terminating_signal() {
+        let name = Signal::try_from(signal).map_or_else(|_| String::new(), |signal| format!(" ({signal})"));
+        say(&format!("the daemon was killed by signal {signal}{name}; everything it started was stopped"));
+    }
+    end.exit_status().and_then(|code| u8::try_from(code).ok()).unwrap_or(1)
 }
 
 fn name_survivors(left: &[Proc]) {

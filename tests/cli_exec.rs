@@ -74,8 +74,12 @@ fn exec_leaves_no_signal_ignored_and_no_descriptor_open() {
     assert!(!done.out.lines().any(|line| line == "7"), "{}", done.out);
 }
 
+/// One that is not refused would run for as long as the script.
 fn exec(world: &World) -> Done {
-    world.cli(&["exec", "--config", "mho.toml", "demo"])
+    let mut command = Command::new("timeout");
+    world.prepare(&mut command);
+    command.args(["60", env!("CARGO_BIN_EXE_mho"), "exec", "--config", "mho.toml", "demo"]);
+    done(command)
 }
 
 /// `mho exec demo`, at work.
@@ -117,6 +121,72 @@ fn exec_refuses_while_the_daemon_runs_the_script() {
     assert_eq!(daemon.read("started").lines().count(), 1);
     assert!(!is_locked(&daemon), "a refused exec is in nobody's way");
     daemon.stop();
+}
+
+/// Whatever runs it by, it has no environment, and no group member has one; it ends with the directory.
+const CLEARED: &str = r#"
+    [[script]]
+    name = "demo"
+    calendar = "always"
+    start = "open"
+    command = ["env", "-i", "/bin/sh", "-c", "while [ -e mho.toml ]; do sleep 0.1; done & echo $! >member; echo $$ >>started; wait"]
+"#;
+
+#[test]
+fn exec_refuses_while_a_script_runs_that_cleared_its_environment() {
+    let mut daemon = World::new(CLEARED).run(&[]);
+    let pid = daemon.number("started");
+    // At once: its pid may not be committed yet.
+    let refused = exec(&daemon);
+    assert_eq!(refused.code, 5, "{refused:?}");
+    assert!(refused.err.contains(&format!("{pid}")), "{refused:?}");
+    let member = daemon.number("member");
+    assert!(refused.err.contains(&format!("{member}")), "{refused:?}");
+    // The leader is gone, and its number is still that of the group.
+    daemon.die();
+    send(pid, Signal::SIGKILL);
+    eventually("the leader is gone", || procfs::read(pid).expect("/proc").is_none());
+    let refused = exec(&daemon);
+    assert_eq!(refused.code, 5, "{refused:?}");
+    assert!(refused.err.contains(&format!("demo runs as PID {member}")), "{refused:?}");
+    assert_eq!(daemon.read("started").lines().count(), 1);
+    send(member, Signal::SIGKILL);
+    eventually("the member is gone", || !alive(member));
+    let mut last = daemon.mho(&["exec", "--config", "mho.toml", "demo"]).spawn().expect("mho starts");
+    eventually("it runs", || daemon.read("started").lines().count() == 2);
+    eventually("its child is there", || daemon.number("member") != member);
+    send(last.id(), Signal::SIGKILL);
+    send(daemon.number("member"), Signal::SIGKILL);
+    last.wait().expect("ours");
+}
+
+#[test]
+fn a_journal_that_cannot_be_read_keeps_nobody_from_exec() {
+    let world = World::new(ALWAYS);
+    world.write("state/mho.db", "rubbish");
+    end(executing(&world));
+    assert_eq!(world.read("state/mho.db"), "rubbish");
+}
+
+#[test]
+fn the_keeper_of_the_lock_outlives_whoever_ends_all_that_is_called_mho() {
+    let world = World::new(ALWAYS);
+    let program = executing(&world);
+    eventually("somebody keeps the lock", || keeper(&world).is_some());
+    let found = keeper(&world).expect("there");
+    for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGUSR1, Signal::SIGALRM] {
+        send(found.pid, signal);
+    }
+    // Whatever ends a process does so before it does anything else.
+    send(found.pid, Signal::SIGSTOP);
+    send(found.pid, Signal::SIGCONT);
+    eventually("it has looked", || {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", found.pid)).unwrap_or_default();
+        !status.contains("State:\tT")
+    });
+    assert!(alive(found.pid) && is_locked(&world));
+    end(program);
+    eventually("it ends with the program", || !is_locked(&world));
 }
 
 #[test]

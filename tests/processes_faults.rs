@@ -279,6 +279,65 @@ fn on_a_disk_that_is_full_scripts_go_on_and_logs_resume_when_there_is_room() {
     daemon.stop();
 }
 
+/// As `ulimit -f` or LimitFSIZE= would; None: files may grow as before.
+fn limit_file_size(daemon: u32, bytes: Option<u64>) {
+    let before = rustix::process::getrlimit(Resource::Fsize);
+    let value = Rlimit { current: bytes.or(before.current), maximum: before.maximum };
+    rustix::process::prlimit(procfs::raw_pid(daemon), Resource::Fsize, value).expect("set");
+}
+
+#[test]
+fn where_files_may_not_grow_any_more_scripts_go_on_and_all_is_written_when_they_may() {
+    let world = World::new(&format!(
+        "[[script]]\nname = \"talks\"\noutput = {{ echo = false }}\n{EAGER}\n\
+         command = [\"sh\", \"-c\", \"echo $$ >up-talks-$$; while :; do echo a line; sleep 0.05; done\"]\n"
+    ));
+    // By way of a pipe: the file that takes its stderr may grow.
+    let mut command = Command::new("sh");
+    command.args(["-c", "mkfifo pipe && { cat <pipe >&2 & } && exec \"$@\" 2>pipe", "sh", env!("CARGO_BIN_EXE_mho")]);
+    command.args(["run", "--at", NOON]);
+    world.prepare(&mut command);
+    let mut daemon = world.run_as(command, &[]);
+    let itself = daemon.daemon_pid();
+    eventually("it runs", || !living(&daemon, "talks").is_empty());
+    let first = living(&daemon, "talks");
+    let cannot = |log: &str| said(&daemon, &["WARNING: log file", log, "cannot be written", "File too large"]);
+    let (main, own) = ("orchestrator_main.log", "2026-11-30.log");
+    let hang_up = || {
+        daemon.tell_guard(Signal::SIGHUP);
+        std::thread::sleep(Duration::from_millis(50));
+    };
+    limit_file_size(itself, Some(16));
+    eventually("both logs say so", || {
+        hang_up();
+        cannot(main) > 0 && cannot(own) > 0
+    });
+    send(first[0], Signal::SIGKILL);
+    eventually("the script comes back", || living(&daemon, "talks").iter().any(|pid| !first.contains(pid)));
+    eventually("the journal says so", || said(&daemon, &["ERROR: The journal cannot be written", "mho.db"]) > 0);
+    let second = living(&daemon, "talks")[0];
+    let status = std::fs::read_to_string(format!("/proc/{second}/status")).expect("it lives");
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:")).expect("the field");
+    let ignored = u64::from_str_radix(ignored.trim(), 16).expect("a number");
+    assert_eq!(ignored & 1 << (Signal::SIGXFSZ as i32 - 1), 0, "for a script the signal means what it always does");
+
+    limit_file_size(itself, None);
+    eventually("both logs are written again", || {
+        hang_up();
+        let back = |log: &str| said(&daemon, &["INFO: log file", log, "can be written again"]) > 0;
+        back(main) && back(own)
+    });
+    eventually("the journal has caught up", || {
+        let done = daemon.cli(&["history", "--config", "mho.toml", "--state-dir", "state", "--json"]);
+        done.json()["attempts"] == 2
+    });
+    assert_eq!((cannot(main), cannot(own)), (1, 1), "{}", daemon.stderr());
+    assert!(alive(second));
+    daemon.tell_guard(Signal::SIGTERM);
+    assert_eq!(daemon.end().code(), Some(0));
+    eventually("nothing is left", || daemon.processes().is_empty());
+}
+
 #[test]
 fn a_log_directory_that_is_read_only_is_told_of_once_and_logs_begin_when_it_is_not() {
     if !as_root() {

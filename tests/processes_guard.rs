@@ -57,6 +57,7 @@ const TESTS: &[(&str, Test)] = tests! {
     the_daemons_own_code_is_the_guards_and_what_it_left_is_stopped
     hangup_is_handed_on_and_nothing_ends
     abort_kills_a_daemon_that_hangs_and_stops_everything
+    a_daemon_that_hears_nothing_is_killed_some_time_after_the_second_request
     what_the_guard_has_no_use_for_ends_nobody
     an_ignored_hangup_is_not_inherited_by_daemon_or_script
 };
@@ -69,10 +70,14 @@ fn daemon(dir: &Path, side: &DaemonSide) -> u8 {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {
         let mut signals = Signals::new().expect("handlers");
+        let is_deaf = dir.join("deaf").exists();
         Command::new("/bin/sh").args(["-c", &script]).current_dir(dir).process_group(0).spawn().expect("started");
         std::fs::write(dir.join("daemon"), format!("{}\n", std::process::id())).expect("written");
         loop {
             let signal = signals.next().await;
+            if is_deaf {
+                continue;
+            }
             std::fs::write(dir.join(format!("{signal:?}")), "").expect("written");
             if signal != DaemonSignal::Hangup {
                 return 7;
@@ -94,6 +99,9 @@ impl Run {
     async fn start_with(script: &str, mut command: Command) -> Self {
         let dir = tempfile::tempdir().expect("a directory");
         std::fs::write(dir.path().join("script"), script).expect("written");
+        if script == HEARS_NOTHING {
+            std::fs::write(dir.path().join("deaf"), "").expect("written");
+        }
         command.env(DIR, dir.path()).stdin(Stdio::null()).stdout(Stdio::null()).process_group(0);
         let run = Self { dir, guard: command.spawn().expect("started") };
         run.number("daemon").await;
@@ -141,6 +149,9 @@ fn send(pid: u32, signal: Signal) {
 /// A polite script with a grandchild, and an escapee in a session of its own.
 const FAMILY: &str = "setsid sh -c 'echo $$ >escapee; exec sleep 300' & sh -c 'echo $$ >grandchild; exec sleep 300' & \
                       trap 'echo >polite; exit' TERM; echo $$ >leader; while :; do sleep 0.01; done";
+
+/// Of a daemon that does not act on any signal.
+const HEARS_NOTHING: &str = ": of the deaf; echo $$ >leader; exec sleep 300";
 
 /// Does not end on SIGTERM.
 const DEAF: &str = "trap '' TERM; sh -c 'echo $$ >grandchild; sleep 300' & echo $$ >leader; while :; do sleep 1; done";
@@ -212,6 +223,18 @@ async fn abort_kills_a_daemon_that_hangs_and_stops_everything() {
     send(run.guard(), Signal::SIGABRT);
     let status = run.end().await;
     assert_eq!((status.code(), status.signal()), (Some(1), None));
+    assert!(!alive(daemon) && !alive(leader));
+}
+
+async fn a_daemon_that_hears_nothing_is_killed_some_time_after_the_second_request() {
+    let mut run = Run::start(HEARS_NOTHING).await;
+    let (daemon, leader) = (run.number("daemon").await, run.number("leader").await);
+    send(run.guard(), Signal::SIGTERM);
+    tokio::time::sleep(Duration::from_millis(600)).await;
+    let before = Instant::now();
+    send(run.guard(), Signal::SIGINT);
+    assert_eq!(run.end().await.code(), Some(1));
+    assert!(before.elapsed() >= Duration::from_millis(6500), "its own patience is 6 s: {:?}", before.elapsed());
     assert!(!alive(daemon) && !alive(leader));
 }
 

@@ -2,9 +2,11 @@
 
 mod common;
 
+use std::os::unix::process::ExitStatusExt;
 use std::time::{Duration, Instant};
 
 use common::{Daemon, World, alive, eventually, send};
+use mho::adapters::procfs;
 use nix::sys::signal::Signal;
 
 const NOON: &str = "2026-11-30T12:00:00";
@@ -154,6 +156,101 @@ fn told_again_later_it_kills_all_at_once_and_exits_1() {
         assert!(pids.iter().all(|pid| !alive(*pid)));
         daemon.wait_for(&[&format!("WARNING: {second} received again: killing all scripts")]);
     }
+}
+
+/// A leader that does `on_term`, and a deaf one that got away: nothing shows whose it is. It ends with the directory.
+fn with_an_escapee(on_term: &str) -> (Daemon, u32, u32) {
+    let config = r#"
+        [[script]]
+        name = "escaped"
+        stop_grace = "300s"
+        command = ["sh", "-c", """
+            (setsid env -i /bin/sh -c "trap '' TERM; echo \\$\\$ >escapee; while [ -e mho.toml ]; do sleep 0.1; done" >/dev/null 2>&1 &)
+            trap 'ON_TERM' TERM
+            echo $$ >leader
+            while :; do sleep 0.1; done"""]
+    "#;
+    let daemon = World::new(&config.replace("ON_TERM", on_term)).rehearse(NOON);
+    let (leader, escapee) = (daemon.number("leader"), daemon.number("escapee"));
+    let itself = daemon.daemon_pid();
+    eventually("it is the daemon's", || procfs::read(escapee).expect("/proc").is_some_and(|p| p.parent == itself));
+    (daemon, leader, escapee)
+}
+
+#[test]
+fn told_again_later_the_guard_gives_no_grace_to_what_the_daemon_left() {
+    let (mut daemon, leader, escapee) = with_an_escapee("");
+    daemon.tell_guard(Signal::SIGTERM);
+    daemon.wait_for(&["Shutting down: SIGTERM received"]);
+    std::thread::sleep(Duration::from_millis(600));
+    daemon.tell_guard(Signal::SIGTERM);
+    assert_eq!(daemon.end().code(), Some(1));
+    assert!(!alive(leader) && !alive(escapee));
+}
+
+#[test]
+fn told_again_when_the_daemon_is_gone_the_guard_kills_what_is_left_and_exits_1() {
+    let (mut daemon, leader, escapee) = with_an_escapee("exit 0");
+    let itself = daemon.daemon_pid();
+    daemon.tell_guard(Signal::SIGTERM);
+    eventually("the daemon has ended in order", || !alive(itself));
+    daemon.wait_for(&["All scripts stopped. Goodbye."]);
+    std::thread::sleep(Duration::from_millis(600));
+    assert!(!alive(leader) && alive(escapee));
+    daemon.tell_guard(Signal::SIGINT);
+    assert_eq!(daemon.end().code(), Some(1));
+    assert!(!alive(escapee));
+}
+
+#[test]
+fn a_daemon_that_somebody_stopped_ends_all_the_same() {
+    let (mut daemon, pids) = polite();
+    send(daemon.daemon_pid(), Signal::SIGSTOP);
+    daemon.tell_guard(Signal::SIGTERM);
+    assert_eq!(daemon.end().code(), Some(0));
+    assert!(pids.iter().all(|pid| !alive(*pid)));
+    assert!(daemon.has("handled"));
+}
+
+/// Clock ticks of its time on a processor.
+fn ticks(pid: u32) -> u64 {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+    fields.get(11).and_then(|ticks| ticks.parse().ok()).unwrap_or_default()
+}
+
+#[test]
+fn told_to_end_while_it_still_reads_its_command_line_it_is_not_ended_by_the_signal() {
+    let world = World::new(DEAF);
+    let mut command = world.mho(&["run", "--config", "mho.toml"]);
+    // It takes a while to take these apart.
+    for _ in 0..12 {
+        command.args(["--only", &"x,".repeat(50_000)]);
+    }
+    command.stderr(std::fs::File::create(world.path("said")).expect("a file"));
+    let mut guard = command.spawn().expect("mho starts");
+    let children = || std::fs::read_to_string(format!("/proc/{0}/task/{0}/children", guard.id())).unwrap_or_default();
+    eventually("it is at it", || ticks(guard.id()) >= 10 || !children().is_empty());
+    send(guard.id(), Signal::SIGTERM);
+    let end = guard.wait().expect("ours");
+    assert!(end.code().is_some(), "{end}");
+}
+
+#[test]
+fn a_verb_that_only_looks_ends_on_a_signal_as_usual() {
+    let world = World::new(DEAF);
+    world.write("logs/deaf/2026-11-30.log", "a line\n");
+    let mut command = world.mho(&["logs", "deaf", "-f", "--config", "mho.toml"]);
+    let mut child =
+        command.stdout(std::fs::File::create(world.path("out")).expect("a file")).spawn().expect("mho starts");
+    eventually("it follows", || world.read("out") == "a line\n");
+    send(child.id(), Signal::SIGINT);
+    let mut end = None;
+    eventually("it ends", || {
+        end = child.try_wait().expect("ours");
+        end.is_some()
+    });
+    assert_eq!(end.and_then(|end| end.signal()), Some(Signal::SIGINT as i32));
 }
 
 #[test]

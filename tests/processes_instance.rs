@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use common::{Daemon, Done, World, alive, done, eventually, send};
+use mho::adapters::procfs;
 use nix::sys::signal::Signal;
 
 const NOON: &str = "2026-11-30T12:00:00";
@@ -30,8 +31,9 @@ fn live() -> Daemon {
 
 /// `mho run` again, in the same world, with the configured state directory.
 fn again(world: &World, flags: &[&str]) -> Done {
-    let mut command = world.mho(&["run", "--config", "mho.toml"]);
-    command.args(flags);
+    let mut command = Command::new("timeout");
+    world.prepare(&mut command);
+    command.args(["60", env!("CARGO_BIN_EXE_mho"), "run", "--config", "mho.toml"]).args(flags);
     done(command)
 }
 
@@ -91,6 +93,9 @@ fn the_lock_says_who_holds_it() {
     assert_eq!(text.lines().count(), 1, "{text}");
     let holder: serde_json::Value = serde_json::from_str(&text).expect("JSON");
     assert_eq!(holder["pid"], daemon.daemon_pid());
+    let process = procfs::read(daemon.daemon_pid()).expect("/proc").expect("it lives");
+    assert_eq!(holder["born"], process.start);
+    assert_eq!(holder["boot"], procfs::boot_id().expect("readable"));
     assert_eq!(holder["what"], "live");
     chrono::DateTime::parse_from_rfc3339(holder["since"].as_str().expect("text")).expect("an instant");
     daemon.stop();
@@ -225,4 +230,99 @@ fn where_nobody_can_look_a_rehearsal_says_so() {
         assert!(refused.err.contains("cannot tell whether a daemon has"), "{refused:?}");
         assert!(refused.err.contains("--beside-live"), "{refused:?}");
     }
+}
+
+/// A copy of all regular files.
+fn copy(from: &Path, to: &Path) {
+    for (path, bytes) in files(from) {
+        let to = to.join(path.strip_prefix(from).expect("below it"));
+        std::fs::create_dir_all(to.parent().expect("below it")).expect("made");
+        std::fs::write(to, bytes).expect("written");
+    }
+}
+
+#[test]
+fn a_daemon_with_a_copy_of_the_state_directory_leaves_the_scripts_of_the_living_one_alone() {
+    const WARNING: [&str; 2] = ["WARNING: The state directory", "is a copy of the one of another daemon"];
+    let mut first = live();
+    let script = first.number("started");
+    // Its pid is committed soon.
+    eventually("the journal has the attempt", || {
+        let done = first.cli(&["history", "--config", "mho.toml", "--json"]);
+        done.out.contains("\"running\"")
+    });
+    copy(&first.path("state"), &first.path("copy"));
+    let log = || first.read("logs2/orchestrator_main.log");
+    for round in 0..2 {
+        let started = first.read("started").lines().count();
+        let mut second = first.mho(&["run", "--config", "mho.toml", "--state-dir", "copy", "--log-dir", "logs2"]);
+        second.stderr(std::fs::File::create(first.path("second")).expect("a file"));
+        let mut second = second.spawn().expect("mho starts");
+        eventually("it has a script of its own", || first.read("started").lines().count() == started + 1);
+        assert!(alive(script), "{}", log());
+        let holder: serde_json::Value = serde_json::from_str(&first.read("copy/lock")).expect("JSON");
+        assert_eq!(holder["guard"], second.id());
+        assert!(!log().contains("earlier daemon left running"), "{}", log());
+        send(second.id(), Signal::SIGTERM);
+        assert_eq!(second.wait().expect("ours").code(), Some(0), "{}", first.read("second"));
+        let told = log().lines().filter(|line| WARNING.iter().all(|part| line.contains(part))).count();
+        assert_eq!(told, 1, "it is a directory of its own after that, round {round}: {}", log());
+    }
+    let warning = log().lines().find(|line| line.contains(WARNING[1])).map(str::to_owned).expect("told");
+    assert!(warning.contains(&format!("PID {} (guard PID {})", first.daemon_pid(), first.guard_pid())), "{warning}");
+    let id = first.read("copy/id");
+    assert_ne!(id, first.read("state/id"));
+    assert_eq!(id.trim_end().len(), 32, "{id}");
+    let mode = std::fs::metadata(first.path("copy/id")).expect("there").permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    assert!(alive(script));
+    assert_eq!(first.count(&["Script started with PID"]), 1, "the first one noticed nothing");
+    first.stop();
+}
+
+#[test]
+fn a_copy_of_what_a_dead_daemon_left_is_swept_as_the_original_would_be() {
+    let mut first = live();
+    let script = first.number("started");
+    first.die();
+    assert!(alive(script));
+    copy(&first.path("state"), &first.path("copy"));
+    let mut second = first.mho(&["run", "--config", "mho.toml", "--state-dir", "copy", "--log-dir", "logs2"]);
+    second.stderr(std::fs::File::create(first.path("second")).expect("a file"));
+    let mut second = second.spawn().expect("mho starts");
+    eventually("it has a script of its own", || first.read("started").lines().count() == 2);
+    assert!(!alive(script));
+    assert_eq!(first.read("copy/id"), first.read("state/id"));
+    send(second.id(), Signal::SIGTERM);
+    assert_eq!(second.wait().expect("ours").code(), Some(0), "{}", first.read("second"));
+}
+
+#[test]
+fn a_rehearsal_refuses_beside_a_live_daemon_whose_lock_file_was_removed() {
+    let mut first = live();
+    std::fs::remove_file(first.path("state/lock")).expect("removed");
+    let refused = again(&first, &["--at", NOON]);
+    assert_eq!(refused.code, 5, "{refused:?}");
+    assert!(refused.err.contains("a process that did not say which (lslocks shows its PID)"), "{refused:?}");
+    assert!(!first.has("state/lock"), "it makes no file");
+    first.stop();
+}
+
+#[test]
+fn a_refused_start_ends_nobody_who_was_there_before() {
+    let mut first = live();
+    let mut command = Command::new("sh");
+    first.prepare(&mut command);
+    let strangers =
+        "sh -c 'sleep 300 & echo $! >deeper; wait' & echo $! >stranger; while [ ! -s deeper ]; do sleep 0.02; done";
+    command.args(["-c", &format!("{strangers}; exec \"$@\""), "sh", env!("CARGO_BIN_EXE_mho")]);
+    command.args(["run", "--config", "mho.toml"]).stderr(std::fs::File::create(first.path("second")).expect("a file"));
+    assert_eq!(command.status().expect("it runs").code(), Some(5), "{}", first.read("second"));
+    assert_eq!(first.read("second").lines().count(), 1, "{}", first.read("second"));
+    for pid in ["stranger", "deeper"].map(|name| first.number(name)) {
+        assert!(alive(pid));
+        send(pid, Signal::SIGKILL);
+    }
+    eventually("they are gone", || ["stranger", "deeper"].iter().all(|name| !alive(first.number(name))));
+    first.stop();
 }

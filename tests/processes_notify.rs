@@ -194,3 +194,31 @@ fn a_daemon_that_hangs_is_killed_on_sigabrt_with_all_that_it_started() {
     let said = daemon.stderr();
     assert!(said.contains("mho: SIGABRT: killing the daemon"), "{said}");
 }
+
+#[test]
+fn the_manager_hears_that_what_an_earlier_daemon_left_is_still_being_stopped() {
+    let world = World::new(
+        r#"
+        [[script]]
+        name = "deaf"
+        stop_grace = "5s"
+        command = ["sh", "-c", "trap '' TERM; echo $$ >>pids; while :; do sleep 0.2; done"]
+        "#,
+    );
+    let mut daemon = world.rehearse(NOON);
+    daemon.number("pids");
+    daemon.die();
+    let mut manager = Manager::new(UnixDatagram::bind(daemon.path("notify")).expect("bound"));
+    let mut command = daemon.mho(&["run", "--config", "mho.toml", "--at", NOON]);
+    command.arg("--state-dir").arg(daemon.path("state")).arg("--log-dir").arg(daemon.path("logs"));
+    command.env("NOTIFY_SOCKET", daemon.path("notify"));
+    command.stderr(std::fs::File::create(daemon.path("second")).expect("a file"));
+    let mut second = command.spawn().expect("mho starts");
+    manager.wait_for("READY=1");
+    let heard: Vec<_> = manager.listen().map(str::to_owned).collect();
+    let ready = heard.iter().position(|text| text == "READY=1").expect("heard");
+    let more = heard[..ready].iter().filter(|text| *text == "EXTEND_TIMEOUT_USEC=20000000").count();
+    assert!((1..=3).contains(&more), "{heard:?}");
+    send(second.id(), Signal::SIGKILL);
+    second.wait().expect("ours");
+}

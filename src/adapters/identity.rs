@@ -2,16 +2,27 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+
+use super::lock::hand_over;
 
 /// The identity in `state_dir/id`, made at the first start.
 pub fn of_state_dir(state_dir: &Path) -> io::Result<String> {
     if let Some(id) = existing(state_dir)? {
         return Ok(id);
     }
+    renew(state_dir)
+}
+
+/// A new identity in `state_dir/id`, whatever stood there: nothing that was started under that one is known any more.
+pub fn renew(state_dir: &Path) -> io::Result<String> {
     let id = random()?;
     let fresh = state_dir.join("id.new");
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).open(&fresh)?;
+    // What a crash left there may belong to somebody else, or be a link to elsewhere.
+    let _ = fs::remove_file(&fresh);
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&fresh)?;
+    hand_over(&file, &fresh);
     file.write_all(format!("{id}\n").as_bytes())?;
     file.sync_all()?;
     fs::rename(&fresh, state_dir.join("id"))?;
@@ -45,6 +56,8 @@ fn is_identity(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
 
     #[test]
@@ -53,6 +66,19 @@ mod tests {
         let first = of_state_dir(a.path()).unwrap();
         assert_eq!(of_state_dir(a.path()).unwrap(), first);
         assert_ne!(of_state_dir(b.path()).unwrap(), first);
+    }
+
+    #[test]
+    fn a_new_identity_takes_the_place_of_the_one_that_was_there() {
+        let dir = tempfile::tempdir().unwrap();
+        let first = of_state_dir(dir.path()).unwrap();
+        fs::write(dir.path().join("id.new"), "left by a crash").unwrap();
+        let second = renew(dir.path()).unwrap();
+        assert_ne!(first, second);
+        assert_eq!(of_state_dir(dir.path()).unwrap(), second);
+        assert_eq!(fs::read_to_string(dir.path().join("id")).unwrap(), format!("{second}\n"));
+        assert_eq!(fs::metadata(dir.path().join("id")).unwrap().permissions().mode() & 0o777, 0o600);
+        assert!(!dir.path().join("id.new").exists());
     }
 
     #[test]

@@ -5,9 +5,9 @@
 
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, fchown};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, fchown};
 use std::os::unix::process::parent_id;
 use std::path::Path;
 use std::time::Duration;
@@ -15,17 +15,23 @@ use std::time::Duration;
 use chrono::{SecondsFormat, Utc};
 use nix::libc;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::SigSet;
 use nix::unistd::ForkResult;
 use rustix::fs::FlockOperation;
 use rustix::process::{PidfdFlags, WaitOptions};
 use serde::{Deserialize, Serialize};
 
 use super::{identity, procfs, sys};
+use crate::domain::attempt::ProcessId;
+use crate::domain::record::LedgerEntry;
 use crate::domain::script::ScriptName;
 
 /// A lock is also taken for a moment: by a rehearsal that looks whether there is a daemon, and by a daemon while it starts a script. Whoever
 /// finds one held looks this often again, this long after, before believing it.
 const LOOKS: (u32, Duration) = (10, Duration::from_millis(30));
+
+/// A daemon that ends gives its lock back a moment before it is gone. It is looked for this often again, this long after.
+const LAST_MOMENTS: (u32, Duration) = (100, Duration::from_millis(30));
 
 /// A lock file is some hundred bytes; whatever else stands there is not read to its end.
 const LONGEST: u64 = 1024;
@@ -41,6 +47,12 @@ pub struct Holder {
     /// The outer process of a daemon.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub guard: Option<u32>,
+    /// When its process started, in ticks since boot: the pid alone may come to mean another one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub born: Option<u64>,
+    /// In which life of the machine (the kernel's boot id).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub boot: Option<String>,
     /// Since when, on the machine's clock.
     pub since: Option<String>,
     /// What it is: live, rehearsal, exec.
@@ -49,8 +61,38 @@ pub struct Holder {
 
 impl Holder {
     fn this_process(what: &str, guard: Option<u32>) -> Self {
-        let since = Utc::now().to_rfc3339_opts(SecondsFormat::Secs, true);
-        Self { pid: Some(std::process::id()), guard, since: Some(since), what: Some(what.to_owned()) }
+        let pid = std::process::id();
+        Self {
+            pid: Some(pid),
+            guard,
+            born: procfs::read(pid).ok().flatten().map(|process| process.start),
+            boot: procfs::boot_id().ok(),
+            since: Some(Utc::now().to_rfc3339_opts(SecondsFormat::Secs, true)),
+            what: Some(what.to_owned()),
+        }
+    }
+
+    /// It is there: this very process, no later one with its number, and not this one.
+    fn is_another_alive(&self) -> bool {
+        let (Some(pid), Some(born), Some(boot)) = (self.pid, self.born, &self.boot) else { return false };
+        let is_it = |process: procfs::Proc| process.start == born && !process.zombie;
+        pid != std::process::id()
+            && procfs::boot_id().is_ok_and(|now| now == *boot)
+            && procfs::read(pid).ok().flatten().is_some_and(is_it)
+    }
+
+    /// It stays there.
+    fn lives_on(&self) -> bool {
+        let (again, pause) = LAST_MOMENTS;
+        let mut looks = 0;
+        while self.is_another_alive() {
+            looks += 1;
+            if looks > again {
+                return true;
+            }
+            std::thread::sleep(pause);
+        }
+        false
     }
 
     fn read(file: &File) -> Self {
@@ -60,10 +102,10 @@ impl Holder {
     }
 
     /// A disk that is full keeps nobody from the lock itself: callers go on.
-    fn write(&self, mut file: &File) -> io::Result<()> {
+    fn write(&self, file: &File) -> io::Result<()> {
         let line = serde_json::to_string(self)? + "\n";
         file.set_len(0)?;
-        file.write_all(line.as_bytes())
+        file.write_all_at(line.as_bytes(), 0)
     }
 }
 
@@ -100,41 +142,61 @@ impl From<io::Error> for LockError {
 /// A state directory is ours as long as this lives.
 #[derive(Debug)]
 pub struct InstanceLock {
-    _file: File,
+    file: File,
     /// The directory itself: somebody may remove the file. None where directories cannot be locked.
     _directory: Option<File>,
+    copied_from: Option<Holder>,
 }
 
 impl InstanceLock {
     /// Takes `state_dir`, which must exist. If it is held, nothing in it is changed.
     pub fn take(state_dir: &Path, what: &str) -> Result<Self, LockError> {
         let path = state_dir.join("lock");
-        let directory = File::open(state_dir)?;
-        let directory = match try_lock(&directory, FlockOperation::NonBlockingLockExclusive) {
-            Ok(false) => {
-                let holder = File::open(&path).map(|file| Holder::read(&file)).unwrap_or_default();
-                return Err(LockError::Held(Box::new(holder)));
-            }
-            Ok(true) => Some(directory),
-            Err(_) => None,
-        };
+        let directory = take_directory(state_dir, &path)?;
         let file = take_file(&path)?;
-        let _ = Holder::this_process(what, Some(parent_id())).write(&file);
-        Ok(Self { _file: file, _directory: directory })
+        let former = Holder::read(&file);
+        let copied_from = former.lives_on().then_some(former);
+        let lock = Self { file, _directory: directory, copied_from };
+        if lock.copied_from.is_none() {
+            lock.sign(what);
+        }
+        Ok(lock)
+    }
+
+    /// The daemon that is named in the lock, and lives without holding it: the directory is a copy of the one that it holds.
+    #[must_use]
+    pub fn copied_from(&self) -> Option<&Holder> {
+        self.copied_from.as_ref()
+    }
+
+    /// Names this daemon as the one that is at work here. In a copy that is left to the caller, when nothing in it leads to the processes of
+    /// that other daemon any more: until then, whoever comes after a crash must find out what this one found out.
+    pub fn sign(&self, what: &str) {
+        let _ = Holder::this_process(what, Some(parent_id())).write(&self.file);
     }
 
     /// Who holds `state_dir` now. Makes no file.
     pub fn holder(state_dir: &Path) -> io::Result<Option<Holder>> {
-        let file = match File::open(state_dir.join("lock")) {
-            Ok(file) => file,
-            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
-                return Ok(None);
-            }
-            Err(error) => return Err(error),
-        };
+        let file = open_existing(&state_dir.join("lock"))?;
         // A shared lock is enough to see an exclusive one, and two who look do not see each other.
-        let is_free = try_lock(&file, FlockOperation::NonBlockingLockShared)?;
-        Ok((!is_free).then(|| Holder::read(&file)))
+        let is_held = |file: &File| try_lock(file, FlockOperation::NonBlockingLockShared).map(|is_free| !is_free);
+        if let Some(file) = &file
+            && is_held(file)?
+        {
+            return Ok(Some(Holder::read(file)));
+        }
+        // Somebody may have removed the file, or put another one there. Where directories cannot be locked, nobody holds one.
+        let is_directory_held = open_existing(state_dir)?.is_some_and(|dir| is_held(&dir).unwrap_or_default());
+        Ok(is_directory_held.then(|| file.map(|file| Holder::read(&file)).unwrap_or_default()))
+    }
+}
+
+/// None where there is none.
+fn open_existing(path: &Path) -> io::Result<Option<File>> {
+    match File::open(path) {
+        Ok(file) => Ok(Some(file)),
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(None),
+        Err(error) => Err(error),
     }
 }
 
@@ -202,6 +264,8 @@ impl ExecLock {
     fn keep(&self, until: &OwnedFd) -> io::Result<()> {
         nix::unistd::setsid()?;
         sys::reset_signals_for_exec()?;
+        // Whoever ends all that is called mho ends not only the keeper: while the program lives, the lock is to be held.
+        SigSet::all().thread_set_mask()?;
         std::env::set_current_dir("/")?;
         let nowhere = OpenOptions::new().read(true).write(true).open("/dev/null")?;
         nix::unistd::dup2_stdin(&nowhere)?;
@@ -230,20 +294,33 @@ fn close_all_but(kept: &[i32]) -> io::Result<()> {
 }
 
 /// The live processes that a daemon of `state_dir` started as `script`, with all that these started. To be asked while the script's lock is
-/// held: then none can be added.
-pub fn processes_of(state_dir: &Path, script: &ScriptName) -> io::Result<Vec<u32>> {
-    let Some(id) = identity::existing(state_dir)? else { return Ok(Vec::new()) };
+/// held: then none can be added. They are known by their environment and, since a program may have cleared or overwritten that, by `ledger`:
+/// the script's attempts without an end.
+pub fn processes_of(state_dir: &Path, script: &ScriptName, ledger: &[LedgerEntry]) -> io::Result<Vec<u32>> {
+    let id = identity::existing(state_dir)?;
+    let boot = procfs::boot_id().unwrap_or_default();
+    let ledger: Vec<_> = ledger.iter().filter(|entry| entry.boot == boot).map(|entry| entry.process).collect();
+    if id.is_none() && ledger.is_empty() {
+        return Ok(Vec::new());
+    }
     let (again, pause) = LOOKS_AT_NEWBORN;
     let mut looks = 0;
     loop {
         let (mut found, mut is_unsure) = (Vec::new(), false);
-        for process in procfs::Snapshot::take()?.iter() {
+        let all = procfs::Snapshot::take()?;
+        for process in all.iter() {
             // The kernel's own threads are in no group, and have neither environment nor command line.
             if process.zombie || process.group == 0 || process.pid == std::process::id() {
                 continue;
             }
+            if ledger.iter().any(|leader| is_of_group(&all, *leader, process)) {
+                found.push(process.pid);
+                continue;
+            }
             match procfs::environment(process.pid, ["MHO_DAEMON_ID", "MHO_SCRIPT"]) {
-                Some([Some(daemon), Some(name)]) if daemon == id && name == script.as_str() => found.push(process.pid),
+                Some([daemon @ Some(_), Some(name)]) if daemon == id && name == script.as_str() => {
+                    found.push(process.pid);
+                }
                 Some(_) => {}
                 None => is_unsure |= !procfs::has_command_line(process.pid),
             }
@@ -255,6 +332,13 @@ pub fn processes_of(state_dir: &Path, script: &ScriptName) -> io::Result<Vec<u32
         }
         std::thread::sleep(pause);
     }
+}
+
+/// It is this leader or of its group, which keeps its number from being used again as long as anybody is in it.
+fn is_of_group(all: &procfs::Snapshot, leader: ProcessId, process: procfs::Proc) -> bool {
+    process.group == leader.pid
+        && process.start >= leader.born
+        && all.get(leader.pid).is_none_or(|found| found.start == leader.born)
 }
 
 fn open_exec(state_dir: &Path, script: &ScriptName) -> io::Result<File> {
@@ -310,7 +394,7 @@ fn open(path: &Path) -> io::Result<File> {
 }
 
 /// What root made here belongs to the owner of the directory that it is in: the daemon of that user has to be able to open it.
-fn hand_over(made: &File, path: &Path) {
+pub(super) fn hand_over(made: &File, path: &Path) {
     if let Some(owner) =
         path.parent().and_then(|dir| fs::metadata(dir).ok()).filter(|_| nix::unistd::geteuid().is_root())
     {
@@ -323,6 +407,25 @@ fn try_lock(file: &File, how: FlockOperation) -> io::Result<bool> {
         Ok(()) => Ok(true),
         Err(rustix::io::Errno::WOULDBLOCK) => Ok(false),
         Err(error) => Err(error.into()),
+    }
+}
+
+/// The lock of `state_dir` itself, whose lock file is at `path`.
+fn take_directory(state_dir: &Path, path: &Path) -> Result<Option<File>, LockError> {
+    let directory = File::open(state_dir)?;
+    let (again, pause) = LOOKS;
+    let mut looks = 0;
+    loop {
+        match try_lock(&directory, FlockOperation::NonBlockingLockExclusive) {
+            Ok(true) => return Ok(Some(directory)),
+            Ok(false) if looks < again => looks += 1,
+            Ok(false) => {
+                let holder = File::open(path).map(|file| Holder::read(&file)).unwrap_or_default();
+                return Err(LockError::Held(Box::new(holder)));
+            }
+            Err(_) => return Ok(None),
+        }
+        std::thread::sleep(pause);
     }
 }
 
@@ -485,6 +588,7 @@ mod tests {
             guard: Some(11),
             since: Some("2026-11-27T13:30:00Z".to_owned()),
             what: Some("live".to_owned()),
+            ..Holder::default()
         };
         assert_eq!(known.to_string(), "PID 12 (guard PID 11), live since 2026-11-27T13:30:00Z");
         assert_eq!(Holder { guard: None, since: None, ..known }.to_string(), "PID 12, live");

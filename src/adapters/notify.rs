@@ -55,6 +55,12 @@ impl ServiceManager {
         self.tell("READY=1")
     }
 
+    /// The service starts or stops for at least this long from now on, however long was agreed.
+    pub fn extend(&self, time: Duration) {
+        // It is told again, sooner than this runs out.
+        let _ = self.tell(&format!("EXTEND_TIMEOUT_USEC={}", time.as_micros()));
+    }
+
     /// The service is as well as `text` says.
     pub fn status(&self, text: &str) {
         // The next one tells the same, and more.

@@ -4,6 +4,7 @@
 use std::fmt;
 use std::io;
 
+use nix::libc;
 use nix::sys::signal::SigSet;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -35,8 +36,10 @@ pub struct Signals {
     interrupt: Signal,
     hangup: Signal,
     quit: Signal,
-    /// Caught and not acted on: scripts for log rotation like to send these, and their default would be the end of the daemon.
-    _harmless: [Signal; 2],
+    /// Caught and not acted on: scripts for log rotation like to send the first two; the third comes where a file would grow beyond its limit
+    /// (`ulimit -f`), and the write fails as on a full disk. Their default would be the end of the daemon. Ignored they would be, too, in
+    /// every script.
+    _harmless: [Signal; 3],
 }
 
 impl Signals {
@@ -51,7 +54,11 @@ impl Signals {
             interrupt: signal(SignalKind::interrupt())?,
             hangup: signal(SignalKind::hangup())?,
             quit: signal(SignalKind::quit())?,
-            _harmless: [signal(SignalKind::user_defined1())?, signal(SignalKind::user_defined2())?],
+            _harmless: [
+                signal(SignalKind::user_defined1())?,
+                signal(SignalKind::user_defined2())?,
+                signal(SignalKind::from_raw(libc::SIGXFSZ))?,
+            ],
         };
         SigSet::empty().thread_set_mask()?;
         Ok(signals)

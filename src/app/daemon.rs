@@ -11,10 +11,11 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use ractor::{Actor, ActorRef};
 use tokio::sync::oneshot;
+use tokio::time::{Instant, interval_at};
 use tracing::{error, info, warn};
 use tracing_subscriber::filter::LevelFilter;
 
-use super::instance::take_state;
+use super::instance::{State, take_state};
 use super::memory::{Memory, clean_up};
 use super::requests::{Request, Requests};
 use super::service;
@@ -89,6 +90,9 @@ pub enum StartError {
 /// How often the journal notes that the daemon is alive.
 const ALIVE_INTERVAL: Duration = Duration::from_secs(60);
 
+/// While what an earlier daemon left running is stopped, the service manager hears of it this often.
+const STILL_STARTING: Duration = Duration::from_secs(2);
+
 /// Older parts of `orchestrator_main.log` that are kept.
 const MAIN_LOG_PARTS: u32 = 5;
 
@@ -118,8 +122,12 @@ pub fn run(
             let path = settings.orchestrator.state_dir.join("id");
             error!(target: "mho", "The daemon's identity cannot be kept in {}: {reason}. Until that is mended, a later daemon may not know what this one leaves running.", path.display());
         }
+        if let Some(holder) = state.copied_from() {
+            let path = settings.orchestrator.state_dir.display();
+            warn!(target: "mho", "The state directory {path} is a copy of the one of another daemon, which lives: {holder}. This daemon has a new identity and leaves alone what the other one runs. A script that both have runs twice: if that is not meant, stop one of the two.");
+        }
         let identity = Identity { daemon_id: state.daemon_id.clone(), rehearsal: rehearsal.is_some() };
-        let outcome = supervise(settings, clock, identity).await?;
+        let outcome = supervise(settings, clock, identity, &state).await?;
         say_goodbye(&outcome, &telemetry);
         Ok(outcome)
     })
@@ -166,7 +174,12 @@ fn announce(loaded: &Loaded, rehearsal: Option<Rehearsal>) {
     }
 }
 
-async fn supervise(settings: &Settings, clock: Arc<dyn Clock>, identity: Identity) -> Result<Outcome, StartError> {
+async fn supervise(
+    settings: &Settings,
+    clock: Arc<dyn Clock>,
+    identity: Identity,
+    state: &State,
+) -> Result<Outcome, StartError> {
     let mut requests = Requests::new()?;
     let zone = settings.default_calendar().zone();
     let manager = Arc::new(ServiceManager::of_environment(parent_id()));
@@ -174,10 +187,15 @@ async fn supervise(settings: &Settings, clock: Arc<dyn Clock>, identity: Identit
     let opened = Memory::open(settings, identity.rehearsal, clock.now().wall);
     if let Err(StartError::Journal(OpenError::Newer(_))) = &opened {
         // Whoever is to mend that may take hours, and nobody else ends what was left running at the close.
-        let _ = clean_up_first(settings, &identity.daemon_id, &[], &mut requests, &*clock).await;
+        let sweep = clean_up_first(settings, &identity.daemon_id, &[], &mut requests, &*clock);
+        let _ = keep_waiting(&manager, sweep).await;
     }
     let mut memory = opened?;
-    let swept = match clean_up_first(settings, &identity.daemon_id, &memory.past.ledger, &mut requests, &*clock).await {
+    if state.copied_from().is_some() {
+        memory.past.ledger.clear();
+    }
+    let sweep = clean_up_first(settings, &identity.daemon_id, &memory.past.ledger, &mut requests, &*clock);
+    let swept = match keep_waiting(&manager, sweep).await {
         Ok(swept) => swept,
         Err(outcome) => return Ok(outcome),
     };
@@ -190,6 +208,7 @@ async fn supervise(settings: &Settings, clock: Arc<dyn Clock>, identity: Identit
     }
     let records = memory.settle(settings, &swept, now);
     memory.begin_life(settings, &swept, now).await;
+    state.is_entered();
     let inherited = std::env::vars_os().collect();
     let launcher = RealLauncher::new(identity, inherited, Arc::clone(&clock), notifier.clone())?;
     let started = settings.scripts.iter().filter(|spec| spec.enabled).map(|spec| &spec.name);
@@ -213,6 +232,18 @@ async fn supervise(settings: &Settings, clock: Arc<dyn Clock>, identity: Identit
     let outcome = watch(&root, done, &mut requests, &mut memory, &*clock).await;
     memory.end_life(clock.now().wall, &outcome.to_string()).await;
     Ok(outcome)
+}
+
+/// `work`, before the daemon is ready. The service manager hears that it goes on: how long it takes is up to the grace of the scripts.
+async fn keep_waiting<T>(manager: &ServiceManager, work: impl Future<Output = T>) -> T {
+    let mut work = pin!(work);
+    let mut tick = interval_at(Instant::now() + STILL_STARTING, STILL_STARTING);
+    loop {
+        tokio::select! {
+            done = &mut work => return done,
+            _ = tick.tick() => manager.extend(STILL_STARTING * 10),
+        }
+    }
 }
 
 /// Nothing was started yet. Whoever asks for the end gets it when nothing of an earlier daemon's is left: the guard knows nothing of that, and

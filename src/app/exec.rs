@@ -1,12 +1,15 @@
 //! One script, now, in the foreground, with exactly the environment and directory that the daemon would give.
 
 use std::convert::Infallible;
+use std::io;
 use std::path::Path;
+use std::time::Duration;
 
 use chrono::{DateTime, Days, Utc};
 
 use crate::adapters::identity;
-use crate::adapters::lock::{ExecLock, LockError, processes_of};
+use crate::adapters::journal::unended;
+use crate::adapters::lock::{ExecLock, InstanceLock, LockError, processes_of};
 use crate::adapters::process::{Identity, become_program, environment, read_env_file};
 use crate::config::Settings;
 use crate::domain::attempt::{AttemptId, LaunchContext};
@@ -28,6 +31,9 @@ pub enum ExecError {
 fn failed(text: impl Into<String>) -> ExecError {
     ExecError::Failed(text.into())
 }
+
+/// A daemon that is at work commits the pid of what it started within 100 ms.
+const NOT_RECORDED: Duration = Duration::from_millis(250);
 
 /// How far the next window is looked for.
 const HORIZON: Days = Days::new(400);
@@ -74,7 +80,7 @@ fn reserve(state_dir: &Path, name: &ScriptName) -> Result<(), ExecError> {
         )),
         LockError::Io(error) => unusable(error),
     })?;
-    let running = processes_of(state_dir, name).map_err(unusable)?;
+    let running = running(state_dir, name).map_err(unusable)?;
     if !running.is_empty() {
         let pids: Vec<_> = running.iter().map(u32::to_string).collect();
         let pids = pids.join(", ");
@@ -87,6 +93,17 @@ fn reserve(state_dir: &Path, name: &ScriptName) -> Result<(), ExecError> {
             "cannot keep the daemon from starting {name} meanwhile: {error}; look at the limit of processes (ulimit -u)"
         ))
     })
+}
+
+/// The processes of the script that a daemon of `state_dir` started.
+fn running(state_dir: &Path, name: &ScriptName) -> io::Result<Vec<u32>> {
+    let look = || processes_of(state_dir, name, &unended(state_dir, name));
+    let found = look()?;
+    if !found.is_empty() || !matches!(InstanceLock::holder(state_dir), Ok(Some(_))) {
+        return Ok(found);
+    }
+    std::thread::sleep(NOT_RECORDED);
+    look()
 }
 
 /// The window that is open, else the next one.

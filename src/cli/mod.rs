@@ -17,6 +17,7 @@ use chrono::{Datelike, NaiveDateTime, Utc};
 use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::config::{self, Fault, Flags, Loaded, Purpose, Settings, Sources};
+use crate::guard;
 
 /// All is well.
 pub const OK: u8 = 0;
@@ -89,7 +90,13 @@ enum Verb {
 /// Never: an unwritable stdout ends a verb with code 1.
 #[must_use]
 pub fn main() -> u8 {
-    let cli = Cli::parse();
+    // First of all: the first process of a container would lose a signal that comes before it is held.
+    let held = guard::hold_signals();
+    let parsed = Cli::try_parse();
+    if !matches!(&parsed, Ok(Cli { verb: None | Some(Verb::Run(_)), .. })) {
+        guard::release_signals(held);
+    }
+    let cli = parsed.unwrap_or_else(|error| error.exit());
     match cli.verb.unwrap_or_else(|| Verb::Run(run::RunArgs::default())) {
         // The daemon is made before any thread exists, and has no use for stdout.
         Verb::Run(args) => run::run(&cli.global, args),

@@ -30,7 +30,7 @@ SELECT script, trading_date, unfinished,
 FROM runs WHERE unfinished IS NOT NULL AND (result = 'running' OR result = 'interrupted' AND ended_at > ?1)
 ORDER BY script, trading_date, slot";
 
-const LEDGER: &str = "
+pub(super) const LEDGER: &str = "
 SELECT script, trading_date, number, pid, born, boot_id FROM attempts WHERE pid IS NOT NULL AND result IS NULL
 ORDER BY started_at";
 
@@ -127,7 +127,7 @@ fn unfinished(row: &Row<'_>) -> Result<(ScriptName, Unfinished), String> {
     Ok((name.clone(), run.map_err(|error| format!("the unfinished run of {name} on {date}: {error}"))?))
 }
 
-fn ledger_entry(row: &Row<'_>) -> Result<LedgerEntry, String> {
+pub(super) fn ledger_entry(row: &Row<'_>) -> Result<LedgerEntry, String> {
     Ok(LedgerEntry {
         attempt: AttemptId { script: name(row)?, trading_date: date(row)?, number: get(row, 2)? },
         process: ProcessId { pid: get(row, 3)?, born: u64::try_from(get::<i64>(row, 4)?).unwrap_or_default() },

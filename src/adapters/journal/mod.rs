@@ -16,6 +16,7 @@ mod rows;
 mod schema;
 mod start;
 mod text;
+mod unended;
 mod writer;
 
 use std::collections::BTreeMap;
@@ -30,6 +31,7 @@ use tokio::sync::oneshot;
 
 pub use facts::{ScriptFacts, hash_of};
 pub use life::Life;
+pub use unended::unended;
 
 use crate::domain::record::{Grade, Past, Record};
 use crate::domain::script::ScriptName;
