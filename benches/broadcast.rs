@@ -45,6 +45,7 @@ async fn broadcast() -> std::time::Duration {
         status_interval: None,
         alive_interval: None,
         past: Past::default(),
+        records: Vec::new(),
     };
     let launcher = Arc::new(PretendLauncher::default());
     let ports = Ports {
