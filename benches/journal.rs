@@ -40,7 +40,7 @@ fn journal(c: &mut Criterion) {
         on_renewed: Box::new(|_| ()),
     };
     let journal = SqliteJournal::open(args).expect("it opens").journal;
-    let life = Life { started_at: DateTime::UNIX_EPOCH, pid: 1, scripts: Vec::new(), survivors: Vec::new() };
+    let life = Life { started_at: DateTime::UNIX_EPOCH, pid: 1, scripts: vec![], left_out: vec![], survivors: vec![] };
     runtime.block_on(journal.begin_life(life)).expect("entered");
     let mut round = 0;
     for (name, count, grade) in [
