@@ -7,7 +7,8 @@
 //!
 //! ```text
 //! guard ── daemon: Root ─┬─ MarketClock     owns the timeline; the only one who knows wall time
-//!                        └─ ScriptWorker ×N one per script: drives lifecycle::step, owns its attempt and its timers
+//!                        ├─ ScriptWorker ×N one per script: drives lifecycle::step, owns its attempt and its timers
+//!                        └─ Recorder        the single writer of the journal
 //! ```
 //!
 //! [`config`] turns text into domain types, [`ports`] is what the actors ask of the world, [`app`] puts all together, [`cli`] has a file for
