@@ -158,14 +158,15 @@ fn told_again_later_it_kills_all_at_once_and_exits_1() {
     }
 }
 
-/// A leader that does `on_term`, and a deaf one that got away: nothing shows whose it is. It ends with the directory.
+/// A leader that does `on_term`, and a deaf one that got away, also from the limit it had inherited: nothing shows whose it is. It ends with the
+/// directory.
 fn with_an_escapee(on_term: &str) -> (Daemon, u32, u32) {
     let config = r#"
         [[script]]
         name = "escaped"
         stop_grace = "300s"
         command = ["sh", "-c", """
-            (setsid env -i /bin/sh -c "trap '' TERM; echo \\$\\$ >escapee; while [ -e mho.toml ]; do sleep 0.1; done" >/dev/null 2>&1 &)
+            (setsid env -i prlimit --rttime=unlimited /bin/sh -c "trap '' TERM; echo \\$\\$ >escapee; while [ -e mho.toml ]; do sleep 0.1; done" >/dev/null 2>&1 &)
             trap 'ON_TERM' TERM
             echo $$ >leader
             while :; do sleep 0.1; done"""]

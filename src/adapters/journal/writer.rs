@@ -136,9 +136,10 @@ impl Writer {
                 Command::Begin(life, reply) => {
                     self.life = Some(life);
                     let done = self.commit(&Batch::Nothing, Grade::PowerSafe);
-                    let _ = reply.send(done);
-                    // What is known stands in the file itself from the start: whoever loses the log does not lose all.
+                    // What is known stands in the file itself from the start: whoever loses the log does not lose all. Before the answer, since
+                    // nothing is started until then that would wait for the disk.
                     self.aside(Link::checkpoint);
+                    let _ = reply.send(done);
                 }
                 Command::End { at, reason, reply } => {
                     let done = self.commit(&Batch::End { at, reason: &reason }, Grade::PowerSafe);
