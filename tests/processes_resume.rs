@@ -67,6 +67,21 @@ fn a_window_that_ended_without_a_daemon_is_interrupted_and_the_next_ones_are_mis
 }
 
 #[test]
+fn a_window_that_came_and_went_while_the_daemon_ended_is_missed() {
+    let slow = script("slow", "trap '' TERM; echo $$ >pid; while :; do sleep 0.1; done", "stop_grace = \"6s\"");
+    let brief = script("brief", "sleep 300", "start = \"10:00:03\"\nstop = \"10:00:05\"");
+    let mut daemon = World::new(&[slow, brief].concat()).rehearse(TEN);
+    daemon.number("pid");
+    daemon.tell_guard(nix::sys::signal::Signal::SIGTERM);
+    assert_eq!(daemon.end().code(), Some(0));
+    assert!(common::seconds_after("10:00:05", &daemon.wait_for(&["Goodbye"])) >= 0, "its window is over by now");
+    daemon.again(&["--at", LATER]);
+    daemon.wait_for(&["ERROR: While nobody watched: 2026-11-30 was missed", "script=brief"]);
+    daemon.stop();
+    assert!(results(&daemon).contains(&("brief".to_owned(), "missed".to_owned())));
+}
+
+#[test]
 fn a_run_whose_script_is_not_configured_any_more_gets_its_result_after_its_window() {
     let mut daemon = World::new(&script("gone", "sleep 300", "")).rehearse(TEN);
     daemon.wait_for(&["Script started with PID"]);

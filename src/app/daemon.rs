@@ -229,8 +229,8 @@ async fn supervise(
     let args = RootArgs { plan, ports, with_clock: true, done: tell };
     let (root, _) = Actor::spawn(None, Root, args).await.map_err(io::Error::other)?;
     service::announce(manager, &root);
-    let outcome = watch(&root, done, &mut requests, &mut memory, &*clock).await;
-    memory.end_life(clock.now().wall, &outcome.to_string()).await;
+    let (outcome, watched_until) = watch(&root, done, &mut requests, &mut memory, &*clock).await;
+    memory.end_life(watched_until, &outcome.to_string()).await;
     Ok(outcome)
 }
 
@@ -277,29 +277,35 @@ async fn clean_up_first(
     }
 }
 
-/// Hands on what comes from outside, until the tree has ended.
+/// Hands on what comes from outside, until the tree has ended; and tells until when it was not asked to: what should have begun after that,
+/// nobody has watched.
 async fn watch(
     root: &ActorRef<RootMsg>,
     mut done: oneshot::Receiver<Outcome>,
     requests: &mut Requests,
     memory: &mut Memory,
     clock: &dyn Clock,
-) -> Outcome {
+) -> (Outcome, DateTime<Utc>) {
+    let mut asked = None;
     loop {
         tokio::select! {
             outcome = &mut done => {
-                return outcome.unwrap_or_else(|_| Outcome::Failed("the root of the tree failed".to_owned()));
+                let outcome = outcome.unwrap_or_else(|_| Outcome::Failed("the root of the tree failed".to_owned()));
+                return (outcome, asked.unwrap_or_else(|| clock.now().wall));
             }
             Some(()) = memory.began_anew.recv() => ask(root, RootMsg::JournalBeganAnew),
             request = requests.next(clock) => match request {
                 Request::Reload => info!(target: "mho", "SIGHUP received: there is nothing to reload yet"),
-                Request::End(reason) => ask(root, RootMsg::Shutdown { reason }),
+                Request::End(reason) => {
+                    asked = Some(clock.now().wall);
+                    ask(root, RootMsg::Shutdown { reason });
+                }
                 Request::EndAtOnce(signal) => {
                     warn!(target: "mho", "{signal} received again: killing all scripts");
                     ask(root, RootMsg::Kill);
                     // Whatever is left is the guard's.
                     let _ = tokio::time::timeout(KILL_PATIENCE, &mut done).await;
-                    return Outcome::Killed;
+                    return (Outcome::Killed, asked.unwrap_or_else(|| clock.now().wall));
                 }
             },
         }
