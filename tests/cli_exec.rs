@@ -145,7 +145,7 @@ fn exec_refuses_while_a_script_runs_that_cleared_its_environment() {
     // The leader is gone, and its number is still that of the group.
     daemon.die();
     send(pid, Signal::SIGKILL);
-    eventually("the leader is gone", || procfs::read(pid).expect("/proc").is_none());
+    eventually("the leader is gone", || !alive(pid));
     let refused = exec(&daemon);
     assert_eq!(refused.code, 5, "{refused:?}");
     assert!(refused.err.contains(&format!("demo runs as PID {member}")), "{refused:?}");
