@@ -151,7 +151,10 @@ fn exec_refuses_while_a_script_runs_that_cleared_its_environment() {
     assert!(refused.err.contains(&format!("demo runs as PID {member}")), "{refused:?}");
     assert_eq!(daemon.read("started").lines().count(), 1);
     send(member, Signal::SIGKILL);
-    eventually("the member is gone", || !alive(member));
+    let is_left = |process: Proc| process.group == pid && !process.zombie;
+    eventually("the group is gone, with what the member waits for", || {
+        Snapshot::take().is_ok_and(|all| !all.iter().any(is_left))
+    });
     let mut last = daemon.mho(&["exec", "--config", "mho.toml", "demo"]).spawn().expect("mho starts");
     eventually("it runs", || daemon.read("started").lines().count() == 2);
     eventually("its child is there", || daemon.number("member") != member);
