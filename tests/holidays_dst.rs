@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use chrono::{NaiveTime, Weekday};
-use mho::domain::calendar::Calendar;
+use mho::domain::calendar::{Calendar, TimeOfDay};
 use mho::domain::outcome::RunResult;
 use mho::domain::script::{Anchor, HalfDays, ScriptSpec, TimePoint};
 use mho::testkit::{Act, Lab, Running};
@@ -62,8 +62,8 @@ async fn a_start_in_the_hour_that_is_skipped_or_repeated_happens_once() {
     let at = |text: &str| TimePoint::At(text.parse::<NaiveTime>().expect("a time"));
     (spec.window.start, spec.window.stop) = (at("02:30:00"), at("12:00:00"));
     let all = [Weekday::Mon, Weekday::Tue, Weekday::Wed, Weekday::Thu, Weekday::Fri, Weekday::Sat, Weekday::Sun];
-    let noon = |h: u32| NaiveTime::from_hms_opt(h, 0, 0).expect("a time");
-    let night = Calendar::plain("ny", chrono_tz::America::New_York, noon(1), Some(noon(12)), &all);
+    let time = |text: &str| text.parse::<TimeOfDay>().expect("a time");
+    let night = Calendar::plain("ny", chrono_tz::America::New_York, time("01:00"), time("12:00"), &all);
     for (begin, end) in [("2026-03-07 13:00:00", "2026-03-08 13:00:00"), ("2026-10-31 13:00:00", "2026-11-01 13:00:00")]
     {
         let lab = Lab::new(begin).calendar("ny", night.clone()).script(spec.clone()).start().await;

@@ -568,7 +568,7 @@ impl Torture {
         }
         (self.counts.runs, self.counts.attempts) = (facts.runs.len(), facts.attempts.len());
         let calendar = Calendar::builtin("XNYS").expect("built in");
-        for session in calendar.sessions(first, last) {
+        for session in calendar.sessions(first..=last) {
             for script in SCRIPTS {
                 let run = facts.runs.get(&(script.to_owned(), session.date));
                 let skips = script == "whole-days" && session.is_early_close();

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{DateTime, Days, NaiveTime, Offset, TimeDelta, Utc};
+use chrono::{DateTime, NaiveTime, Offset, TimeDelta, Utc};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::task::JoinHandle;
 
 use super::messages::{ClockMsg, RootMsg};
 use super::{Plan, Ports};
+use crate::domain::calendar::HORIZON_NEAR;
 use crate::domain::lifecycle::Unfinished;
 use crate::domain::notice::{Notice, What};
 use crate::domain::script::{ScriptName, ScriptSpec};
@@ -17,9 +18,6 @@ use crate::domain::timeline::{Addressed, LONGEST_ABSENCE, Timeline};
 
 /// A machine under load wakes late. This late still is on time: a start is not missed for it.
 const PUNCTUAL: Duration = Duration::from_secs(5);
-
-/// So long before a calendar's data ends it is said, each day.
-const DATA_ENDS_SOON: Days = Days::new(60);
 
 /// The actor.
 pub struct MarketClock;
@@ -157,7 +155,7 @@ impl Ticking {
         for calendar in calendars.values() {
             let (from, to) = calendar.range().into_inner();
             let passed = !(from..=to).contains(&today);
-            if passed || today.checked_add_days(DATA_ENDS_SOON).is_none_or(|soon| soon > to) {
+            if passed || today.checked_add_days(HORIZON_NEAR).is_none_or(|soon| soon > to) {
                 let what = What::CalendarEnds { calendar: calendar.id().to_owned(), from, to, passed };
                 self.args.ports.notifier.notify(Notice { at: now, about: None, what });
             }

@@ -14,7 +14,7 @@ use crate::domain::notice::rfc3339;
 const DEFAULT_SPAN: Days = Days::new(30);
 
 /// Arguments of `mho calendar`.
-#[derive(Clone, Debug, clap::Args)]
+#[derive(Clone, Debug, Default, clap::Args)]
 pub struct CalendarArgs {
     /// Id or alias of a calendar [default: the one of the market section]
     pub id: Option<String>,
@@ -67,10 +67,10 @@ pub enum CalendarError {
 pub fn run(
     args: &CalendarArgs,
     calendar: &Calendar,
-    today: NaiveDate,
+    now: DateTime<Utc>,
     out: &mut dyn Write,
 ) -> Result<(), CalendarError> {
-    let from = args.from.unwrap_or(today);
+    let from = args.from.unwrap_or_else(|| now.with_timezone(&calendar.zone()).date_naive());
     let last = *calendar.range().end();
     let to = args.to.unwrap_or_else(|| from.checked_add_days(DEFAULT_SPAN).map_or(last, |to| to.min(last)).max(from));
     if to < from {
@@ -166,7 +166,12 @@ mod tests {
         let calendar = Calendar::builtin(id).expect("a built-in calendar");
         let args = CalendarArgs { id: None, from: from.map(date), to: to.map(date), format };
         let mut out = Vec::new();
-        run(&args, &calendar, date("2026-11-25"), &mut out)?;
+        run(
+            &args,
+            &calendar,
+            date("2026-11-25").and_time(NaiveTime::MIN).and_utc() + chrono::TimeDelta::hours(12),
+            &mut out,
+        )?;
         Ok(String::from_utf8(out).expect("text"))
     }
 
@@ -184,7 +189,8 @@ mod tests {
     #[test]
     fn a_reason_with_a_comma_or_a_quote_is_quoted() {
         let reason = r#"snow, "real" snow"#.to_owned();
-        let words = [Override { date: date("2026-11-25"), closed: true, open: None, close: None, reason }];
+        let words =
+            [Override { date: date("2026-11-25"), closed: true, open: None, close: None, reason, origin: None }];
         let calendar = Calendar::builtin("XNYS").and_then(|nyse| nyse.with_overrides(&words).ok()).expect("a calendar");
         let mut out = Vec::new();
         write_csv(&[calendar.day(date("2026-11-25")).expect("in range")], &mut out).expect("written");

@@ -225,8 +225,7 @@ fn show_calendar(global: &Global, args: &calendar::CalendarArgs, out: &mut dyn W
             Failure::new(USAGE, format!("no calendar named {id:?}; known are: {}{meant}", known.join(", ")))
         })?,
     };
-    let today = Utc::now().with_timezone(&calendar.zone()).date_naive();
-    match calendar::run(args, &calendar, today, out) {
+    match calendar::run(args, &calendar, Utc::now(), out) {
         Ok(()) => Ok(OK),
         Err(calendar::CalendarError::Output(error)) => Err(error.into()),
         Err(error) => Err(Failure::new(USAGE, error)),

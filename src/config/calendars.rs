@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use chrono::{NaiveDate, NaiveTime, Weekday};
+use chrono::{NaiveDate, Weekday};
 
 use super::builtin;
 use super::fault::{Bad, Place, Report};
@@ -13,7 +13,7 @@ use super::overrides::{self, Dated};
 use super::section::Section;
 use super::sources::absolute;
 use super::values::{self, Parsed};
-use crate::domain::calendar::{self, Calendar, Override, OwnHours};
+use crate::domain::calendar::{self, Calendar, Override, OwnHours, TimeOfDay};
 
 const MARKET_KEYS: [&str; 5] = ["calendar", "timezone", "open", "close", "calendar_dir"];
 const OWN_KEYS: [&str; 5] = ["extends", "timezone", "open", "close", "weekdays"];
@@ -143,7 +143,7 @@ impl<'a> Calendars<'a> {
                     "",
                     format!("cannot be read: {error}; mend it, or move it out of calendar_dir"),
                 ),
-                Ok(text) => match Calendar::parse(id, &text) {
+                Ok(text) => match Calendar::parse_file(id, &text, &path.display().to_string()) {
                     Ok(calendar) => {
                         self.files.insert(id.to_owned(), calendar);
                     }
@@ -217,13 +217,17 @@ impl<'a> Calendars<'a> {
         let (Some(zone), Some(open), Some(close)) = (hours.timezone, hours.open, hours.close) else {
             return Err("needs either extends, or timezone, open and close (\"24:00\" = the end of the day)".into());
         };
-        // A close of 00:00 is the end of the day.
-        if close <= open && close != NaiveTime::MIN {
-            return Err("closes at or before it opens: sessions over midnight need a calendar file".into());
+        let close = close.closing();
+        if close <= open {
+            let message = "closes at or before it opens: where the session opens on the evening before, write open = \"HH:MM -1d\"";
+            return Err(message.into());
+        }
+        if close.seconds() - open.seconds() > TimeOfDay::DAY_END.seconds() {
+            return Err("is open for more than 24 hours: the sessions of two dates would overlap".into());
         }
         let on = hours.weekdays.unwrap_or([true, true, true, true, true, false, false]);
         let days: Vec<Weekday> = WEEKDAYS.iter().zip(on).filter(|(_, on)| *on).map(|((_, day), _)| *day).collect();
-        let calendar = Calendar::plain(id, zone, open, Some(close), &days);
+        let calendar = Calendar::plain(id, zone, open, close, &days);
         Ok(Known { calendar, lineage: vec![id.into()] })
     }
 
@@ -335,8 +339,8 @@ pub(super) fn read_hours(market: &Section<'_>) {
 fn own_hours(section: &Section<'_>) -> OwnHours {
     OwnHours {
         timezone: section.read_set("timezone", values::zone),
-        open: section.read_set("open", values::time),
-        close: section.read_set("close", values::close),
+        open: section.read_set("open", values::local_time),
+        close: section.read_set("close", values::local_time),
         weekdays: section.read("weekdays", weekdays),
     }
 }
@@ -366,7 +370,7 @@ fn different(hours: OwnHours, calendar: &Calendar) -> OwnHours {
     }
     let (open, close) = calendar.regular_hours(calendar.published_to());
     let open = hours.open.filter(|own| *own != open);
-    OwnHours { timezone, open, close: hours.close.filter(|own| *own != close), ..hours }
+    OwnHours { timezone, open, close: hours.close.filter(|own| own.closing() != close), ..hours }
 }
 
 fn read_table<'a>(id: &str, node: &'a Node, report: &Report) -> Table<'a> {

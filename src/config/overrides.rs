@@ -6,7 +6,7 @@ use super::node::{Data, Node};
 use super::section::Section;
 use super::sources::is_absent;
 use super::values;
-use crate::domain::calendar::Override;
+use crate::domain::calendar::{Origin, Override};
 
 const KEYS: [&str; 6] = ["calendar", "date", "closed", "open", "close", "reason"];
 
@@ -79,14 +79,20 @@ fn read_one(item: &Node, report: &Report) -> Option<Dated> {
     let date = section.read_set("date", values::date);
     let reason = section.read_set("reason", values::string);
     let closed = section.read("closed", values::boolean).unwrap_or(false);
-    let open = section.read_set("open", values::time);
-    let close = section.read_set("close", values::close);
+    let open = section.read_set("open", values::local_time);
+    let close = section.read_set("close", values::local_time);
     let has_time = ["open", "close"].iter().any(|key| section.get(key).is_some_and(|node| !node.is_empty()));
     if closed == has_time {
         report.fault(&item.place, &item.key, "needs either closed = true, or open or close or both");
         return None;
     }
-    let day = Override { date: date?, closed, open, close, reason: reason?.trim().to_owned() };
+    let origin = match &item.place {
+        Place::File { path, line: Some(line) } => {
+            Some(Origin { file: path.display().to_string().into(), line: *line, source: None })
+        }
+        Place::File { .. } | Place::BuiltIn | Place::Env(_) | Place::Flag(_) => None,
+    };
+    let day = Override { date: date?, closed, open, close, reason: reason?.trim().to_owned(), origin };
     let named = section.read_set("calendar", values::string);
     Some(Dated { named, calendar: String::new(), day, node: item.clone() })
 }

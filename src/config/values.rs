@@ -8,6 +8,7 @@ use chrono_tz::Tz;
 
 use super::fault::Bad;
 use super::node::{Data, Node};
+use crate::domain::calendar::{NoTimeOfDay, TimeOfDay};
 use crate::domain::outcome::Signal;
 use crate::domain::script::{Anchor, TimePoint};
 
@@ -131,18 +132,12 @@ pub(super) fn time_of_day(text: &str) -> Option<NaiveTime> {
     time.filter(|time| time.nanosecond() == 0)
 }
 
-pub(super) fn time(node: &Node) -> Parsed<NaiveTime> {
+/// A local time of an exchange: also "24:00", the end of the day, and "17:00 -1d", the evening before.
+pub(super) fn local_time(node: &Node) -> Parsed<TimeOfDay> {
+    let what = "a time such as \"09:30\", or \"17:00 -1d\" for the evening before";
     match &node.data {
-        Data::Text(text) => time_of_day(text).map_or_else(|| expected("a time such as \"09:30\"", node), Ok),
-        _ => expected("a time such as \"09:30\"", node),
-    }
-}
-
-/// A close, which may be "24:00", the end of the day: calendars read a close of 00:00 as that.
-pub(super) fn close(node: &Node) -> Parsed<NaiveTime> {
-    match &node.data {
-        Data::Text(text) if matches!(text.trim(), "24:00" | "24:00:00") => Ok(NaiveTime::MIN),
-        _ => time(node),
+        Data::Text(text) => text.parse().or_else(|NoTimeOfDay| expected(what, node)),
+        _ => expected(what, node),
     }
 }
 

@@ -7,8 +7,8 @@ use chrono::NaiveDate;
 use chrono_tz::Tz;
 
 use super::local_clock::{LocalClock, resolve};
-use super::rules::Change;
-use super::table::{Extended, Force, Marks, Table};
+use super::rules::{Change, Hours};
+use super::table::{Force, Marks, Row, Table};
 use super::{Basis, Calendar, Fault, Override, OwnHours, TimeOfDay};
 
 impl Calendar {
@@ -34,20 +34,23 @@ impl Calendar {
                 continue;
             }
             match seen.insert(word.date, word) {
-                Some(earlier) if earlier == word => continue,
-                Some(_) => fault("date", "another override of this date says something else; keep one of them".into()),
+                Some(earlier) if earlier.agrees_with(word) => continue,
+                Some(_) => {
+                    fault("date", "another override of this date says something else; keep one of them".into());
+                    continue;
+                }
                 None => {}
             }
-            let change = Change::of(word.closed, word.open.map(TimeOfDay::open), word.close.map(TimeOfDay::close));
-            let reason = format!("override: {}", word.reason);
-            match change {
-                Err(message) => fault("closed", message.into()),
-                Ok(change) => {
-                    if let Err(message) = table.amend(word.date, change, reason.into(), Basis::Override) {
-                        fault(if word.open.is_some() { "open" } else { "close" }, message);
-                    }
-                }
+            if let Err((key, message)) = lay_over(&mut table, word) {
+                fault(key, message);
             }
+        }
+        if faults.is_empty() {
+            let collide = |(index, word): (usize, &Override)| {
+                let message = format!("{}: {}", word.date, table.collision(word.date)?);
+                Some(Fault { line: None, key: format!("override[{index}].date"), message })
+            };
+            faults.extend(overrides.iter().enumerate().filter_map(collide));
         }
         if faults.is_empty() { Ok(Self::of(&self.id, table)) } else { Err(faults) }
     }
@@ -72,15 +75,15 @@ impl Calendar {
             }
             table.clock = Arc::new(LocalClock::of(zone, &table.range));
         }
-        table.open = hours.open.map_or(table.open, TimeOfDay::open);
-        table.close = hours.close.map_or(table.close, TimeOfDay::close);
-        if table.open >= table.close {
-            let key = if hours.open.is_some() { "open" } else { "close" };
-            return Err(fault(key, format!("the open, {}, is not before the close, {}", table.open, table.close)));
+        for period in &mut table.periods {
+            own(&mut period.hours, &hours).map_err(|(key, message)| fault(key, message))?;
+            if whole_days {
+                // Around a whole day there is nothing that could keep its instants.
+                period.hours = Hours::plain(period.hours.open, period.hours.close);
+            }
         }
         if whole_days {
-            // Before and after a whole day there is nothing that could keep its instants.
-            table.extended = Extended::none(&table.clock, table.open, table.close);
+            table.outer = Arc::clone(&table.clock);
         }
         let wanted = hours.weekdays.unwrap_or([true; 7]);
         for (day, wanted) in table.weekdays.iter_mut().zip(wanted) {
@@ -103,6 +106,46 @@ impl Calendar {
     }
 }
 
+/// What an override changes; the key that is at fault, and the message.
+fn lay_over(table: &mut Table, word: &Override) -> Result<(), (&'static str, String)> {
+    let close = word.close.map(TimeOfDay::closing);
+    let change = Change::of(word.closed, word.open, close).map_err(|message| ("closed", message.to_owned()))?;
+    let entry = table.entry(word.date);
+    if let Change::Hours { open, close } = change
+        && entry.marks().is_none()
+        && (open.is_none() || close.is_none())
+    {
+        let (day, why) = (word.date.format("%A"), entry.reason(word.date));
+        let message = format!(
+            "there is no session on this {day} ({why}): correct the date, or give both `open` and `close` for a special session"
+        );
+        return Err(("date", message));
+    }
+    let reason = format!("override: {}", word.reason.trim()).into();
+    let row = Row { hours: None, reason, basis: Basis::Override, origin: word.origin.clone() };
+    let key = if word.open.is_some() { "open" } else { "close" };
+    table.amend(word.date, change, row).map_err(|message| (key, message))
+}
+
+/// Own hours in the place of regular ones; the key that is at fault, and the message.
+fn own(regular: &mut Hours, own: &OwnHours) -> Result<(), (&'static str, String)> {
+    regular.open = own.open.unwrap_or(regular.open);
+    regular.close = own.close.map_or(regular.close, TimeOfDay::closing);
+    let (open, close) = (regular.open, regular.close);
+    if open >= close {
+        let key = if own.open.is_some() { "open" } else { "close" };
+        return Err((key, format!("the open, {open}, is not before the close, {close}")));
+    }
+    if close.seconds() - open.seconds() > TimeOfDay::DAY_END.seconds() {
+        let key = if own.open.is_some() { "open" } else { "close" };
+        return Err((
+            key,
+            format!("from {open} to {close} are more than 24 hours: the sessions of two dates would overlap"),
+        ));
+    }
+    Ok(())
+}
+
 /// Where somebody has hours of their own, the exchange's word on a date can only shorten them; elsewhere it stays exact.
 fn bind(marks: &mut Marks, own: &OwnHours) {
     for (mark, is_own) in [(&mut marks.open, own.open.is_some()), (&mut marks.close, own.close.is_some())] {
@@ -117,6 +160,10 @@ fn bind(marks: &mut Marks, own: &OwnHours) {
 /// Whether open and close mean the same instants in another zone, on every date.
 fn same_instants(table: &Table, zone: Tz) -> bool {
     let same = |at: TimeOfDay, date| resolve(zone, date, at) == table.clock.at(date, at);
-    let mut dates = table.range.start().iter_days().take_while(|date| date <= table.range.end());
-    zone == table.clock.zone() || dates.all(|date| same(table.open, date) && same(table.close, date))
+    let same_day = |date| {
+        let hours = table.hours_on(date);
+        same(hours.open, date) && same(hours.close, date)
+    };
+    zone == table.clock.zone()
+        || table.range.start().iter_days().take_while(|date| date <= table.range.end()).all(same_day)
 }

@@ -1,6 +1,8 @@
 //! What a calendar says of an instant: the phase of the market, the next open and close, the sessions of a span.
 
-use chrono::{DateTime, Days, NaiveDate, Utc};
+use std::ops::{Bound, RangeBounds};
+
+use chrono::{DateTime, NaiveDate, Utc};
 
 use super::table::{Marks, Table};
 use super::{Calendar, OutOfRange, Session};
@@ -14,19 +16,39 @@ pub enum Phase {
     Pre,
     /// The regular session.
     Open,
+    /// The lunch break or daily halt inside the regular session.
+    Break,
     /// The session after the regular one.
     Post,
 }
 
 impl Phase {
-    /// Its public name: `closed`, `pre`, `open`, `post`.
+    /// Its public name: `closed`, `pre`, `open`, `break`, `post`.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             Self::Closed => "closed",
             Self::Pre => "pre",
             Self::Open => "open",
+            Self::Break => "break",
             Self::Post => "post",
+        }
+    }
+}
+
+impl Session {
+    /// The phase of this session at an instant; None outside of it.
+    fn phase_at(&self, at: DateTime<Utc>) -> Option<Phase> {
+        if at < self.premarket || at >= self.postmarket {
+            None
+        } else if at < self.open {
+            Some(Phase::Pre)
+        } else if at >= self.close {
+            Some(Phase::Post)
+        } else if self.pause.is_some_and(|(from, to)| from <= at && at < to) {
+            Some(Phase::Break)
+        } else {
+            Some(Phase::Open)
         }
     }
 }
@@ -40,6 +62,9 @@ impl Calendar {
     /// let nyse = Calendar::builtin("XNYS").expect("a built-in calendar");
     /// let (phase, date) = nyse.phase_at("2026-11-27T18:00:00Z".parse()?)?; // the early close: 13:00 in New York
     /// assert_eq!((phase, date), (Phase::Post, Some("2026-11-27".parse()?)));
+    ///
+    /// let tokyo = Calendar::builtin("XTKS").expect("a built-in calendar");
+    /// assert_eq!(tokyo.phase_at("2026-11-27T03:00:00Z".parse()?)?.0, Phase::Break); // noon in Tokyo
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     ///
@@ -48,18 +73,38 @@ impl Calendar {
     pub fn phase_at(&self, at: DateTime<Utc>) -> Result<(Phase, Option<NaiveDate>), OutOfRange> {
         let today = self.table.clock.date_of(at);
         self.check(today)?;
-        // Under hours of one's own the exchange's other sessions may lie on the civil day before or after, and overlap the
-        // regular one of another date: then the regular one counts.
-        let near: Vec<Session> = self.sessions(before(today), after(today)).collect();
-        let within = |from: fn(&Session) -> DateTime<Utc>, to: fn(&Session) -> DateTime<Utc>| {
-            near.iter().find(|session| from(session) <= at && at < to(session)).map(|session| session.date)
-        };
-        let phases = [
-            (Phase::Open, within(|session| session.open, |session| session.close)),
-            (Phase::Pre, within(|session| session.premarket, |session| session.open)),
-            (Phase::Post, within(|session| session.close, |session| session.postmarket)),
-        ];
-        Ok(phases.into_iter().find(|(_, date)| date.is_some()).unwrap_or((Phase::Closed, None)))
+        // A session may open on the evening before, and under hours of one's own the exchange's other sessions may lie on the civil day
+        // before or after, and overlap the regular one of another date: then the regular one counts.
+        let mut best = (Phase::Closed, None);
+        for date in [Some(today), today.succ_opt(), today.pred_opt()].into_iter().flatten() {
+            let Some(marks) = self.check(date).ok().and_then(|()| self.table.entry(date).marks()) else { continue };
+            match self.table.session(date, &marks).phase_at(at) {
+                Some(phase @ (Phase::Open | Phase::Break)) => return Ok((phase, Some(date))),
+                Some(Phase::Pre) => best = (Phase::Pre, Some(date)),
+                Some(phase) if best.1.is_none() => best = (phase, Some(date)),
+                Some(_) | None => {}
+            }
+        }
+        Ok(best)
+    }
+
+    /// The trading date that an instant belongs to: that of the session it lies in, the sessions before and after the regular one
+    /// included; while closed, that of the next session.
+    ///
+    /// ```
+    /// let globex = mho::domain::calendar::Calendar::builtin("CMES").expect("a built-in calendar");
+    /// let sunday_evening = "2026-11-22T23:30:00Z".parse()?;
+    /// assert_eq!(globex.trading_date(sunday_evening)?, "2026-11-23".parse()?);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// The instant's date is outside of the data's range, or no session follows in it.
+    pub fn trading_date(&self, at: DateTime<Utc>) -> Result<NaiveDate, OutOfRange> {
+        match self.phase_at(at)? {
+            (_, Some(date)) => Ok(date),
+            (_, None) => Ok(self.next_open(at)?.date),
+        }
     }
 
     /// The first session that opens after an instant.
@@ -92,16 +137,30 @@ impl Calendar {
         self.next(at, Table::close_of)
     }
 
-    /// The sessions from one date to another, both included, as far as the data goes.
+    /// The sessions of a range of trading dates, as far as the data goes.
     ///
     /// ```
+    /// use chrono::NaiveDate;
+    ///
     /// let nyse = mho::domain::calendar::Calendar::builtin("XNYS").expect("a built-in calendar");
-    /// assert_eq!(nyse.sessions("2026-01-01".parse()?, "2026-12-31".parse()?).count(), 251);
+    /// let (first, last): (NaiveDate, NaiveDate) = ("2026-01-01".parse()?, "2026-12-31".parse()?);
+    /// assert_eq!(nyse.sessions(first..=last).count(), 251);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn sessions(&self, from: NaiveDate, to: NaiveDate) -> impl Iterator<Item = Session> + '_ {
-        let (first, last) = (from.max(*self.table.range.start()), to.min(*self.table.range.end()));
-        let dates = first.iter_days().take_while(move |date| *date <= last);
+    pub fn sessions(&self, dates: impl RangeBounds<NaiveDate>) -> impl Iterator<Item = Session> + '_ {
+        let (start, end) = (*self.table.range.start(), *self.table.range.end());
+        let first = match dates.start_bound() {
+            Bound::Included(date) => *date,
+            Bound::Excluded(date) => date.succ_opt().unwrap_or(*date),
+            Bound::Unbounded => start,
+        };
+        let last = match dates.end_bound() {
+            Bound::Included(date) => Some(*date),
+            Bound::Excluded(date) => date.pred_opt(),
+            Bound::Unbounded => Some(end),
+        };
+        let dates =
+            first.max(start).iter_days().take_while(move |date| last.is_some_and(|last| *date <= last.min(end)));
         dates.filter_map(|date| self.table.entry(date).marks().map(|marks| self.table.session(date, &marks)))
     }
 
@@ -114,22 +173,13 @@ impl Calendar {
         let today = self.table.clock.date_of(at);
         self.check(today)?;
         let (table, last) = (&*self.table, *self.table.range.end());
-        // Open and close lie on the civil day of their trading date, so an earlier date cannot be meant.
-        for date in today.iter_days().take_while(|date| *date <= last) {
+        for date in table.first_near(today).iter_days().take_while(|date| *date <= last) {
             if let Some(marks) = table.entry(date).marks()
                 && boundary(table, date, &marks) > at
             {
                 return Ok(table.session(date, &marks));
             }
         }
-        Err(self.out_of_range(after(last)))
+        Err(self.out_of_range(last.succ_opt().unwrap_or(last)))
     }
-}
-
-fn before(date: NaiveDate) -> NaiveDate {
-    date.checked_sub_days(Days::new(1)).unwrap_or(date)
-}
-
-fn after(date: NaiveDate) -> NaiveDate {
-    date.checked_add_days(Days::new(1)).unwrap_or(date)
 }

@@ -1,24 +1,24 @@
 //! From the rules of a calendar file to its table: which date of which year, what moves, what wins over what.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
 use chrono::{Datelike, Days, NaiveDate, Weekday};
 
-use super::rules::{Change, EarlyClose, Holiday, On, Rule, Rules};
-use super::table::{Entry, Extended, Force, Mark, Marks, Row, Table};
-use super::{Basis, Fault};
+use super::rules::{Change, EarlyClose, Exception, On, Rule, Rules};
+use super::table::{Entry, Force, Mark, Marks, Row, Table};
+use super::{Fault, TimeOfDay};
 
-/// Compiles the rules. What can still be wrong is an exception that contradicts another, or leaves no time between open and close.
-pub(super) fn compile(rules: Rules) -> Result<Table, Vec<Fault>> {
-    let hours = rules.hours;
-    let mut table = Table::of_week(rules.zone, rules.range.clone(), rules.weekdays, (hours.open, hours.close));
+/// Compiles the rules. What can still be wrong is what shows only when rules meet: an early close outside of the hours of its date, an
+/// exception that contradicts another, sessions that overlap.
+pub(super) fn compile(rules: Rules, file: Option<Arc<str>>) -> Result<Table, Vec<Fault>> {
+    let mut table = Table::of_week(rules.zone, rules.range.clone(), rules.weekdays, rules.periods);
     table.name = rules.name;
     table.aliases = rules.aliases;
+    table.source = rules.source;
     table.published_to = rules.published_to;
-    table.extended = Extended {
-        clock: table.clock.clone(),
-        premarket: hours.premarket,
-        postmarket: hours.postmarket,
-        early_postmarket: hours.early_postmarket,
-    };
+    table.weekdays_line = rules.weekdays_line;
+    table.file = file;
     // A holiday may move over the turn of the year, so the years beside the range count too.
     let years = rules.range.start().year() - 1..=rules.range.end().year() + 1;
     for holiday in &rules.holidays {
@@ -26,64 +26,81 @@ pub(super) fn compile(rules: Rules) -> Result<Table, Vec<Fault>> {
     }
     let mut faults = Vec::new();
     for early in &rules.early_closes {
-        if early.close <= hours.open || early.close >= hours.close {
-            let message =
-                format!("{} is not between the open, {}, and the close, {}", early.close, hours.open, hours.close);
-            faults.push(early.place.fault(message));
-        }
-        years.clone().for_each(|year| close_early(&mut table, early, year));
+        let bad = years.clone().filter_map(|year| close_early(&mut table, early, year).err()).next();
+        faults.extend(bad.map(|message| early.place.fault(message)));
     }
-    let mut seen = std::collections::BTreeSet::new();
+    let mut seen = BTreeSet::new();
     for exception in &rules.exceptions {
         for &date in &exception.dates {
-            let done = if !table.range.contains(&date) {
-                Err(format!("is outside of {} to {}", table.range.start(), table.range.end()))
-            } else if !seen.insert(date) {
-                Err("has another exception already".to_owned())
-            } else {
-                let reason = exception_reason(&table, date, exception.change, &exception.reason);
-                table.amend(date, exception.change, reason.into(), Basis::Published)
-            };
-            if let Err(message) = done {
+            if let Err(message) = except(&mut table, exception, date, &mut seen) {
                 faults.push(exception.place.fault(format!("{date}: {message}")));
             }
         }
+    }
+    let collisions = rules.exceptions.iter().flat_map(|exception| {
+        let collide = |date: &NaiveDate| Some(format!("{date}: {}", table.collision(*date)?));
+        exception.dates.iter().filter_map(collide).map(|message| exception.place.fault(message))
+    });
+    if faults.is_empty() {
+        faults.extend(collisions);
     }
     if faults.is_empty() { Ok(table) } else { Err(faults) }
 }
 
 /// Puts one year's holiday in. A date that is closed already keeps its reason: a Sunday is a weekend first.
-fn close(table: &mut Table, holiday: &Holiday, year: i32) {
-    let Some(falls) = date_in(&holiday.rule, year) else { return };
-    let moved = holiday.observed[falls.weekday().num_days_from_monday() as usize];
-    let Some(date) = later(falls, moved).filter(|date| table.range.contains(date)) else { return };
+fn close(table: &mut Table, rule: &Rule, year: i32) {
+    let Some((date, name)) = observed_in(rule, year).filter(|(date, _)| table.range.contains(date)) else { return };
     if let Entry::Ordinary = table.entry(date) {
-        let name = &holiday.rule.name;
-        let reason = if moved == 0 { name.clone() } else { format!("{name} (observed)") };
-        let basis = table.basis(date);
-        table.set(date, Row { hours: None, reason: reason.into(), basis });
+        let (basis, origin) = (table.basis(date), table.at_line(rule.place.line, None));
+        table.set(date, Row { hours: None, reason: name.into(), basis, origin });
     }
 }
 
 /// Puts one year's half day in, unless there is no session anyway.
-fn close_early(table: &mut Table, early: &EarlyClose, year: i32) {
-    let Some(date) = date_in(&early.rule, year).filter(|date| table.range.contains(date)) else { return };
+fn close_early(table: &mut Table, early: &EarlyClose, year: i32) -> Result<(), String> {
+    let found = observed_in(&early.rule, year).filter(|(date, _)| table.range.contains(date));
+    let Some((date, name)) = found else { return Ok(()) };
     if let Entry::Ordinary = table.entry(date) {
-        let close = Mark { at: early.close, zone: table.clock.zone(), force: Force::Exact };
+        let (close, hours) = (early.close, table.hours_on(date));
+        if close <= hours.open || close >= hours.close {
+            let (open, regular) = (hours.open, hours.close);
+            return Err(format!("{date}: {close} is not between the open, {open}, and the close, {regular}"));
+        }
+        let close = Mark { at: close, zone: table.clock.zone(), force: Force::Exact };
         let hours = Some(Marks { open: None, close: Some(close), early: true });
-        let reason = format!("early close: {}", early.rule.name).into();
-        let basis = table.basis(date);
-        table.set(date, Row { hours, reason, basis });
+        let (basis, origin) = (table.basis(date), table.at_line(early.rule.place.line, None));
+        table.set(date, Row { hours, reason: format!("early close: {name}").into(), basis, origin });
     }
+    Ok(())
+}
+
+fn except(
+    table: &mut Table,
+    exception: &Exception,
+    date: NaiveDate,
+    seen: &mut BTreeSet<NaiveDate>,
+) -> Result<(), String> {
+    if !table.range.contains(&date) {
+        return Err(format!("is outside of {} to {}", table.range.start(), table.range.end()));
+    }
+    if !seen.insert(date) {
+        return Err("has another exception already".to_owned());
+    }
+    let reason = exception_reason(table, date, exception.change, &exception.reason).into();
+    let origin = table.at_line(exception.place.line, Some(&exception.source));
+    let row = Row { hours: None, reason, basis: table.basis(date), origin };
+    table.amend(date, exception.change, row)
 }
 
 /// Says what an exception does, unless it closes: then the reason alone is the plainest.
 fn exception_reason(table: &Table, date: NaiveDate, change: Change, reason: &str) -> String {
+    let hours = table.hours_on(date);
+    let is_early = |close: TimeOfDay| close < hours.close;
     match change {
         Change::Closed => reason.to_owned(),
         Change::Hours { .. } if table.entry(date).marks().is_none() => format!("special session: {reason}"),
-        Change::Hours { open: None, close: Some(close) } if close < table.close => format!("early close: {reason}"),
-        Change::Hours { open: Some(open), close: None } if open > table.open => format!("late open: {reason}"),
+        Change::Hours { open: None, close: Some(close) } if is_early(close) => format!("early close: {reason}"),
+        Change::Hours { open: Some(open), close: None } if open > hours.open => format!("late open: {reason}"),
         Change::Hours { .. } => format!("special hours: {reason}"),
     }
 }
@@ -96,10 +113,31 @@ fn date_in(rule: &Rule, year: i32) -> Option<NaiveDate> {
     let date = match rule.on {
         On::Fixed { month, day } => NaiveDate::from_ymd_opt(year, month, day)?,
         On::Nth { month, weekday, nth } => nth_weekday(year, month, weekday, nth)?,
+        On::UpTo { month, weekday, day } => {
+            let date = NaiveDate::from_ymd_opt(year, month, day)?;
+            later(date, -days_from(weekday, date.weekday()))?
+        }
+        On::From { month, weekday, day } => {
+            let date = NaiveDate::from_ymd_opt(year, month, day)?;
+            later(date, days_from(date.weekday(), weekday))?
+        }
         On::Easter { days } => later(easter(year)?, days)?,
     };
     let date = later(date, rule.plus)?;
     rule.weekdays[date.weekday().num_days_from_monday() as usize].then_some(date)
+}
+
+/// The date on which a rule is observed in a year, and the name that it has there.
+fn observed_in(rule: &Rule, year: i32) -> Option<(NaiveDate, String)> {
+    let falls = date_in(rule, year)?;
+    let moved = rule.observed[falls.weekday().num_days_from_monday() as usize];
+    let name = if moved == 0 { rule.name.clone() } else { format!("{} (observed)", rule.name) };
+    Some((later(falls, moved)?, name))
+}
+
+/// Days from one weekday to the next other one: 0 to 6.
+fn days_from(from: Weekday, to: Weekday) -> i32 {
+    to.days_since(from).cast_signed()
 }
 
 fn nth_weekday(year: i32, month: u32, weekday: Weekday, nth: i32) -> Option<NaiveDate> {
@@ -129,6 +167,7 @@ fn easter(year: i32) -> Option<NaiveDate> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::rules::Place;
     use super::*;
 
     fn date(text: &str) -> NaiveDate {
@@ -159,8 +198,39 @@ mod tests {
     }
 
     #[test]
+    fn the_weekday_up_to_or_from_a_date_may_be_that_date() {
+        let rule = |on| Rule {
+            name: "x".into(),
+            on,
+            plus: 0,
+            weekdays: [true; 7],
+            observed: [0; 7],
+            years: 2000..=2100,
+            place: Place::default(),
+        };
+        let (month, day, weekday) = (5, 24, Weekday::Mon);
+        let rows = [
+            (2021, "2021-05-24", "2021-05-24"),
+            (2022, "2022-05-23", "2022-05-30"),
+            (2020, "2020-05-18", "2020-05-25"),
+        ];
+        for (year, up_to, from) in rows {
+            assert_eq!(date_in(&rule(On::UpTo { month, weekday, day }), year), Some(date(up_to)));
+            assert_eq!(date_in(&rule(On::From { month, weekday, day }), year), Some(date(from)));
+        }
+    }
+
+    #[test]
     fn a_rule_that_does_not_hold_gives_no_date() {
-        let rule = |on, weekdays, years| Rule { name: "x".into(), on, plus: 0, weekdays, years };
+        let rule = |on, weekdays, years| Rule {
+            name: "x".into(),
+            on,
+            plus: 0,
+            weekdays,
+            observed: [0; 7],
+            years,
+            place: Place::default(),
+        };
         let leap = On::Fixed { month: 2, day: 29 };
         assert_eq!(date_in(&rule(leap, [true; 7], 1990..=2035), 2027), None);
         assert_eq!(date_in(&rule(leap, [true; 7], 1990..=2035), 2028), Some(date("2028-02-29")));

@@ -1,5 +1,7 @@
 //! Calendar files of one's own: what they can say, and how their faults are reported.
 
+use chrono::{DateTime, Utc};
+
 use super::*;
 
 const HEAD: &str = r#"name = "Desk"
@@ -108,12 +110,12 @@ reason = "x"
         "2: timezone: expected an IANA time zone like \"America/New_York\", found \"Europe/Lodnon\"",
         "4: to: 2025-12-31 is before `from`, 2026-01-01",
         "5: weekdays: expected a list that is not empty, each item a weekday: mon, tue, wed, thu, fri, sat or sun, found [\"mon\", \"sonday\"]",
-        "6: colour: unknown key; known here: name, aliases, timezone, from, to, published_to, weekdays, hours, holiday, early_close, exception",
-        "9: hours.close: 08:00 is not after the open, 16:30",
+        "6: colour: unknown key; known here: name, aliases, timezone, from, to, published_to, source, weekdays, hours, holiday, early_close, exception",
+        "9: hours.close: 08:00 is not after the open, 16:30; for the evening before write \"HH:MM -1d\"",
         "12: holiday[0].on.month: 13 is not in 1 to 12",
         "13: holiday[1].name: is missing: a text that is not empty",
-        "14: holiday[1].on: expected { month, day }, { month, weekday, nth } or { easter }, and `plus` if need be",
-        "18: early_close[0].close: expected a time of day like \"09:30\", at most \"24:00\", found \"25:00\"",
+        "14: holiday[1].on: expected { month, day }, { month, weekday, nth }, { month, weekday, on_or_before }, { month, weekday, on_or_after } or { easter }, and `plus` if need be",
+        "18: early_close[0].close: expected a time of day like \"09:30\", at most \"24:00\", or \"17:00 -1d\" for the day before, found \"25:00\"",
         "19: exception[0].source: is missing: a text that is not empty",
         "20: exception[0].dates: expected a list that is not empty, each item a date like 2026-11-27, found [\"2026-02-30\"]",
     ];
@@ -147,7 +149,7 @@ source = "y"
     assert!(only_shape[0].starts_with("21: exception[2].closed: changes nothing"), "{only_shape:#?}");
     let found = faults(text.split("[[exception]]\ndates = [2026-03-05]").next().expect("a text"));
     let expected = [
-        "10: early_close[0].close: 16:30 is not between the open, 08:00, and the close, 16:30",
+        "10: early_close[0].close: 2026-12-24: 16:30 is not between the open, 08:00, and the close, 16:30",
         "12: exception[0].dates: 2027-01-04: is outside of 2026-01-01 to 2026-12-31",
         "17: exception[1].dates: 2026-03-02: has another exception already",
         "17: exception[1].dates: 2026-03-03: the open, 17:00, is not before the close, 16:30",

@@ -61,17 +61,20 @@ impl LocalClock {
         self.offsets[usize::from(*self.weeks.get(week)?)]
     }
 
-    /// The instant of a time of day on a date. 24:00 is the next midnight, even on a day that the clocks make longer or shorter.
+    /// The instant of a time of day on a trading date. 24:00 is the next midnight, even on a day that the clocks make longer or shorter.
     pub(super) fn at(&self, date: NaiveDate, time: TimeOfDay) -> DateTime<Utc> {
+        let local = i64::from(time.seconds());
         let quick = || {
-            let seconds = i64::from(time.seconds()) - self.offset_on(date.num_days_from_ce())?;
-            // Stepping to the neighbour is cheaper than making a date from a number.
+            let days = i32::try_from(local.div_euclid(DAY)).ok()?;
+            let seconds = local - self.offset_on(date.num_days_from_ce() + days)?;
+            let of_day = u32::try_from(seconds.rem_euclid(DAY)).ok()?;
             let utc_date = match seconds.div_euclid(DAY) {
+                // Stepping to the neighbour is cheaper than making a date from a number.
                 -1 => date.pred_opt()?,
                 0 => date,
-                _ => date.succ_opt()?,
+                1 => date.succ_opt()?,
+                days => date.checked_add_signed(TimeDelta::days(days))?,
             };
-            let of_day = u32::try_from(seconds.rem_euclid(DAY)).ok()?;
             Some(utc_date.and_time(NaiveTime::from_num_seconds_from_midnight_opt(of_day, 0)?).and_utc())
         };
         quick().unwrap_or_else(|| resolve(self.zone, date, time))
@@ -115,7 +118,20 @@ mod tests {
     fn every_time_of_every_date_is_as_the_zone_data_says() {
         let day = |year| NaiveDate::from_ymd_opt(year, 1, 1).expect("a date");
         let range = day(1990)..=day(2040);
-        let times = [0, 1800, 7200, 9000, 34_200, 57_600, 84_600, 86_400].map(TimeOfDay);
+        let times = [
+            "00:00",
+            "00:30",
+            "02:00",
+            "02:30",
+            "09:30",
+            "16:00",
+            "23:30",
+            "24:00",
+            "00:00 -1d",
+            "17:00 -1d",
+            "23:59:59 +1d",
+        ];
+        let times = times.map(|time| time.parse::<TimeOfDay>().expect("a time"));
         let zones =
             [New_York, London, Dublin, Casablanca, Cairo, Lord_Howe, Apia, Havana, Asuncion, St_Johns, Gaza, Tokyo];
         for zone in zones.into_iter().chain([Tz::UTC]) {

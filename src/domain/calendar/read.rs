@@ -27,6 +27,11 @@ impl<'t> Faults<'t> {
         self.found.push(Fault { line: at.map(|at| self.line(at)), key: key.into(), message: message.into() });
     }
 
+    /// Notes a fault at a line.
+    pub(super) fn at_line(&mut self, line: usize, key: &str, message: String) {
+        self.found.push(Fault { line: Some(line), key: key.to_owned(), message });
+    }
+
     fn line(&self, at: usize) -> usize {
         1 + self.text.bytes().take(at).filter(|byte| *byte == b'\n').count()
     }
@@ -125,6 +130,12 @@ impl<'a, 'i> Reader<'a, 'i> {
         inner
     }
 
+    /// A table, or an array of tables; none where the key is left out.
+    pub(super) fn one_or_more(&mut self, faults: &mut Faults<'_>, key: &'static str) -> Vec<Reader<'a, 'i>> {
+        let is_one = self.table.get(key).is_some_and(|value| value.get_ref().is_table());
+        if is_one { self.table(faults, key).into_iter().collect() } else { self.tables(faults, key) }
+    }
+
     /// The tables of an array of tables; none where the key is left out.
     pub(super) fn tables(&mut self, faults: &mut Faults<'_>, key: &'static str) -> Vec<Reader<'a, 'i>> {
         let Some(value) = self.value(key) else { return Vec::new() };
@@ -218,10 +229,10 @@ impl FromToml for NaiveDate {
 
 impl FromToml for TimeOfDay {
     fn wanted() -> String {
-        "a time of day like \"09:30\", at most \"24:00\"".into()
+        "a time of day like \"09:30\", at most \"24:00\", or \"17:00 -1d\" for the day before".into()
     }
     fn from_toml(value: &DeValue<'_>) -> Option<Self> {
-        Self::parse(value.as_str()?)
+        value.as_str()?.parse().ok()
     }
 }
 

@@ -1,7 +1,7 @@
-//! The form of a calendar file (described at the head of `config/calendars/xnys.toml`) and the rules it stands for, valid by
-//! construction. No date is computed here: that is `compile`.
+//! The form of a calendar file (described in `config/calendars/README.md`) and the rules it stands for, valid by construction. No date is computed here: that is `compile`.
 
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 
 use chrono::{NaiveDate, Weekday};
 use chrono_tz::Tz;
@@ -18,21 +18,42 @@ pub(super) struct Rules {
     pub(super) zone: Tz,
     pub(super) range: RangeInclusive<NaiveDate>,
     pub(super) published_to: NaiveDate,
+    pub(super) source: Option<String>,
     pub(super) weekdays: [bool; 7],
-    pub(super) hours: Hours,
-    pub(super) holidays: Vec<Holiday>,
+    pub(super) weekdays_line: usize,
+    /// Oldest first, and never empty.
+    pub(super) periods: Vec<Period>,
+    pub(super) holidays: Vec<Rule>,
     pub(super) early_closes: Vec<EarlyClose>,
     pub(super) exceptions: Vec<Exception>,
 }
 
-/// The hours of an ordinary session: `premarket <= open < close <= postmarket`.
+/// From when on an ordinary session has which hours.
+#[derive(Clone, Debug)]
+pub(super) struct Period {
+    /// The first trading date.
+    pub(super) from: NaiveDate,
+    pub(super) hours: Hours,
+    pub(super) line: usize,
+}
+
+/// The hours of an ordinary session: `premarket <= open < close <= postmarket`. None: there is no such session.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Hours {
     pub(super) open: TimeOfDay,
     pub(super) close: TimeOfDay,
-    pub(super) premarket: TimeOfDay,
-    pub(super) postmarket: TimeOfDay,
-    pub(super) early_postmarket: TimeOfDay,
+    /// The lunch break or daily halt.
+    pub(super) pause: Option<(TimeOfDay, TimeOfDay)>,
+    pub(super) premarket: Option<TimeOfDay>,
+    pub(super) postmarket: Option<TimeOfDay>,
+    pub(super) early_postmarket: Option<TimeOfDay>,
+}
+
+impl Hours {
+    /// There is nothing before, after and inside.
+    pub(super) fn plain(open: TimeOfDay, close: TimeOfDay) -> Self {
+        Self { open, close, pause: None, premarket: None, postmarket: None, early_postmarket: None }
+    }
 }
 
 /// A date of each year.
@@ -42,6 +63,10 @@ pub(super) enum On {
     Fixed { month: u32, day: u32 },
     /// The nth such weekday of a month, the last where `nth` is -1.
     Nth { month: u32, weekday: Weekday, nth: i32 },
+    /// The last such weekday on or before a date of each year.
+    UpTo { month: u32, weekday: Weekday, day: u32 },
+    /// The first such weekday on or after a date of each year.
+    From { month: u32, weekday: Weekday, day: u32 },
     /// So many days from Easter Sunday.
     Easter { days: i32 },
 }
@@ -55,15 +80,10 @@ pub(super) struct Rule {
     pub(super) plus: i32,
     /// It holds only when it falls on one of these.
     pub(super) weekdays: [bool; 7],
-    pub(super) years: RangeInclusive<i32>,
-}
-
-/// A rule for days without a session.
-#[derive(Clone, Debug)]
-pub(super) struct Holiday {
-    pub(super) rule: Rule,
     /// By how many days it moves, by the weekday on which it falls.
     pub(super) observed: [i32; 7],
+    pub(super) years: RangeInclusive<i32>,
+    pub(super) place: Place,
 }
 
 /// A rule for half days.
@@ -71,6 +91,7 @@ pub(super) struct Holiday {
 pub(super) struct EarlyClose {
     pub(super) rule: Rule,
     pub(super) close: TimeOfDay,
+    /// Of the close.
     pub(super) place: Place,
 }
 
@@ -89,14 +110,15 @@ pub(super) struct Exception {
     pub(super) dates: Vec<NaiveDate>,
     pub(super) change: Change,
     pub(super) reason: String,
+    pub(super) source: Arc<str>,
     pub(super) place: Place,
 }
 
-/// Where something stands in the file, for faults that show only when rules meet.
-#[derive(Clone, Debug)]
+/// Where something stands in the file: for faults that show only when rules meet, and for whoever asks why.
+#[derive(Clone, Debug, Default)]
 pub(super) struct Place {
     key: String,
-    line: usize,
+    pub(super) line: usize,
 }
 
 impl Place {
@@ -137,14 +159,13 @@ fn read_file(mut file: Reader<'_, '_>, faults: &mut Faults<'_>) -> Option<Rules>
     {
         file.fault(faults, "to", format!("{to} is before `from`, {from}"));
     }
+    let source = file.optional(faults, "source");
     let weekdays = file.required::<Vec<Weekday>>(faults, "weekdays");
-    let hours = match file.table(faults, "hours") {
-        Some(hours) => read_hours(hours, faults),
-        None => {
-            file.fault(faults, "hours", "is missing: a table with `open` and `close`");
-            None
-        }
-    };
+    let weekdays_line = file.line_of(faults, "weekdays");
+    let periods = read_periods(&mut file, faults);
+    if let (Some(weekdays), Some(periods)) = (&weekdays, &periods) {
+        overlaps(set_of(weekdays), periods).into_iter().for_each(|(line, text)| faults.at_line(line, "hours", text));
+    }
     let holidays = read_each(file.tables(faults, "holiday"), faults, read_holiday);
     let early_closes = read_each(file.tables(faults, "early_close"), faults, read_early_close);
     let exceptions = read_each(file.tables(faults, "exception"), faults, read_exception);
@@ -155,8 +176,10 @@ fn read_file(mut file: Reader<'_, '_>, faults: &mut Faults<'_>) -> Option<Rules>
         zone: zone?,
         range: from?..=to?,
         published_to: published_to?,
+        source,
         weekdays: set_of(&weekdays?),
-        hours: hours?,
+        weekdays_line,
+        periods: periods?,
         holidays,
         early_closes,
         exceptions,
@@ -171,40 +194,80 @@ fn read_each<'a, 'i, T>(
     tables.into_iter().filter_map(|table| read(table, faults)).collect()
 }
 
+/// `[hours]`, or `[[hours]]` where they have changed.
+fn read_periods(file: &mut Reader<'_, '_>, faults: &mut Faults<'_>) -> Option<Vec<Period>> {
+    let tables = file.one_or_more(faults, "hours");
+    if tables.is_empty() {
+        file.fault(faults, "hours", "is missing: a table with `open` and `close`");
+    }
+    let mut periods: Vec<Period> = Vec::new();
+    let mut is_sound = !tables.is_empty();
+    for (index, mut table) in tables.into_iter().enumerate() {
+        let from = match index {
+            0 => table.optional(faults, "from").or(Some(NaiveDate::MIN)),
+            _ => table.required(faults, "from"),
+        };
+        if let (Some(from), Some(before)) = (from, periods.last().filter(|before| Some(before.from) >= from)) {
+            table.fault(faults, "from", format!("{from} is not after the `from` before it, {}", before.from));
+        }
+        let line = table.line_of(faults, "open");
+        match (from, read_hours(table, faults)) {
+            (Some(from), Some(hours)) => periods.push(Period { from, hours, line }),
+            _ => is_sound = false,
+        }
+    }
+    is_sound.then_some(periods)
+}
+
 fn read_hours(mut table: Reader<'_, '_>, faults: &mut Faults<'_>) -> Option<Hours> {
     let open = table.required(faults, "open");
-    let close = table.required(faults, "close");
-    let premarket = table.optional(faults, "premarket").or(open);
-    let postmarket = table.optional(faults, "postmarket").or(close);
+    let close = table.required::<TimeOfDay>(faults, "close").map(TimeOfDay::closing);
+    let pause = table.optional::<Vec<TimeOfDay>>(faults, "break");
+    let premarket = table.optional(faults, "premarket");
+    let postmarket = table.optional(faults, "postmarket");
     let early_postmarket = table.optional(faults, "early_postmarket").or(postmarket);
     let hours = Hours {
         open: open?,
         close: close?,
-        premarket: premarket?,
-        postmarket: postmarket?,
-        early_postmarket: early_postmarket?,
+        pause: pause.as_deref().and_then(|times| <[TimeOfDay; 2]>::try_from(times).ok()).map(Into::into),
+        premarket,
+        postmarket,
+        early_postmarket,
     };
     if hours.open >= hours.close {
-        table.fault(faults, "close", format!("{} is not after the open, {}", hours.close, hours.open));
+        let evening = if hours.open < TimeOfDay::DAY_END { "; for the evening before write \"HH:MM -1d\"" } else { "" };
+        table.fault(faults, "close", format!("{} is not after the open, {}{evening}", hours.close, hours.open));
     }
-    if hours.premarket > hours.open {
-        table.fault(faults, "premarket", format!("{} is after the open, {}", hours.premarket, hours.open));
+    let is_inside = hours.pause.is_some_and(|(from, to)| hours.open < from && from < to && to < hours.close);
+    if pause.is_some() && !is_inside {
+        table.fault(faults, "break", "expected two times in order, both between the open and the close");
     }
-    if hours.postmarket < hours.close {
-        table.fault(faults, "postmarket", format!("{} is before the close, {}", hours.postmarket, hours.close));
+    if let Some(start) = premarket.filter(|start| *start > hours.open) {
+        table.fault(faults, "premarket", format!("{start} is after the open, {}", hours.open));
+    }
+    if let Some(end) = postmarket.filter(|end| *end < hours.close) {
+        table.fault(faults, "postmarket", format!("{end} is before the close, {}", hours.close));
+    }
+    if let Some(end) = early_postmarket.filter(|end| *end <= hours.open) {
+        table.fault(faults, "early_postmarket", format!("{end} is not after the open, {}", hours.open));
     }
     table.finish(faults);
     Some(hours)
 }
 
-fn read_holiday(mut table: Reader<'_, '_>, faults: &mut Faults<'_>) -> Option<Holiday> {
+/// Sessions of neighbouring days that would be open at once: line and message.
+fn overlaps(weekdays: [bool; 7], periods: &[Period]) -> Vec<(usize, String)> {
+    let has_neighbours = (0..7).any(|day| weekdays[day] && weekdays[(day + 1) % 7]);
+    let day = TimeOfDay::DAY_END.seconds();
+    let is_long = |period: &&Period| period.hours.close.seconds() - period.hours.open.seconds() > day;
+    let text = "the session lasts more than 24 hours, so those of neighbouring days overlap";
+    periods.iter().filter(|_| has_neighbours).filter(is_long).map(|period| (period.line, text.to_owned())).collect()
+}
+
+fn read_holiday(mut table: Reader<'_, '_>, faults: &mut Faults<'_>) -> Option<Rule> {
     let rule = read_rule(&mut table, faults);
-    let observed = match table.table(faults, "observed") {
-        Some(moves) => read_observed(moves, faults),
-        None => [0; 7],
-    };
     table.finish(faults);
-    Some(Holiday { rule: rule?, observed })
+    rule
 }
 
 fn read_observed(mut table: Reader<'_, '_>, faults: &mut Faults<'_>) -> [i32; 7] {
@@ -216,7 +279,7 @@ fn read_observed(mut table: Reader<'_, '_>, faults: &mut Faults<'_>) -> [i32; 7]
 
 fn read_early_close(mut table: Reader<'_, '_>, faults: &mut Faults<'_>) -> Option<EarlyClose> {
     let rule = read_rule(&mut table, faults);
-    let close = table.required(faults, "close");
+    let close = table.required::<TimeOfDay>(faults, "close").map(TimeOfDay::closing);
     let place = Place::of(&table, faults, "close");
     table.finish(faults);
     Some(EarlyClose { rule: rule?, close: close?, place })
@@ -227,10 +290,15 @@ fn read_rule(table: &mut Reader<'_, '_>, faults: &mut Faults<'_>) -> Option<Rule
     let on = match table.table(faults, "on") {
         Some(on) => read_on(on, faults),
         None => {
-            table.fault(faults, "on", "is missing: { month, day }, { month, weekday, nth } or { easter }");
+            table.fault(faults, "on", format!("is missing: {FORMS}"));
             None
         }
     };
+    let observed = match table.table(faults, "observed") {
+        Some(moves) => read_observed(moves, faults),
+        None => [0; 7],
+    };
+    let place = Place::of(table, faults, "name");
     let weekdays = table.optional::<Vec<Weekday>>(faults, "weekdays").map_or([true; 7], |days| set_of(&days));
     let from = table.optional(faults, "from").unwrap_or(i32::MIN);
     let to = table.optional(faults, "to").unwrap_or(i32::MAX);
@@ -238,30 +306,31 @@ fn read_rule(table: &mut Reader<'_, '_>, faults: &mut Faults<'_>) -> Option<Rule
         table.fault(faults, "to", format!("{to} is before `from`, {from}"));
     }
     let (on, plus) = on?;
-    Some(Rule { name: name?, on, plus, weekdays, years: from..=to })
+    Some(Rule { name: name?, on, plus, weekdays, observed, years: from..=to, place })
 }
 
+/// What `on` may be.
+const FORMS: &str = "{ month, day }, { month, weekday, nth }, { month, weekday, on_or_before }, { month, weekday, on_or_after } or { easter }";
+
 fn read_on(mut table: Reader<'_, '_>, faults: &mut Faults<'_>) -> Option<(On, i32)> {
-    let month = in_range(&mut table, faults, "month", 1..=12);
-    let day = in_range(&mut table, faults, "day", 1..=31);
+    let month = in_range(&mut table, faults, "month", 1..=12).map(i32::cast_unsigned);
+    let day = in_range(&mut table, faults, "day", 1..=31).map(i32::cast_unsigned);
     let weekday = table.optional::<Weekday>(faults, "weekday");
     let nth = in_range(&mut table, faults, "nth", -1..=5);
+    let up_to = in_range(&mut table, faults, "on_or_before", 1..=31).map(i32::cast_unsigned);
+    let from = in_range(&mut table, faults, "on_or_after", 1..=31).map(i32::cast_unsigned);
     let easter = in_range(&mut table, faults, "easter", -100..=100);
     let plus = in_range(&mut table, faults, "plus", -31..=31).unwrap_or(0);
-    let on = match (month, day, weekday, nth, easter) {
-        (Some(month), Some(day), None, None, None) => {
-            Some(On::Fixed { month: month.cast_unsigned(), day: day.cast_unsigned() })
+    let on = match (month, day, weekday, nth, up_to, from, easter) {
+        (Some(month), Some(day), None, None, None, None, None) => Some(On::Fixed { month, day }),
+        (Some(month), None, Some(weekday), Some(nth), None, None, None) if nth != 0 => {
+            Some(On::Nth { month, weekday, nth })
         }
-        (Some(month), None, Some(weekday), Some(nth), None) if nth != 0 => {
-            Some(On::Nth { month: month.cast_unsigned(), weekday, nth })
-        }
-        (None, None, None, None, Some(days)) => Some(On::Easter { days }),
+        (Some(month), None, Some(weekday), None, Some(day), None, None) => Some(On::UpTo { month, weekday, day }),
+        (Some(month), None, Some(weekday), None, None, Some(day), None) => Some(On::From { month, weekday, day }),
+        (None, None, None, None, None, None, Some(days)) => Some(On::Easter { days }),
         _ => {
-            table.fault(
-                faults,
-                "",
-                "expected { month, day }, { month, weekday, nth } or { easter }, and `plus` if need be",
-            );
+            table.fault(faults, "", format!("expected {FORMS}, and `plus` if need be"));
             None
         }
     };
@@ -286,15 +355,14 @@ fn read_exception(mut table: Reader<'_, '_>, faults: &mut Faults<'_>) -> Option<
     let dates = table.required(faults, "dates");
     let closed = table.optional(faults, "closed").unwrap_or(false);
     let open = table.optional(faults, "open");
-    let close = table.optional(faults, "close");
+    let close = table.optional::<TimeOfDay>(faults, "close").map(TimeOfDay::closing);
     let reason = table.required(faults, "reason");
-    // Kept in the file for those who check it: a fact without a source is a rumour.
+    // A fact without a source is a rumour.
     let source = table.required::<String>(faults, "source");
     let change = Change::of(closed, open, close).map_err(|message| table.fault(faults, "closed", message)).ok();
     let place = Place::of(&table, faults, "dates");
     table.finish(faults);
-    source?;
-    Some(Exception { dates: dates?, change: change?, reason: reason?, place })
+    Some(Exception { dates: dates?, change: change?, reason: reason?, source: source?.into(), place })
 }
 
 impl Change {

@@ -8,8 +8,8 @@ use chrono::{DateTime, Datelike, NaiveDate, Utc};
 use chrono_tz::Tz;
 
 use super::local_clock::{LocalClock, resolve};
-use super::rules::Change;
-use super::{Basis, Session, TimeOfDay};
+use super::rules::{Change, Hours, Period};
+use super::{Basis, DayKind, Origin, Session, TimeOfDay};
 
 static REGULAR: LazyLock<Arc<str>> = LazyLock::new(|| "".into());
 static WEEKEND: LazyLock<Arc<str>> = LazyLock::new(|| "weekend".into());
@@ -20,36 +20,27 @@ static OFF_DAY: LazyLock<Arc<str>> = LazyLock::new(|| "not a trading weekday".in
 pub(super) struct Table {
     pub(super) name: String,
     pub(super) aliases: Vec<String>,
+    /// Where the exchange publishes its days.
+    pub(super) source: Option<String>,
+    /// The file that all this stands in, as people find it.
+    pub(super) file: Option<Arc<str>>,
     pub(super) clock: Arc<LocalClock>,
+    /// The clock of breaks and of the sessions before and after: they keep the exchange's under hours of one's own.
+    pub(super) outer: Arc<LocalClock>,
     pub(super) range: RangeInclusive<NaiveDate>,
     pub(super) published_to: NaiveDate,
-    /// The trading week, Monday first.
+    /// The trading week, Monday first, and where it stands.
     pub(super) weekdays: [bool; 7],
-    /// The regular session, on `clock`.
-    pub(super) open: TimeOfDay,
-    pub(super) close: TimeOfDay,
-    pub(super) extended: Extended,
+    pub(super) weekdays_line: usize,
+    /// The ordinary session, oldest first and never empty. Open and close are on `clock`.
+    pub(super) periods: Vec<Period>,
     /// One bit a day of the range: whether it has a row of its own. Nearly all have none, and need no search to know it.
     marked: Vec<u64>,
     /// The dates with a row of their own, as days of the common era and in order.
     dates: Vec<i32>,
     rows: Vec<Row>,
-}
-
-/// The sessions before and after the regular one. They keep the exchange's clock under hours of one's own.
-#[derive(Clone, Debug)]
-pub(super) struct Extended {
-    pub(super) clock: Arc<LocalClock>,
-    pub(super) premarket: TimeOfDay,
-    pub(super) postmarket: TimeOfDay,
-    pub(super) early_postmarket: TimeOfDay,
-}
-
-impl Extended {
-    /// There is nothing before and after the regular session.
-    pub(super) fn none(clock: &Arc<LocalClock>, open: TimeOfDay, close: TimeOfDay) -> Self {
-        Self { clock: Arc::clone(clock), premarket: open, postmarket: close, early_postmarket: close }
-    }
+    /// A row's session may close after its civil day.
+    late_row: bool,
 }
 
 /// A date that differs from its week.
@@ -59,6 +50,7 @@ pub(super) struct Row {
     pub(super) hours: Option<Marks>,
     pub(super) reason: Arc<str>,
     pub(super) basis: Basis,
+    pub(super) origin: Option<Origin>,
 }
 
 /// Hours of one date; what is None is regular.
@@ -100,7 +92,7 @@ impl Table {
         zone: Tz,
         range: RangeInclusive<NaiveDate>,
         weekdays: [bool; 7],
-        (open, close): (TimeOfDay, TimeOfDay),
+        periods: Vec<Period>,
     ) -> Self {
         let clock = Arc::new(LocalClock::of(zone, &range));
         let days = range.end().signed_duration_since(*range.start()).num_days() + 1;
@@ -108,22 +100,46 @@ impl Table {
         Self {
             name: String::new(),
             aliases: Vec::new(),
+            source: None,
+            file: None,
             published_to: *range.end(),
             range,
             weekdays,
-            open,
-            close,
-            extended: Extended::none(&clock, open, close),
+            weekdays_line: 0,
+            periods,
+            outer: Arc::clone(&clock),
             clock,
             marked: vec![0; words],
             dates: Vec::new(),
             rows: Vec::new(),
+            late_row: false,
         }
     }
 
     /// Whether the regular session is the whole civil day.
     pub(super) fn is_whole_days(&self) -> bool {
-        self.open.seconds() == 0 && self.close == TimeOfDay::MIDNIGHT
+        let whole = |hours: &Hours| hours.open == TimeOfDay::MIDNIGHT && hours.close == TimeOfDay::DAY_END;
+        self.periods.iter().all(|period| whole(&period.hours))
+    }
+
+    fn period_on(&self, date: NaiveDate) -> &Period {
+        match self.periods.as_slice() {
+            [only] => only,
+            // The newest is asked for most.
+            all => all.iter().rev().find(|period| period.from <= date).unwrap_or(&all[0]),
+        }
+    }
+
+    /// The ordinary hours of a date.
+    pub(super) fn hours_on(&self, date: NaiveDate) -> &Hours {
+        &self.period_on(date).hours
+    }
+
+    /// The first date, seen from a civil date, whose session may still be open on it.
+    pub(super) fn first_near(&self, today: NaiveDate) -> NaiveDate {
+        let is_late = self.late_row || self.periods.iter().any(|period| period.hours.close > TimeOfDay::DAY_END);
+        let first = if is_late { today.pred_opt().unwrap_or(today) } else { today };
+        first.max(*self.range.start())
     }
 
     /// Looks a date up, which must be in the range.
@@ -139,6 +155,8 @@ impl Table {
 
     /// Puts a row in, or replaces the one of that date, which must be in the range.
     pub(super) fn set(&mut self, date: NaiveDate, row: Row) {
+        let is_late = |mark: Mark| mark.at > TimeOfDay::DAY_END || mark.zone != self.clock.zone();
+        self.late_row |= row.hours.and_then(|marks| marks.close).is_some_and(is_late);
         let (word, bit) = self.bit(date);
         self.marked[word] |= bit;
         let day = date.num_days_from_ce();
@@ -160,6 +178,7 @@ impl Table {
     pub(super) fn retain(&mut self, mut keep: impl FnMut(&Self, NaiveDate, &mut Row) -> bool) {
         let (dates, rows) = (std::mem::take(&mut self.dates), std::mem::take(&mut self.rows));
         self.marked.fill(0);
+        self.late_row = false;
         for (day, mut row) in dates.into_iter().zip(rows) {
             if let Some(date) = NaiveDate::from_num_days_from_ce_opt(day)
                 && keep(self, date, &mut row)
@@ -174,19 +193,19 @@ impl Table {
         if date > self.published_to { Basis::Projected } else { Basis::Published }
     }
 
-    /// Changes the hours of one date. The message of a fault completes "DATE: ".
-    pub(super) fn amend(
-        &mut self,
-        date: NaiveDate,
-        change: Change,
-        reason: Arc<str>,
-        basis: Basis,
-    ) -> Result<(), String> {
+    /// An origin in this calendar's own file.
+    pub(super) fn at_line(&self, line: usize, source: Option<&Arc<str>>) -> Option<Origin> {
+        let file = self.file.clone()?;
+        Some(Origin { file, line, source: source.cloned() })
+    }
+
+    /// Changes one date. The message of a fault completes "DATE: ".
+    pub(super) fn amend(&mut self, date: NaiveDate, change: Change, row: Row) -> Result<(), String> {
         let hours = match change {
             Change::Closed => None,
             Change::Hours { open, close } => Some(self.marks(date, open, close)?),
         };
-        self.set(date, Row { hours, reason, basis });
+        self.set(date, Row { hours, ..row });
         Ok(())
     }
 
@@ -195,22 +214,40 @@ impl Table {
             Entry::Row(Row { hours: Some(marks), .. }) => *marks,
             Entry::Row(Row { hours: None, .. }) | Entry::Ordinary | Entry::OffWeek => Marks::default(),
         };
+        let hours = self.hours_on(date);
         let exact = |at| Mark { at, zone: self.clock.zone(), force: Force::Exact };
         let marks = Marks {
             open: open.map(exact).or(before.open),
             close: close.map(exact).or(before.close),
-            early: close.map_or(before.early, |close| close < self.close),
+            early: close.map_or(before.early, |close| close < hours.close),
         };
         if self.open_of(date, &marks) < self.close_of(date, &marks) {
             return Ok(marks);
         }
-        let [opens, closes] =
-            [marks.open.map_or(self.open, |mark| mark.at), marks.close.map_or(self.close, |mark| mark.at)];
-        Err(format!("the open, {opens}, is not before the close, {closes}"))
+        let [opens, closes] = [(marks.open, hours.open), (marks.close, hours.close)]
+            .map(|(mark, regular)| mark.map_or(regular, |mark| mark.at));
+        let evening = if open.is_some() && hours.open < TimeOfDay::MIDNIGHT {
+            format!("; for the evening before write \"{opens} -1d\"")
+        } else {
+            String::new()
+        };
+        Err(format!("the open, {opens}, is not before the close, {closes}{evening}"))
+    }
+
+    /// Whether the session of a date runs into one of its neighbours; the message completes "DATE: ".
+    pub(super) fn collision(&self, date: NaiveDate) -> Option<String> {
+        let session = |date: Option<NaiveDate>| {
+            let date = date.filter(|date| self.range.contains(date))?;
+            self.entry(date).marks().map(|marks| self.session(date, &marks))
+        };
+        let this = session(Some(date))?;
+        let overlaps = |other: &Session| other.open < this.close && this.open < other.close;
+        let other = [date.pred_opt(), date.succ_opt()].into_iter().filter_map(session).find(overlaps)?;
+        Some(format!("its session and that of {} overlap", other.date))
     }
 
     fn instant(&self, date: NaiveDate, mark: Mark) -> DateTime<Utc> {
-        let clocks = [&self.clock, &self.extended.clock];
+        let clocks = [&self.clock, &self.outer];
         match clocks.into_iter().find(|clock| clock.zone() == mark.zone) {
             Some(clock) => clock.at(date, mark.at),
             // Own hours over own hours, each in another zone.
@@ -220,34 +257,58 @@ impl Table {
 
     /// Open of a date with these marks.
     pub(super) fn open_of(&self, date: NaiveDate, marks: &Marks) -> DateTime<Utc> {
+        let regular = || self.clock.at(date, self.hours_on(date).open);
         match marks.open {
-            None => self.clock.at(date, self.open),
+            None => regular(),
             Some(mark) if mark.force == Force::Exact => self.instant(date, mark),
-            Some(mark) => self.instant(date, mark).max(self.clock.at(date, self.open)),
+            Some(mark) => self.instant(date, mark).max(regular()),
         }
     }
 
     /// Close of a date with these marks.
     pub(super) fn close_of(&self, date: NaiveDate, marks: &Marks) -> DateTime<Utc> {
+        let regular = || self.clock.at(date, self.hours_on(date).close);
         match marks.close {
-            None => self.clock.at(date, self.close),
+            None => regular(),
             Some(mark) if mark.force == Force::Exact => self.instant(date, mark),
-            Some(mark) => self.instant(date, mark).min(self.clock.at(date, self.close)),
+            Some(mark) => self.instant(date, mark).min(regular()),
         }
     }
 
     /// The session of a date with these marks.
     pub(super) fn session(&self, date: NaiveDate, marks: &Marks) -> Session {
         let (open, close) = (self.open_of(date, marks), self.close_of(date, marks));
-        let extended = &self.extended;
-        let postmarket = if marks.early { extended.early_postmarket } else { extended.postmarket };
+        let hours = self.hours_on(date);
+        let postmarket = if marks.early { hours.early_postmarket } else { hours.postmarket };
+        let pause = hours.pause.map(|(from, to)| (self.outer.at(date, from), self.outer.at(date, to)));
         Session {
             date,
-            premarket: extended.clock.at(date, extended.premarket).min(open),
+            premarket: hours.premarket.map_or(open, |start| self.outer.at(date, start).min(open)),
             open,
             close,
-            postmarket: extended.clock.at(date, postmarket).max(close),
-            regular_close: if marks.close.is_none() { close } else { self.clock.at(date, self.close) },
+            postmarket: postmarket.map_or(close, |end| self.outer.at(date, end).max(close)),
+            pause: pause.filter(|(from, to)| open < *from && *to < close),
+            regular_close: if marks.close.is_none() { close } else { self.clock.at(date, hours.close) },
+        }
+    }
+
+    /// Of which kind a date with this session is.
+    pub(super) fn kind(&self, entry: &Entry<'_>, session: Option<&Session>) -> DayKind {
+        match (entry, session) {
+            (Entry::OffWeek, _) => DayKind::Weekend,
+            (_, None) => DayKind::Holiday,
+            (Entry::Ordinary, Some(_)) => DayKind::Regular,
+            (Entry::Row(_), Some(session)) if session.is_early_close() => DayKind::EarlyClose,
+            (Entry::Row(_), Some(_)) => DayKind::Special,
+        }
+    }
+
+    /// Where it stands what a date is.
+    pub(super) fn origin(&self, date: NaiveDate, entry: &Entry<'_>) -> Option<Origin> {
+        match entry {
+            Entry::Ordinary => self.at_line(self.period_on(date).line, None),
+            Entry::OffWeek => self.at_line(self.weekdays_line, None),
+            Entry::Row(row) => row.origin.clone(),
         }
     }
 }

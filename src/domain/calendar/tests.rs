@@ -1,6 +1,6 @@
 //! What the calendars must get right, the traps that others fell into, and what operators may lay over them.
 
-use chrono::Datelike;
+use chrono::{DateTime, Datelike, Utc};
 use chrono_tz::America::{Chicago, Denver, New_York};
 use chrono_tz::Europe::London;
 use chrono_tz::US::Eastern;
@@ -11,8 +11,8 @@ fn date(text: &str) -> NaiveDate {
     text.parse().expect("a date")
 }
 
-fn time(text: &str) -> NaiveTime {
-    NaiveTime::parse_from_str(text, "%H:%M").expect("a time")
+fn time(text: &str) -> TimeOfDay {
+    text.parse().expect("a time")
 }
 
 fn builtin(id: &str) -> Calendar {
@@ -49,17 +49,26 @@ fn word(day: &str, hours: Option<(Option<&str>, Option<&str>)>) -> Override {
         open: open.map(time),
         close: close.map(time),
         reason: "snow".into(),
+        origin: None,
     }
 }
 
 #[test]
 fn every_embedded_calendar_compiles_and_answers_to_its_ids_whatever_the_case() {
-    assert_eq!(Calendar::builtin_ids(), ["XNYS", "always", "weekdays", "NYSE", "XNAS", "NASDAQ"]);
+    let ids = ["XNYS", "XLON", "XTSE", "XETR", "XPAR", "XTKS", "XHKG", "XASX", "CMES", "FX", "always", "weekdays"];
+    assert_eq!(Calendar::builtin_ids()[..12], ids);
+    let distinct: std::collections::BTreeSet<String> =
+        Calendar::builtin_ids().into_iter().map(str::to_lowercase).collect();
+    assert_eq!(distinct.len(), Calendar::builtin_ids().len(), "an alias means one calendar");
     for id in Calendar::builtin_ids() {
         let found = [id.to_owned(), id.to_lowercase(), id.to_uppercase()].map(|id| builtin(&id).id().to_owned());
         assert!(found.iter().all(|id| id == &found[0]), "{found:?}");
     }
-    assert_eq!(builtin("nasdaq").id(), "XNYS");
+    let aliases =
+        [("nasdaq", "XNYS"), ("ARCA", "XNYS"), ("xfra", "XETR"), ("CME", "CMES"), ("HKEX", "XHKG"), ("forex", "FX")];
+    for (alias, id) in aliases {
+        assert_eq!(builtin(alias).id(), id);
+    }
     assert!(Calendar::builtin("XXXX").is_none());
 }
 
@@ -227,11 +236,11 @@ fn always_is_every_day_from_midnight_to_midnight_utc() {
     let always = builtin("always");
     for day in ["1970-01-01", "2026-07-04", "2026-12-25", "2199-12-31"] {
         let session = always.session(date(day)).expect("in range").expect("a session");
-        assert_eq!(session.open, date(day).and_time(NaiveTime::MIN).and_utc());
+        assert_eq!(session.open, date(day).and_time(chrono::NaiveTime::MIN).and_utc());
         assert_eq!(session.close - session.open, chrono::TimeDelta::hours(24));
         assert!(!session.is_early_close());
     }
-    assert_eq!(always.regular_hours(date("2026-07-04")), (NaiveTime::MIN, NaiveTime::MIN));
+    assert_eq!(always.regular_hours(date("2026-07-04")), (TimeOfDay::MIDNIGHT, TimeOfDay::DAY_END));
 }
 
 #[test]
@@ -243,7 +252,7 @@ fn weekdays_knows_no_holidays() {
 
 #[test]
 fn a_day_that_the_clocks_change_still_ends_at_the_next_midnight() {
-    let desk = Calendar::plain("DESK", New_York, NaiveTime::MIN, None, &[Weekday::Sun]);
+    let desk = Calendar::plain("DESK", New_York, TimeOfDay::MIDNIGHT, TimeOfDay::DAY_END, &[Weekday::Sun]);
     let hours =
         |day| desk.session(date(day)).expect("in range").map(|session| (session.close - session.open).num_hours());
     assert_eq!([hours("2026-03-08"), hours("2026-11-01"), hours("2026-11-08")], [Some(23), Some(25), Some(24)]);
@@ -257,7 +266,7 @@ fn an_override_wins_over_everything_built_in() {
         word("2027-01-12", Some((None, Some("12:30")))),
         word("2027-01-13", Some((Some("11:00"), None))),
         word("2027-01-16", Some((Some("10:00"), Some("15:00")))), // a Saturday
-        word("2027-01-18", Some((None, Some("13:00")))),          // Martin Luther King Jr. Day
+        word("2027-01-18", Some((Some("09:30"), Some("13:00")))), // Martin Luther King Jr. Day
         word("2026-11-27", Some((None, Some("16:00")))),
     ];
     let nyse = builtin("XNYS").with_overrides(&words).expect("valid");
@@ -298,11 +307,25 @@ fn all_faults_of_overrides_are_reported_at_once() {
         word("2027-01-11", None), // the same again says nothing new
         word("2027-01-11", Some((None, Some("13:00")))),
         word("2027-01-12", Some((Some("12:00"), Some("11:00")))),
+        word("2027-01-16", Some((None, Some("13:00")))), // a Saturday: was the Friday meant?
+        word("2027-01-18", Some((Some("11:00"), None))), // Martin Luther King Jr. Day
     ];
     let faults = builtin("XNYS").with_overrides(&words).expect_err("faults");
     let keys: Vec<&str> = faults.iter().map(|fault| fault.key.as_str()).collect();
-    let expected = ["[0].closed", "[1].closed", "[2].open", "[3].date", "[4].reason", "[7].date", "[8].open"];
+    let expected = [
+        "[0].closed",
+        "[1].closed",
+        "[2].open",
+        "[3].date",
+        "[4].reason",
+        "[7].date",
+        "[8].open",
+        "[9].date",
+        "[10].date",
+    ];
     assert_eq!(keys, expected.map(|key| format!("override{key}")), "{faults:#?}");
+    let trap = "there is no session on this Saturday (weekend): correct the date, or give both `open` and `close` for a special session";
+    assert_eq!(faults[7].message, format!("2027-01-16: {trap}"));
     assert_eq!(faults[2].to_string(), "override[2].open: 2027-01-06: the open, 16:00, is not before the close, 16:00");
 }
 
@@ -349,7 +372,7 @@ fn own_hours_in_another_zone_are_cut_by_the_instant_of_the_early_close() {
 
 #[test]
 fn own_hours_never_put_the_pre_market_after_the_open_nor_the_post_market_before_the_close() {
-    let own = OwnHours { open: Some(time("03:00")), close: Some(NaiveTime::MIN), ..OwnHours::default() };
+    let own = OwnHours { open: Some(time("03:00")), close: Some(TimeOfDay::MIDNIGHT), ..OwnHours::default() };
     let desk = builtin("XNYS").with_hours("DESK", own).expect("valid");
     let session = desk.session(date("2026-11-25")).expect("in range").expect("a session");
     assert_eq!((session.premarket, session.postmarket), (session.open, session.close));
@@ -376,7 +399,8 @@ fn a_zone_with_another_offset_needs_open_and_close_too() {
 #[test]
 fn own_weekdays_narrow_the_trading_week() {
     let only = |days: &[Weekday]| OwnHours { weekdays: Some(set_of(days)), ..OwnHours::default() };
-    let nyse = builtin("XNYS").with_overrides(&[word("2027-01-16", Some((None, Some("13:00"))))]).expect("valid");
+    let nyse =
+        builtin("XNYS").with_overrides(&[word("2027-01-16", Some((Some("09:30"), Some("13:00"))))]).expect("valid");
     let desk = nyse.with_hours("DESK", only(&[Weekday::Mon, Weekday::Fri])).expect("valid");
     let rows = [
         ("2026-11-23", "09:30-16:00"),
