@@ -12,6 +12,7 @@ mod patience;
 pub mod pretend;
 pub mod process;
 pub mod procfs;
+pub mod reload;
 pub mod rotating;
 pub mod signals;
 pub mod sys;

@@ -10,6 +10,7 @@ mod service;
 mod simulate;
 
 pub use crate::adapters::process::read_env_file;
+pub use crate::adapters::reload::{ReloadResult, Reloaded, Told, ask as ask_to_reload};
 pub use crate::adapters::sys::clock_is_synchronised;
 pub use daemon::{Rehearsal, StartError, run};
 pub use exec::{ExecError, exec};
