@@ -272,6 +272,13 @@ impl Running {
         self.inject(script, ClockEvent::WindowClose { trading_date }).await;
     }
 
+    /// From now on a calendar is another one, as after a reload.
+    pub async fn change_calendar(&self, key: &str, calendar: Calendar) {
+        let changed = BTreeMap::from([(key.into(), Arc::new(calendar))]);
+        self.root.cast(RootMsg::Calendars(changed)).expect("the root lives");
+        self.settle().await;
+    }
+
     /// Breaks the actor that watches a script, as a fault of this program would; its process lives on. Only while no actor of this tree
     /// was replaced: they are told apart by the order in which they were made.
     pub fn break_worker(&self, script: &str) {

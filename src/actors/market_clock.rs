@@ -1,5 +1,6 @@
 //! Owns the timeline: sleeps to the next boundary, tells the root all that were crossed, sleeps on. The only one who knows wall time.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use tokio::task::JoinHandle;
 
 use super::messages::{ClockMsg, RootMsg};
 use super::{Plan, Ports};
-use crate::domain::calendar::HORIZON_NEAR;
+use crate::domain::calendar::{Calendar, HORIZON_NEAR};
 use crate::domain::lifecycle::Unfinished;
 use crate::domain::notice::{Notice, What};
 use crate::domain::script::{ScriptName, ScriptSpec};
@@ -77,6 +78,7 @@ impl Actor for MarketClock {
         match message {
             ClockMsg::Wake => ticking.look()?,
             ClockMsg::SetAlarm { index, alarm, at } => ticking.timeline.set_alarm(index, alarm, at),
+            ClockMsg::Calendars(changed) => ticking.recalendar(changed)?,
             ClockMsg::Repeat { index } => {
                 let now = ticking.args.ports.clock.now().wall;
                 let event = ticking.timeline.level(index, now);
@@ -126,6 +128,14 @@ impl Ticking {
             self.args.root.cast(RootMsg::StatusDue)?;
         }
         Ok(())
+    }
+
+    /// What happened until now went by the calendars as they were.
+    fn recalendar(&mut self, changed: BTreeMap<Arc<str>, Arc<Calendar>>) -> Result<(), ActorProcessingErr> {
+        self.look()?;
+        let news = self.timeline.recalendar(&changed, self.seen.wall);
+        self.args.plan.calendars.extend(changed);
+        self.tell(news)
     }
 
     fn give_up(&mut self, now: DateTime<Utc>) -> Result<(), ActorProcessingErr> {

@@ -1,9 +1,13 @@
 //! What the actors of the tree say to each other. A worker is told the machine's own events (`domain::lifecycle::Event`).
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use chrono::{DateTime, Utc};
 use ractor::RpcReplyPort;
 
 use crate::domain::attempt::{AttemptId, ProcessEvent};
+use crate::domain::calendar::Calendar;
 use crate::domain::lifecycle::{State, View};
 use crate::domain::record::{Grade, Record, RunRecord};
 use crate::domain::timeline::{Addressed, Alarm};
@@ -15,6 +19,8 @@ pub enum RootMsg {
     Clock(Vec<Addressed>),
     /// It is time for the status line.
     StatusDue,
+    /// These calendars are others than before; the rest stays as it is.
+    Calendars(BTreeMap<Arc<str>, Arc<Calendar>>),
     /// Runs that nobody watches are over with their windows.
     GivenUp(Vec<RunRecord>),
     /// A worker's state has changed.
@@ -84,6 +90,8 @@ pub enum ClockMsg {
         /// When; None = not any more.
         at: Option<DateTime<Utc>>,
     },
+    /// These calendars are others than before.
+    Calendars(BTreeMap<Arc<str>, Arc<Calendar>>),
     /// A script's worker is new and must hear its level again.
     Repeat {
         /// Whose.

@@ -17,6 +17,7 @@ use tracing_subscriber::filter::LevelFilter;
 
 use super::instance::{State, take_state};
 use super::memory::{Memory, clean_up};
+use super::reload::Reloads;
 use super::requests::{Request, Requests};
 use super::service;
 use crate::actors::messages::RootMsg;
@@ -28,7 +29,7 @@ use crate::adapters::notify::{Announcing, ServiceManager};
 use crate::adapters::process::{Identity, RealLauncher, Swept};
 use crate::adapters::rotating::RotatingFile;
 use crate::adapters::telemetry::{self, LogNotifier, Style, Telemetry};
-use crate::config::{Loaded, LogFormat, LogLevel, Settings};
+use crate::config::{Loaded, LogFormat, LogLevel, Settings, Sources};
 use crate::domain::notice::rfc3339;
 use crate::domain::record::LedgerEntry;
 use crate::domain::timeline::Timeline;
@@ -99,8 +100,9 @@ const MAIN_LOG_PARTS: u32 = 5;
 /// After a second request to end, the daemon waits this long for the kernel to end what was killed. What is left then is named by the guard.
 const KILL_PATIENCE: Duration = Duration::from_secs(6);
 
-/// Runs the daemon to its end. `tell_grace` is told the longest grace of any script, for the case that the daemon dies.
+/// Runs the daemon to its end. `sources` is what `loaded` was read from, and is read again on request. `tell_grace` is told the longest grace of any script, for the case that the daemon dies.
 pub fn run(
+    sources: &Sources,
     loaded: &Loaded,
     rehearsal: Option<Rehearsal>,
     tell_grace: impl FnOnce(Duration),
@@ -127,7 +129,7 @@ pub fn run(
             warn!(target: "mho", "The state directory {path} is a copy of the one of another daemon, which lives: {holder}. This daemon has a new identity and leaves alone what the other one runs. A script that both have runs twice: if that is not meant, stop one of the two.");
         }
         let identity = Identity { daemon_id: state.daemon_id.clone(), rehearsal: rehearsal.is_some() };
-        let outcome = supervise(settings, clock, identity, &state).await?;
+        let outcome = supervise(settings, clock, identity, &state, Reloads::new(sources, loaded)).await?;
         say_goodbye(&outcome, &telemetry);
         Ok(outcome)
     })
@@ -179,6 +181,7 @@ async fn supervise(
     clock: Arc<dyn Clock>,
     identity: Identity,
     state: &State,
+    mut reloads: Reloads<'_>,
 ) -> Result<Outcome, StartError> {
     let mut requests = Requests::new()?;
     let zone = settings.default_calendar().zone();
@@ -229,7 +232,7 @@ async fn supervise(
     let args = RootArgs { plan, ports, with_clock: true, done: tell };
     let (root, _) = Actor::spawn(None, Root, args).await.map_err(io::Error::other)?;
     service::announce(manager, &root);
-    let (outcome, watched_until) = watch(&root, done, &mut requests, &mut memory, &*clock).await;
+    let (outcome, watched_until) = watch(&root, done, &mut requests, &mut reloads, &mut memory, &*clock).await;
     memory.end_life(watched_until, &outcome.to_string()).await;
     Ok(outcome)
 }
@@ -262,7 +265,7 @@ async fn clean_up_first(
         tokio::select! {
             swept = &mut swept => return asked.map_or(Ok(swept), Err),
             request = requests.next(clock) => match request {
-                Request::Reload => {}
+                Request::Reload => requests.reload_later(),
                 Request::End(why) => {
                     info!(target: "mho", "Shutting down: {why}, as soon as what an earlier daemon left running has ended");
                     asked = Some(Outcome::Stopped);
@@ -283,19 +286,29 @@ async fn watch(
     root: &ActorRef<RootMsg>,
     mut done: oneshot::Receiver<Outcome>,
     requests: &mut Requests,
+    reloads: &mut Reloads<'_>,
     memory: &mut Memory,
     clock: &dyn Clock,
 ) -> (Outcome, DateTime<Utc>) {
     let mut asked = None;
+    if requests.take_reload() {
+        reloads.request();
+    }
     loop {
         tokio::select! {
             outcome = &mut done => {
                 let outcome = outcome.unwrap_or_else(|_| Outcome::Failed("the root of the tree failed".to_owned()));
                 return (outcome, asked.unwrap_or_else(|| clock.now().wall));
             }
+            reread = reloads.next() => {
+                let changed = reloads.take(reread, clock.now().wall);
+                if !changed.is_empty() {
+                    ask(root, RootMsg::Calendars(changed));
+                }
+            }
             Some(()) = memory.began_anew.recv() => ask(root, RootMsg::JournalBeganAnew),
             request = requests.next(clock) => match request {
-                Request::Reload => info!(target: "mho", "SIGHUP received: there is nothing to reload yet"),
+                Request::Reload => reloads.request(),
                 Request::End(reason) => {
                     asked = Some(clock.now().wall);
                     ask(root, RootMsg::Shutdown { reason });

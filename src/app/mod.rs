@@ -5,6 +5,7 @@ mod exec;
 mod history;
 mod instance;
 mod memory;
+mod reload;
 mod requests;
 mod service;
 mod simulate;

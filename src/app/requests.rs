@@ -22,13 +22,25 @@ pub(super) struct Requests {
     /// The guard, as long as it lives for all we know.
     guard: Option<u32>,
     asked: bool,
+    /// A reload that was asked for before there was anything to reload.
+    reload_later: bool,
 }
 
 impl Requests {
     pub(super) fn new() -> io::Result<Self> {
         // Before signals come in: the one that tells of its death is among them.
         let guard = Some(parent_id());
-        Ok(Self { signals: Signals::new()?, ends: EndRequests::default(), guard, asked: false })
+        Ok(Self { signals: Signals::new()?, ends: EndRequests::default(), guard, asked: false, reload_later: false })
+    }
+
+    /// The configuration is read, but the daemon does not watch yet: what was changed since then is to be read when it does.
+    pub(super) fn reload_later(&mut self) {
+        self.reload_later = true;
+    }
+
+    /// Whether a reload was put off.
+    pub(super) fn take_reload(&mut self) -> bool {
+        std::mem::take(&mut self.reload_later)
     }
 
     pub(super) async fn next(&mut self, clock: &dyn Clock) -> Request {

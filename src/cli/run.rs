@@ -74,14 +74,15 @@ fn serve(global: &Global, args: RunArgs, daemon: &guard::DaemonSide) -> Result<u
     // Removed again if nothing is started: there is nothing in it that anybody would want to read.
     let dir = if rehearses { throw_away(&mut global, &mut flags)? } else { None };
     // Where each value came from is for `check`; a daemon that runs for months need not keep it.
-    let loaded = Loaded { origins: Vec::new(), ..load(&global.sources(flags)?)? };
+    let sources = global.sources(flags)?;
+    let loaded = Loaded { origins: Vec::new(), ..load(&sources)? };
     let rehearsal = rehearses.then(|| rehearsal(&loaded, args.at, args.speed)).transpose()?;
     let dir = dir.map(TempDir::keep);
     if let Some(dir) = &dir {
         // To stderr, if there still is one.
         let _ = writeln!(io::stderr(), "mho: state and logs of this rehearsal are in {}", dir.display());
     }
-    match app::run(&loaded, rehearsal, |grace| daemon.set_longest_grace(grace)) {
+    match app::run(&sources, &loaded, rehearsal, |grace| daemon.set_longest_grace(grace)) {
         Ok(Outcome::Stopped) => Ok(OK),
         Ok(Outcome::Critical(_)) => Ok(CRITICAL),
         Ok(Outcome::Killed | Outcome::Failed(_)) => Ok(FAILED),

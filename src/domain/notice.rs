@@ -104,6 +104,11 @@ pub enum What {
     },
     /// Delay and budget are fresh again.
     Rearmed,
+    /// The calendar has changed, and the script stops at another time.
+    StopMoved {
+        /// When.
+        to: DateTime<Utc>,
+    },
     /// The run is over.
     Finished {
         /// With this result.
@@ -285,6 +290,10 @@ impl Notice {
                 }]
             }
             What::Rearmed => vec![Line::new(Info, "Restart budget is fresh")],
+            What::StopMoved { to } => {
+                let to = to.with_timezone(&zone).format("%Y-%m-%d %H:%M:%S %Z");
+                vec![Line::new(Info, format!("The calendar has changed: stop at {to}"))]
+            }
             What::Finished { result, reason } => {
                 let level = match result {
                     RunResult::Failed | RunResult::Missed => Error,
@@ -396,6 +405,7 @@ impl Notice {
             | What::LeftBehind { .. }
             | What::Unkillable { .. }
             | What::Stopped { .. }
+            | What::StopMoved { .. }
             | What::LimitNear { .. }
             | What::LimitReached { .. }
             | What::LastLines { .. }

@@ -64,7 +64,7 @@ pub struct RunRecord {
     /// When this was recorded.
     pub at: DateTime<Utc>,
     /// What another watcher needs to go on with it; None when it is over beyond doubt. (Only its clock tells a daemon that a window ended
-    /// while nobody watched.)
+    /// while nobody watched; and a calendar that changes may give a window more time.)
     pub unfinished: Option<Unfinished>,
 }
 
@@ -186,6 +186,8 @@ pub struct ScriptPast {
     pub results: Vec<(NaiveDate, RunResult)>,
     /// The latest run that is not over.
     pub unfinished: Option<Unfinished>,
+    /// The latest run, where only its window ended it: it goes on if the window is longer now.
+    pub window_ended: Option<Unfinished>,
     /// Earlier ones that are not, because no daemon that could have known came in between.
     pub stale: Vec<Unfinished>,
     /// Until when daemons watched it: what it should have done since then, nobody saw. None = none that is known did.

@@ -45,6 +45,7 @@ impl Tree {
             // What they would end or refresh is not there; what holds is told to the next worker.
             ClockEvent::NoWindow { .. }
             | ClockEvent::WindowClose { .. }
+            | ClockEvent::WindowMoved { .. }
             | ClockEvent::SessionOpen { .. }
             | ClockEvent::SessionClose { .. }
             | ClockEvent::Alarm { .. } => return Ok(()),

@@ -125,6 +125,10 @@ impl Actor for Root {
         match message {
             RootMsg::Clock(events) => tree.on_clock(&myself, events).await?,
             RootMsg::StatusDue => tree.tell_status(),
+            RootMsg::Calendars(changed) => {
+                tree.plan.calendars.extend(changed.clone());
+                tree.tell_clock(ClockMsg::Calendars(changed));
+            }
             RootMsg::GivenUp(runs) => tree.on_given_up(runs),
             RootMsg::Report { index, incarnation, state } => tree.on_report(index, incarnation, *state),
             RootMsg::SetAlarm { index, alarm, at } => tree.tell_clock(ClockMsg::SetAlarm { index, alarm, at }),
@@ -294,7 +298,9 @@ impl Tree {
         let now = self.ports.clock.now().wall;
         let market_day = self.plan.calendars.get(&self.plan.market).is_some_and(|calendar| {
             let today = now.with_timezone(&calendar.zone()).date_naive();
-            calendar.is_session(today).unwrap_or(false)
+            let has_session = calendar.is_session(today).unwrap_or(false);
+            // On a Sunday evening the session of Monday may be under way.
+            has_session || calendar.phase_at(now).is_ok_and(|(_, date)| date.is_some())
         });
         self.tell(now, What::Status { running: self.running, scripts: self.children.len(), market_day });
     }

@@ -190,6 +190,20 @@ impl Calendar {
         (hours.open, hours.close)
     }
 
+    /// The dates on which another state of the same calendar says something else: what this one says, and what that one does.
+    #[must_use]
+    pub fn changes(&self, newer: &Self) -> Vec<(Day, Day)> {
+        let (first, last) =
+            (self.range().start().max(newer.range().start()).to_owned(), *self.range().end().min(newer.range().end()));
+        let days = first.iter_days().take_while(|date| *date <= last);
+        let both = days.filter_map(|date| Some((self.day(date).ok()?, newer.day(date).ok()?)));
+        // Where it stands written is of no account.
+        both.filter(|(one, other)| {
+            (&one.session, &one.reason, one.basis) != (&other.session, &other.reason, other.basis)
+        })
+        .collect()
+    }
+
     fn check(&self, date: NaiveDate) -> Result<(), OutOfRange> {
         if self.table.range.contains(&date) { Ok(()) } else { Err(self.out_of_range(date)) }
     }

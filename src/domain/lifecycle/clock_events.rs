@@ -19,36 +19,47 @@ impl Machine<'_> {
         }
         self.wanted = Wanted::Up(window.clone(), arrival);
         match actual {
+            // Only the calendar had it skipped, and does so no longer.
+            Actual::Over { trading_date, result: RunResult::Skipped, run: None, .. } if trading_date == date => {
+                self.memory.forget(date);
+                self.begin(window, arrival)
+            }
             Actual::Over { trading_date, result, .. }
-                if trading_date == date && !matches!(result, RunResult::Missed | RunResult::Interrupted) =>
+                if trading_date == date
+                    && !matches!(result, RunResult::Missed | RunResult::Interrupted)
+                    && !self.is_extended(&window, result) =>
             {
                 actual
             }
             Actual::Off | Actual::Over { .. } => self.begin(window, arrival),
             // The same date again: the level was repeated, perhaps with another stop.
-            Actual::Waiting { mut run, on } if run.window.trading_date == date => {
-                run.window = window;
+            Actual::Waiting { run, on } if run.window.trading_date == date => {
+                let run = self.in_window(run, window);
                 self.start_when_free(run, Some(on)) // who does not run on this date may be news
             }
-            Actual::Starting { mut run, attempt, cause, held } if run.window.trading_date == date => {
-                run.window = window;
+            Actual::Starting { run, attempt, cause, held } if run.window.trading_date == date => {
+                let run = self.in_window(run, window);
                 Actual::Starting { run, attempt, cause, held }
             }
-            Actual::Held { mut run, attempt, cause, on } if run.window.trading_date == date => {
-                run.window = window;
+            Actual::Held { run, attempt, cause, on } if run.window.trading_date == date => {
+                let run = self.in_window(run, window);
                 Actual::Held { run, attempt, cause, on }
             }
-            Actual::Running { mut run, live } if run.window.trading_date == date => {
-                run.window = window;
+            Actual::Running { run, live } if run.window.trading_date == date => {
+                let run = self.in_window(run, window);
                 Actual::Running { run, live }
             }
-            Actual::Backoff { mut run, after, next_try, restart } if run.window.trading_date == date => {
-                run.window = window;
+            Actual::Backoff { run, after, next_try, restart } if run.window.trading_date == date => {
+                let run = self.in_window(run, window);
                 Actual::Backoff { run, after, next_try, restart }
             }
-            Actual::GivenUp { mut run, after, next_try } if run.window.trading_date == date => {
-                run.window = window;
+            Actual::GivenUp { run, after, next_try } if run.window.trading_date == date => {
+                let run = self.in_window(run, window);
                 Actual::GivenUp { run, after, next_try }
+            }
+            Actual::Sweeping { run, live, ended, force } if run.window.trading_date == date => {
+                let run = self.in_window(run, window);
+                Actual::Sweeping { run, live, ended, force }
             }
             // The next date, and nobody said that the window of this one ended: they touch.
             Actual::Running { run, live } => {
@@ -134,6 +145,42 @@ impl Machine<'_> {
             | Actual::GivenUp { .. }
             | Actual::Running { .. }
             | Actual::Stopping { .. } => actual,
+        }
+    }
+
+    /// The calendar has changed, and the window begins later than now: a process goes on, everything else waits for the window.
+    pub(super) fn on_window_moved(&mut self, actual: Actual, window: Window) -> Actual {
+        if self.wanted == Wanted::Ended || !actual.is_at_work_on(window.trading_date) {
+            return actual; // nothing starts any more, or nothing had begun
+        }
+        self.wanted = Wanted::Down;
+        match actual {
+            Actual::Waiting { run, .. } | Actual::Backoff { run, .. } | Actual::GivenUp { run, .. } => {
+                let run = self.in_window(run, window);
+                self.put_off(run)
+            }
+            Actual::Held { run, cause, .. } => {
+                let run = self.take_back(run, cause);
+                let run = self.in_window(run, window);
+                self.put_off(run)
+            }
+            Actual::Starting { run, attempt, cause, held } => {
+                let run = self.in_window(run, window);
+                Actual::Starting { run, attempt, cause, held }
+            }
+            Actual::Running { run, live } => {
+                let run = self.in_window(run, window);
+                Actual::Running { run, live }
+            }
+            Actual::Stopping { run, live, stop } => {
+                let run = self.in_window(run, window);
+                Actual::Stopping { run, live, stop }
+            }
+            Actual::Sweeping { run, live, ended, force } => {
+                let run = self.in_window(run, window);
+                Actual::Sweeping { run, live, ended, force }
+            }
+            Actual::Off | Actual::Over { .. } => actual, // not at work
         }
     }
 

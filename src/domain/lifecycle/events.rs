@@ -19,6 +19,7 @@ impl Machine<'_> {
             }
             Event::Clock(ClockEvent::NoWindow { upcoming }) => self.on_no_window(actual, upcoming),
             Event::Clock(ClockEvent::WindowClose { trading_date }) => self.on_window_close(actual, trading_date),
+            Event::Clock(ClockEvent::WindowMoved { window }) => self.on_window_moved(actual, window),
             Event::Clock(ClockEvent::WindowPassed { window }) => self.on_window_passed(actual, &window),
             Event::Clock(ClockEvent::WindowSkipped { trading_date, zone, reason }) => {
                 self.on_window_skipped(actual, trading_date, zone, reason)

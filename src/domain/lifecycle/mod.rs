@@ -169,7 +169,8 @@ struct Memory {
     results: VecDeque<(NaiveDate, RunResult)>,
     /// A run that was cut off by the end of its watcher, and goes on when its window is (still) open.
     unfinished: Option<Unfinished>,
-    /// A run that was judged over only because its window seemed to have ended: should that still be to come, the clock was wrong.
+    /// The latest run that is over only because its window ended, or seemed to: it goes on if the calendar gives the window more time, or if
+    /// the clock that said so was wrong.
     doubtful: Option<Unfinished>,
     /// What was heard of predecessors.
     standings: Standings,

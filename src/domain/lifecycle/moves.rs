@@ -119,6 +119,24 @@ impl Machine<'_> {
         }
     }
 
+    /// The run in its window as that is now. A limit that the stop made void may count again, and the other way round.
+    pub(super) fn in_window(&mut self, run: Run, window: Window) -> Run {
+        if run.window == window {
+            return run;
+        }
+        let has_moved = run.window.stop != window.stop;
+        let deadline_before = run.deadline;
+        let deadline = run.first_start.and_then(|at| deadline(at, self.spec.max_duration, window.stop));
+        let run = Run { window, deadline, ..run };
+        if has_moved {
+            self.tell(&run, What::StopMoved { to: run.window.stop });
+        }
+        if run.deadline != deadline_before {
+            self.set_alarms(&run);
+        }
+        run
+    }
+
     pub(super) fn note_attempt(&mut self, id: &AttemptId, tell: impl FnOnce(&mut AttemptRecord)) {
         let mut record = AttemptRecord { id: id.clone(), start: None, process: None, end: None };
         tell(&mut record);
@@ -281,6 +299,9 @@ impl Machine<'_> {
         self.note_attempt(attempt, |record| record.end = Some(end));
         run.last_exit = Some(end);
         run.ends = stop.ends;
+        if let Some(window) = self.more_time(&run) {
+            return self.go_on(run, window);
+        }
         match run.ended() {
             Some((reason, result)) => self.end(run, result, reason.to_string()),
             None => self.put_off(run),
@@ -306,6 +327,10 @@ impl Machine<'_> {
             RunResult::Skipped => What::Skipped { reason: reason.clone() },
             _ => What::Finished { result, reason: reason.clone() },
         };
+        if result == RunResult::WindowEnd {
+            // Should the calendar give the window more time, it goes on.
+            self.memory.doubtful = Some(Unfinished::new(run.clone(), Step::Cut, self.now));
+        }
         self.note_end(&run, result, &reason);
         self.tell(&run, what);
         self.disarm_waits();

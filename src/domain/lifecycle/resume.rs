@@ -159,8 +159,9 @@ impl State {
     #[must_use]
     pub fn resumed(past: &ScriptPast, now: &Now) -> Self {
         let results = past.results.iter().copied().collect();
-        let unfinished = past.unfinished.clone().map(|unfinished| unfinished.seen_from(now));
-        Self { memory: Memory { results, unfinished, ..Memory::default() }, ..Self::default() }
+        let seen = |run: &Option<Unfinished>| run.clone().map(|run| run.seen_from(now));
+        let (unfinished, doubtful) = (seen(&past.unfinished), seen(&past.window_ended));
+        Self { memory: Memory { results, unfinished, doubtful, ..Memory::default() }, ..Self::default() }
     }
 
     /// The state for a watcher that takes over from a dead one, when nothing of the last attempt is left: the run goes on as a new attempt
@@ -266,6 +267,9 @@ impl Machine<'_> {
     /// A run that was cut off goes on in its window: as a new attempt, with its budget and its deadline, after what is left of its wait.
     pub(super) fn resume(&mut self, unfinished: Unfinished, window: Window) -> Actual {
         let Unfinished { at, run, step, .. } = unfinished;
+        if let Some(window) = self.more_time(&run) {
+            return self.go_on(run, window);
+        }
         // As it was, unless the configuration has changed meanwhile.
         let deadline = run.first_start.and_then(|at| deadline(at, self.spec.max_duration, window.stop));
         let mut run = Run { window, deadline, ..run };
@@ -403,7 +407,8 @@ impl Machine<'_> {
     pub(super) fn note_end(&mut self, run: &Run, result: RunResult, reason: &str) {
         let mut record = run.record(&self.spec.name, result, reason.to_owned(), self.now.wall);
         let doubtful = self.memory.doubtful.as_ref().filter(|doubtful| doubtful.run == *run);
-        record.unfinished = doubtful.filter(|_| result == RunResult::Interrupted).cloned();
+        let may_go_on = matches!(result, RunResult::Interrupted | RunResult::WindowEnd);
+        record.unfinished = doubtful.filter(|_| may_go_on).cloned();
         self.records.push(Record::Run(Box::new(record)));
         self.grade = Grade::PowerSafe;
     }

@@ -21,12 +21,17 @@ impl Machine<'_> {
         let date = window.trading_date;
         let too_late = self.is_too_late(&window, arrival);
         if let Some(result) = self.memory.result(date) {
-            if !self.was_judged_too_soon(&window, result) || too_late.is_some() {
+            let is_extended = self.is_extended(&window, result);
+            if !is_extended && (!self.was_judged_too_soon(&window, result) || too_late.is_some()) {
                 let reason = "it has run on this date".to_owned();
                 return Actual::Over { trading_date: date, result, reason, run: None };
             }
             self.memory.forget(date);
-            self.memory.unfinished = self.memory.doubtful.take();
+            let known = self.memory.doubtful.take_if(|run| run.trading_date() == date);
+            match known {
+                Some(ended) if is_extended => return self.go_on(ended.into_run(), window),
+                known => self.memory.unfinished = known.or(self.memory.unfinished.take()),
+            }
         }
         // One of a later date waits for it: the clock is behind.
         if let Some(unfinished) = self.memory.unfinished.take_if(|unfinished| unfinished.trading_date() <= date) {
@@ -54,6 +59,30 @@ impl Machine<'_> {
         let is_doubtful = || self.memory.doubtful.as_ref().is_some_and(|run| run.trading_date() == window.trading_date);
         let unseen = result == RunResult::Missed || result == RunResult::Interrupted && is_doubtful();
         unseen && self.now.wall < window.stop
+    }
+
+    /// A run ended only because its window did, and the calendar has given the window more time since. A clock that is set back does not:
+    /// the window then ends when it did.
+    pub(super) fn is_extended(&self, window: &Window, result: RunResult) -> bool {
+        let ended = self.memory.doubtful.as_ref().filter(|run| run.trading_date() == window.trading_date);
+        let has_more_time = ended.is_some_and(|run| run.window_end() < window.stop && self.now.wall < window.stop);
+        result == RunResult::WindowEnd && has_more_time
+    }
+
+    /// The window as it is now, if it got more time while this run was being ended for its sake alone.
+    pub(super) fn more_time(&self, run: &Run) -> Option<Window> {
+        let Wanted::Up(window, _) = &self.wanted else { return None };
+        let is_longer = window.trading_date == run.window.trading_date && run.window.stop < window.stop;
+        let goes_on = is_longer && run.ends == Some(StopReason::WindowEnd) && self.now.wall < window.stop;
+        goes_on.then(|| window.clone())
+    }
+
+    /// A run that its window had ended goes on, as a new attempt.
+    pub(super) fn go_on(&mut self, run: Run, window: Window) -> Actual {
+        let run = self.in_window(run, window);
+        let run = Run { ends: None, ..run };
+        self.set_alarms(&run);
+        self.start(run, None)
     }
 
     /// How late a start would be, if that is later than the script may start.
@@ -206,6 +235,8 @@ impl Machine<'_> {
                 self.stop(run, live, StopReason::TimeLimit)
             }
             Wanted::Up(..) => Actual::Running { run, live },
+            // Its window was moved to later while it was being started.
+            Wanted::Down if self.is_early(&run) => Actual::Running { run, live },
             Wanted::Down => self.stop(run, live, StopReason::WindowEnd),
             Wanted::Ended => self.stop(run, live, StopReason::Shutdown),
         }

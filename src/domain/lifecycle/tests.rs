@@ -443,6 +443,8 @@ enum Act {
     Busy(u32),
     /// A timer of the attempt before the latest comes late.
     LateTimer(Timer),
+    /// The calendar changes: the latest window that began lasts so many seconds.
+    Stop(i64),
     /// The watcher dies; what lived is gone before the next one comes.
     TakeOver,
     /// The daemon dies, or with it the machine loses its power, and the next one comes so much later.
@@ -470,6 +472,10 @@ struct World {
     next_open: i64,
     open: Option<i64>,
     next_session: i64,
+    /// Seconds from start to stop, of days whose stop was moved.
+    stops: BTreeMap<i64, i64>,
+    /// Dates that got more time when only their window, or nobody's watching it, had ended them: they may go on.
+    reopened: BTreeSet<NaiveDate>,
     ended: bool,
     results: BTreeMap<NaiveDate, RunResult>,
     begun: BTreeSet<NaiveDate>,
@@ -504,6 +510,8 @@ impl World {
             next_open: 0,
             open: None,
             next_session: 0,
+            stops: BTreeMap::new(),
+            reopened: BTreeSet::new(),
             ended: false,
             results: BTreeMap::new(),
             begun: BTreeSet::new(),
@@ -513,6 +521,14 @@ impl World {
             came_up: -60,
             kept: BTreeMap::new(),
             synced: BTreeMap::new(),
+        }
+    }
+
+    fn window(&self, day: i64) -> Window {
+        let plain = window(day, self.touching);
+        match self.stops.get(&day) {
+            Some(seconds) => Window { stop: plain.start + TimeDelta::seconds(*seconds), ..plain },
+            None => plain,
         }
     }
 
@@ -527,8 +543,11 @@ impl World {
                 let json = serde_json::to_string(&run.unfinished).unwrap();
                 let unfinished = serde_json::from_str(&json).unwrap();
                 assert_eq!(run.unfinished, unfinished, "it survives being written down");
-                let before = self.kept.insert(run.trading_date, *run);
-                assert!(before.is_none_or(|run| run.result == RunResult::Running), "what is over stays over");
+                let date = run.trading_date;
+                let is_open = self.open.is_some_and(|day| self.window(day).trading_date == date);
+                let goes_on = |result| is_open && !self.stops.is_empty() && may_go_on(result);
+                let before = self.kept.insert(date, *run).map_or(RunResult::Running, |run| run.result);
+                assert!(before == RunResult::Running || goes_on(before), "what is over stays over: {before:?}");
             }
         }
         if grade == Grade::PowerSafe {
@@ -582,10 +601,13 @@ impl World {
         assert_eq!(self.live, None, "never two live attempts");
         assert!(!self.ended, "no start after the shutdown");
         let day = self.open.expect("no start outside the window");
-        let window = window(day, self.touching);
+        let window = self.window(day);
         assert!(window.start <= wall && wall < window.stop, "no start at or after the stop");
         assert_eq!(context.stop_at, window.stop);
         assert!(context.deadline.is_none_or(|at| wall < at && at < window.stop), "no start at or after the deadline");
+        if self.reopened.remove(&window.trading_date) {
+            self.results.remove(&window.trading_date);
+        }
         assert!(!self.results.contains_key(&window.trading_date), "a date with a result never runs again");
         if self.busy > 0 {
             self.busy -= 1;
@@ -630,9 +652,16 @@ impl World {
     }
 
     fn conclude(&mut self, date: NaiveDate, result: RunResult) {
+        if self.reopened.remove(&date) {
+            self.results.remove(&date);
+        }
         assert!(self.results.insert(date, result).is_none(), "two results for {date}");
         assert_eq!(self.synced.get(&date).map(|run| run.result), Some(result), "it is safe before it is told");
         self.refresh();
+        // It got more time while it was being stopped.
+        if result == RunResult::WindowEnd && self.open.map(|day| self.window(day).trading_date) == Some(date) {
+            self.reopened.insert(date);
+        }
     }
 
     fn refresh(&mut self) {
@@ -644,7 +673,7 @@ impl World {
     fn due(&self) -> i64 {
         let timers = self.timers.values().map(|(at, _)| *at);
         let alarms = self.alarms.values().map(|at| (*at - monday()).num_seconds());
-        let stop = self.open.map(|day| (window(day, self.touching).stop - monday()).num_seconds());
+        let stop = self.open.map(|day| (self.window(day).stop - monday()).num_seconds());
         let session = if self.touching { self.next_session * DAY } else { self.next_session * DAY + HOUR };
         timers.chain(alarms).chain(stop).chain([self.next_open * DAY, session]).min().unwrap()
     }
@@ -664,9 +693,9 @@ impl World {
             self.alarms.remove(&alarm);
             return self.give(Event::Clock(ClockEvent::Alarm { alarm }));
         }
-        if let Some(day) = self.open.filter(|day| !self.touching && window(*day, false).stop <= wall) {
+        if let Some(day) = self.open.filter(|day| !self.touching && self.window(*day).stop <= wall) {
             self.open = None;
-            let trading_date = window(day, false).trading_date;
+            let trading_date = self.window(day).trading_date;
             return self.give(Event::Clock(ClockEvent::WindowClose { trading_date }));
         }
         if self.next_open * DAY <= self.now {
@@ -715,6 +744,7 @@ impl World {
                     assert_eq!(self.state, before, "a late timer changes nothing");
                 }
             }
+            Act::Stop(seconds) => self.move_stop(*seconds),
             Act::TakeOver => self.take_over(),
             Act::Die { power, down } => self.die(*power, *down),
             Act::Shutdown => {
@@ -747,6 +777,27 @@ impl World {
         }
     }
 
+    /// The calendar changes: the latest window that began has another stop.
+    fn move_stop(&mut self, seconds: i64) {
+        let day = self.next_open - 1;
+        if self.touching || day < 0 {
+            return;
+        }
+        self.stops.insert(day, seconds);
+        let (window, wall) = (self.window(day), self.wall());
+        let date = window.trading_date;
+        if window.stop > wall {
+            let was_closed = self.open.replace(day).is_none();
+            if was_closed && self.results.get(&date).is_some_and(|result| may_go_on(*result)) {
+                self.reopened.insert(date);
+            }
+            let event = ClockEvent::WindowOpen { window, arrival: Arrival::Late, absent: BTreeMap::new() };
+            self.give(Event::Clock(event));
+        } else if self.open.take().is_some() {
+            self.give(Event::Clock(ClockEvent::WindowClose { trading_date: date }));
+        }
+    }
+
     fn take_over(&mut self) {
         if self.ended {
             return;
@@ -762,7 +813,7 @@ impl World {
             None => ClockEvent::NoWindow { upcoming: Some(window(self.next_open, self.touching).trading_date) },
             Some(day) => {
                 let absent = BTreeMap::new();
-                ClockEvent::WindowOpen { window: window(day, self.touching), arrival: Arrival::Late, absent }
+                ClockEvent::WindowOpen { window: self.window(day), arrival: Arrival::Late, absent }
             }
         };
         self.give(Event::Clock(event));
@@ -786,12 +837,12 @@ impl World {
             self.open = Some(self.next_open);
             self.next_open += 1;
         }
-        self.open = self.open.filter(|day| window(*day, self.touching).stop > wall);
+        self.open = self.open.filter(|day| self.window(*day).stop > wall);
         let session = if self.touching { 0 } else { HOUR };
         while self.next_session * DAY + session <= self.now {
             self.next_session += 1;
         }
-        let ended = (0..self.next_open).map(|day| window(day, self.touching));
+        let ended = (0..self.next_open).map(|day| self.window(day));
         let ended = ended.filter(|window| died < window.stop && window.stop <= wall);
         let dates: Vec<_> = ended.map(|window| (window.trading_date, DayPlan::Window(window))).collect();
         self.state = State::resumed(&past(&self.kept), &self.now());
@@ -808,7 +859,7 @@ impl World {
             self.exit(0, false);
             self.gone();
         }
-        let open = self.open.map(|day| window(day, self.touching).trading_date);
+        let open = self.open.map(|day| self.window(day).trading_date);
         for date in self.begun.iter().filter(|date| Some(**date) != open && !self.ended) {
             assert!(self.results.contains_key(date), "{date} has no result: {:?}", self.state);
         }
@@ -825,10 +876,16 @@ impl World {
     }
 }
 
+/// Nothing but the window, or nobody's watching it, has ended such a run.
+fn may_go_on(result: RunResult) -> bool {
+    matches!(result, RunResult::WindowEnd | RunResult::Missed | RunResult::Interrupted)
+}
+
 /// What the next daemon finds in the journal.
 fn past(kept: &BTreeMap<NaiveDate, RunRecord>) -> ScriptPast {
     let mut past = ScriptPast::default();
     for (date, run) in kept {
+        past.window_ended = run.unfinished.clone().filter(|_| run.result == RunResult::WindowEnd);
         match run.result {
             RunResult::Running => past.unfinished.clone_from(&run.unfinished),
             result => past.results.push((*date, result)),
@@ -847,6 +904,7 @@ fn act() -> impl Strategy<Value = Act> {
         1 => any::<bool>().prop_map(Act::Spawning),
         1 => (1..5_u32).prop_map(Act::Busy),
         1 => prop_oneof![Just(Timer::Grace), Just(Timer::Backoff), Just(Timer::Cooldown)].prop_map(Act::LateTimer),
+        2 => (600..80_000_i64).prop_map(Act::Stop),
         1 => Just(Act::TakeOver),
         2 => (any::<bool>(), prop_oneof![3 => 0..3_i64, 2 => 0..4_000_i64, 1 => 0..300_000_i64])
             .prop_map(|(power, down)| Act::Die { power, down }),

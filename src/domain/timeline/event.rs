@@ -68,6 +68,11 @@ pub enum ClockEvent {
         /// Which.
         trading_date: NaiveDate,
     },
+    /// The calendar has changed, and this window that was open begins later: who is at work stays at work, nothing is started before.
+    WindowMoved {
+        /// As it is now.
+        window: Window,
+    },
     /// A whole window went by unseen. Where it is `joined`, the one that is open now goes on from it without a gap: a run that is at work in
     /// it is not to be stopped.
     WindowPassed {
@@ -116,7 +121,7 @@ impl ClockEvent {
             Self::WindowPassed { .. } | Self::Unwatched { .. } => 0,
             Self::SessionClose { .. } => 1,
             Self::Alarm { .. } => 2,
-            Self::NoWindow { .. } | Self::WindowClose { .. } => 3,
+            Self::NoWindow { .. } | Self::WindowClose { .. } | Self::WindowMoved { .. } => 3,
             Self::WindowSkipped { .. } => 4,
             Self::WindowOpen { .. } => 5,
             Self::SessionOpen { .. } => 6,

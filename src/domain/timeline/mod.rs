@@ -4,7 +4,10 @@
 //! boundaries; `agenda` lists the next ones for people.
 
 mod agenda;
+#[cfg(test)]
+mod change_tests;
 mod event;
+mod merged;
 mod sessions;
 #[cfg(test)]
 mod tests;
@@ -20,7 +23,8 @@ use super::time::resolve_local;
 
 pub use agenda::{Boundary, BoundaryKind, agenda};
 pub use event::{Absence, Addressed, Alarm, Arrival, ClockEvent};
-pub use track::{LONGEST_ABSENCE, Timeline, Track};
+pub use merged::Timeline;
+pub use track::LONGEST_ABSENCE;
 
 /// The span [start, stop) in which a script should run on one trading date.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

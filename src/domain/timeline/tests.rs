@@ -172,6 +172,7 @@ fn told(addressed: &Addressed) -> String {
         }
         ClockEvent::NoWindow { .. } => "no window".to_owned(),
         ClockEvent::WindowClose { trading_date } => format!("end {}", trading_date.format("%d")),
+        ClockEvent::WindowMoved { window } => format!("moved {}", window.trading_date.format("%d")),
         ClockEvent::WindowPassed { window } => {
             let joined = if window.joined { " joined" } else { "" };
             format!("passed {}{joined}", window.trading_date.format("%d"))

@@ -1,17 +1,11 @@
-//! The timeline: every script's windows, the sessions they hang on and the alarms of runs, merged into one ordered stream.
-//!
-//! What comes out are *levels* ("for date D your window is open until T"), so that hearing one twice does no harm and hearing only the
-//! latest is enough. The clock may jump either way: forward over boundaries gives each script's latest level once and names the windows
-//! that passed whole; backward tells the levels of that time again: who is at work stays at work until the stop of its window, a date that
-//! has a result does not run again, and what was not run before its time came again starts then.
+//! One script's windows, one after the other: which one is open, what comes next, and what became of those that went by unseen.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use chrono::{DateTime, Days, NaiveDate, TimeDelta, Utc};
 
-use super::event::{Absence, Addressed, Alarm, Arrival, ClockEvent};
-use super::sessions::SessionTrack;
+use super::event::{Absence, Arrival, ClockEvent};
 use super::{DayPlan, Window, plan};
 use crate::domain::calendar::Calendar;
 use crate::domain::script::{ScriptName, ScriptSpec, WindowSpec};
@@ -19,16 +13,18 @@ use crate::domain::script::{ScriptName, ScriptSpec, WindowSpec};
 /// One script's way along the timeline.
 #[derive(Clone, Debug)]
 pub struct Track {
-    name: ScriptName,
-    spec: WindowSpec,
-    calendar: Arc<Calendar>,
-    enabled: bool,
+    pub(super) name: ScriptName,
+    pub(super) spec: WindowSpec,
+    pub(super) calendar: Arc<Calendar>,
+    pub(super) enabled: bool,
     /// Until then an earlier daemon watched it: the windows that ended later get their results now.
-    watched_until: Option<DateTime<Utc>>,
-    depends_on: Vec<ScriptName>,
-    open: Option<Window>,
+    pub(super) watched_until: Option<DateTime<Utc>>,
+    pub(super) depends_on: Vec<ScriptName>,
+    pub(super) open: Option<Window>,
+    /// A window that was open when a change of the calendar made it begin later: somebody may be at work in it.
+    pub(super) moved: Option<Window>,
     /// The next date with a window or a skip; None = the calendar's data ends before.
-    upcoming: Option<(NaiveDate, DayPlan)>,
+    pub(super) upcoming: Option<(NaiveDate, DayPlan)>,
 }
 
 /// So many windows that went by at once are told of one by one.
@@ -41,7 +37,7 @@ pub const LONGEST_ABSENCE: TimeDelta = TimeDelta::days(400);
 const LOOK_BACK: Days = Days::new(7);
 
 impl Track {
-    fn new(script: &ScriptSpec, calendar: Arc<Calendar>) -> Self {
+    pub(super) fn new(script: &ScriptSpec, calendar: Arc<Calendar>) -> Self {
         Self {
             name: script.name.clone(),
             spec: script.window.clone(),
@@ -50,6 +46,7 @@ impl Track {
             watched_until: None,
             depends_on: script.depends_on.iter().map(|d| d.script.clone()).collect(),
             open: None,
+            moved: None,
             upcoming: None,
         }
     }
@@ -67,17 +64,18 @@ impl Track {
     }
 
     /// What is due at the beginning: the window that is open now, or today's skip. Nothing that ended before is reported.
-    fn begin(&mut self, now: DateTime<Utc>) -> Vec<(DateTime<Utc>, ClockEvent)> {
+    pub(super) fn begin(&mut self, now: DateTime<Utc>) -> Vec<(DateTime<Utc>, ClockEvent)> {
         let today = now.with_timezone(&self.calendar.zone()).date_naive();
         let mut due = Vec::new();
-        self.open = None;
+        (self.open, self.moved) = (None, None);
         let mut next = self.seek(today.checked_sub_days(LOOK_BACK).unwrap_or(today));
         while let Some((date, found)) = &next {
             match found {
                 DayPlan::Window(w) if w.start > now => break,
                 DayPlan::Skipped { at, .. } if *at > now => break,
                 DayPlan::Window(w) if w.stop > now => self.open = Some(w.clone()),
-                DayPlan::Skipped { at, zone, reason } if *date == today => {
+                // A session that opens on the evening before has tomorrow's date.
+                DayPlan::Skipped { at, zone, reason } if *date >= today => {
                     let (trading_date, zone, reason) = (*date, *zone, reason.clone());
                     due.push((*at, ClockEvent::WindowSkipped { trading_date, zone, reason }));
                 }
@@ -98,16 +96,44 @@ impl Track {
     fn enter(&mut self, window: Window, arrival: Arrival) -> (DateTime<Utc>, ClockEvent) {
         let joined = matches!(&self.upcoming, Some((_, DayPlan::Window(next))) if next.start <= window.stop);
         let window = Window { joined, ..window };
-        self.open = Some(window.clone());
+        (self.open, self.moved) = (Some(window.clone()), None);
         (window.start, ClockEvent::WindowOpen { window, arrival, absent: BTreeMap::new() })
     }
 
-    fn no_window(&self) -> ClockEvent {
+    /// The calendar is another one from now on: what of that is news. Only the level counts: a window that would have gone by under the new
+    /// one is nobody's concern.
+    pub(super) fn recalendar(&mut self, calendar: &Arc<Calendar>, now: DateTime<Utc>) -> Vec<ClockEvent> {
+        self.calendar = Arc::clone(calendar);
+        let before = self.open.take().or_else(|| self.moved.take());
+        let mut news: Vec<_> = self.begin(now).into_iter().map(|(_, event)| event).collect();
+        let Some(before) = before else { return news };
+        let date = before.trading_date;
+        if let Some(after) = self.open.as_ref().filter(|after| after.trading_date == date) {
+            // Who waits for others hears again which of them do not run: that may have changed, too.
+            let is_news = *after != before || !self.depends_on.is_empty();
+            news.retain(|event| is_news && matches!(event, ClockEvent::WindowOpen { .. }));
+            return news;
+        }
+        // Whoever had a window on this date is told of its end, not of a skip.
+        news.retain(|event| !matches!(event, ClockEvent::WindowSkipped { trading_date, .. } if *trading_date == date));
+        match plan(&self.spec, &self.calendar, date) {
+            Ok(DayPlan::Window(window)) if window.start > now => {
+                self.moved = Some(window.clone());
+                news.push(ClockEvent::WindowMoved { window });
+            }
+            // The one that is open now goes on from it without a gap.
+            Ok(DayPlan::Window(window)) if self.open.as_ref().is_some_and(|open| open.start <= window.stop) => {}
+            Ok(_) | Err(_) => news.push(ClockEvent::WindowClose { trading_date: date }),
+        }
+        news
+    }
+
+    pub(super) fn no_window(&self) -> ClockEvent {
         ClockEvent::NoWindow { upcoming: self.upcoming.as_ref().map(|(date, _)| *date) }
     }
 
     /// The dates that came to their end after `since` and until `now`, oldest first.
-    fn ended(&self, since: DateTime<Utc>, now: DateTime<Utc>) -> Vec<(NaiveDate, DayPlan)> {
+    pub(super) fn ended(&self, since: DateTime<Utc>, now: DateTime<Utc>) -> Vec<(NaiveDate, DayPlan)> {
         let first = since.with_timezone(&self.calendar.zone()).date_naive();
         let mut found = Vec::new();
         let mut next = self.seek(first.checked_sub_days(LOOK_BACK).unwrap_or(first));
@@ -125,7 +151,7 @@ impl Track {
         found
     }
 
-    fn next(&self) -> Option<DateTime<Utc>> {
+    pub(super) fn next(&self) -> Option<DateTime<Utc>> {
         let close = self.open.as_ref().map(|w| w.stop);
         let open = self.upcoming.as_ref().and_then(|(_, p)| starts_at(p));
         close.into_iter().chain(open).min()
@@ -147,7 +173,7 @@ impl Track {
     }
 
     /// The boundaries up to and with `now`, oldest first.
-    fn advance(&mut self, now: DateTime<Utc>, punctual: TimeDelta) -> Vec<(DateTime<Utc>, ClockEvent)> {
+    pub(super) fn advance(&mut self, now: DateTime<Utc>, punctual: TimeDelta) -> Vec<(DateTime<Utc>, ClockEvent)> {
         self.leave_out_long_past(now);
         let mut events = Vec::new();
         while let Some(at) = self.next().filter(|at| *at <= now) {
@@ -230,159 +256,5 @@ fn starts_at(found: &DayPlan) -> Option<DateTime<Utc>> {
         DayPlan::Window(w) => Some(w.start),
         DayPlan::Skipped { at, .. } => Some(*at),
         DayPlan::NoSession { .. } => None,
-    }
-}
-
-/// All boundaries of all scripts. Knows no clock: `now` comes in, events come out.
-#[derive(Clone, Debug)]
-pub struct Timeline {
-    tracks: Vec<Track>,
-    by_name: BTreeMap<ScriptName, usize>,
-    sessions: Vec<SessionTrack>,
-    alarms: BTreeSet<(DateTime<Utc>, usize, Alarm)>,
-}
-
-impl Timeline {
-    /// The timeline of these scripts; each one's calendar must be among `calendars`, and so must `market`, the default.
-    ///
-    /// # Panics
-    /// If a calendar is missing: the configuration names only those it has loaded.
-    #[must_use]
-    pub fn new(scripts: &[ScriptSpec], calendars: &BTreeMap<Arc<str>, Arc<Calendar>>, market: &str) -> Self {
-        let calendar = |key: &str| Arc::clone(calendars.get(key).expect("every calendar in use is loaded"));
-        let tracks: Vec<_> = scripts.iter().map(|s| Track::new(s, calendar(&s.window.calendar))).collect();
-        let mut followers: BTreeMap<&str, Vec<usize>> = BTreeMap::from([(market, Vec::new())]);
-        for (index, script) in scripts.iter().enumerate().filter(|(_, s)| s.enabled) {
-            followers.entry(&script.window.calendar).or_default().push(index);
-        }
-        let sessions = followers
-            .into_iter()
-            .map(|(key, scripts)| SessionTrack {
-                calendar: calendar(key),
-                announced: key == market,
-                scripts,
-                open: None,
-                upcoming: None,
-            })
-            .collect();
-        let by_name = tracks.iter().enumerate().map(|(i, t)| (t.name.clone(), i)).collect();
-        Self { tracks, by_name, sessions, alarms: BTreeSet::new() }
-    }
-
-    /// Until when earlier daemons watched each script: what ended after that is told to it, and by it to its dependents.
-    #[must_use]
-    pub fn knowing(mut self, watched_until: impl Fn(&ScriptName) -> Option<DateTime<Utc>>) -> Self {
-        for track in &mut self.tracks {
-            track.watched_until = watched_until(&track.name);
-        }
-        self
-    }
-
-    /// The levels at the beginning, and again after the clock was set back.
-    pub fn begin(&mut self, now: DateTime<Utc>) -> Vec<Addressed> {
-        for session in &mut self.sessions {
-            session.begin(now);
-        }
-        let found: Vec<_> = self.tracks.iter_mut().map(|t| if t.enabled { t.begin(now) } else { Vec::new() }).collect();
-        self.address(found, Vec::new(), now)
-    }
-
-    /// What a script that was watched until `since` is told first: the dates that ended since then, and that no window is open, if so.
-    #[must_use]
-    pub fn unwatched(&self, script: usize, since: DateTime<Utc>, now: DateTime<Utc>) -> Vec<ClockEvent> {
-        let Some(track) = self.tracks.get(script).filter(|track| track.enabled) else { return Vec::new() };
-        let dates = track.ended(since, now);
-        let absence = Absence::NoDaemon;
-        let ended = (!dates.is_empty()).then_some(ClockEvent::Unwatched { dates, absence });
-        ended.into_iter().chain(track.open.is_none().then(|| track.no_window())).collect()
-    }
-
-    /// All boundaries up to and with `now` that were not reported yet, in order. A window that began longer than `punctual` ago is heard of
-    /// late: the machine slept or stood still, or the clock was set.
-    pub fn advance(&mut self, now: DateTime<Utc>, punctual: TimeDelta) -> Vec<Addressed> {
-        let found: Vec<_> =
-            self.tracks.iter_mut().map(|t| if t.enabled { t.advance(now, punctual) } else { Vec::new() }).collect();
-        let mut others = Vec::new();
-        for session in &mut self.sessions {
-            for (at, event) in session.advance(now) {
-                others.extend(session.scripts.iter().map(|to| Addressed { at, to: Some(*to), event: event.clone() }));
-                if session.announced {
-                    others.push(Addressed { at, to: None, event });
-                }
-            }
-        }
-        while let Some(&(at, to, alarm)) = self.alarms.first().filter(|(at, ..)| *at <= now) {
-            self.alarms.remove(&(at, to, alarm));
-            others.push(Addressed { at, to: Some(to), event: ClockEvent::Alarm { alarm } });
-        }
-        self.address(found, others, now)
-    }
-
-    /// The next boundary or alarm.
-    #[must_use]
-    pub fn next(&self) -> Option<DateTime<Utc>> {
-        let windows = self.tracks.iter().filter_map(Track::next);
-        let sessions = self.sessions.iter().filter_map(SessionTrack::next);
-        let alarms = self.alarms.first().map(|(at, ..)| *at);
-        windows.chain(sessions).chain(alarms).min()
-    }
-
-    /// Sets (or with None clears) one alarm of a script.
-    pub fn set_alarm(&mut self, script: usize, alarm: Alarm, at: Option<DateTime<Utc>>) {
-        self.alarms.retain(|(_, s, a)| (*s, *a) != (script, alarm));
-        self.alarms.extend(at.map(|at| (at, script, alarm)));
-    }
-
-    /// The event that tells a script the level it is at, for one that has to be told again.
-    #[must_use]
-    pub fn level(&self, script: usize, now: DateTime<Utc>) -> ClockEvent {
-        let Some(track) = self.tracks.get(script) else { return ClockEvent::NoWindow { upcoming: None } };
-        match track.open.clone() {
-            None => track.no_window(),
-            Some(window) => {
-                let absent = self.absent(script, &window, now);
-                ClockEvent::WindowOpen { window, arrival: Arrival::Late, absent }
-            }
-        }
-    }
-
-    fn address(
-        &self,
-        found: Vec<Vec<(DateTime<Utc>, ClockEvent)>>,
-        mut all: Vec<Addressed>,
-        now: DateTime<Utc>,
-    ) -> Vec<Addressed> {
-        for (to, events) in found.into_iter().enumerate() {
-            for (at, mut event) in events {
-                if let ClockEvent::WindowOpen { window, absent, .. } = &mut event {
-                    *absent = self.absent(to, window, now);
-                }
-                all.push(Addressed { at, to: Some(to), event });
-            }
-        }
-        all.sort_by_key(|a| (a.at, a.event.rank()));
-        all
-    }
-
-    /// Which predecessors will have no run on the date of `window`. One whose window was over before anybody watched counts too, or its
-    /// dependents would wait for it in vain; a result that is known all the same outranks this. One that is about to get its result, because
-    /// its window ended while no daemon ran, is waited for.
-    fn absent(&self, script: usize, window: &Window, now: DateTime<Utc>) -> BTreeMap<ScriptName, String> {
-        let Some(track) = self.tracks.get(script) else { return BTreeMap::new() };
-        let reason = |name: &ScriptName| {
-            let other = self.by_name.get(name).and_then(|i| self.tracks.get(*i))?;
-            if !other.enabled {
-                return Some("it is disabled".to_owned());
-            }
-            match plan(&other.spec, &other.calendar, window.trading_date) {
-                Ok(DayPlan::Window(w)) if w.stop <= now && other.watched_until.is_none_or(|until| w.stop <= until) => {
-                    Some("its window was over before it could be started".to_owned())
-                }
-                Ok(DayPlan::Window(_)) => None,
-                Ok(DayPlan::Skipped { reason, .. } | DayPlan::NoSession { reason }) => Some(reason),
-                Err(error) => Some(error.to_string()),
-            }
-        };
-        track.depends_on.iter().filter_map(|name| Some((name.clone(), reason(name)?))).collect()
     }
 }

@@ -1,0 +1,307 @@
+//! A calendar or an override changes while scripts run: it acts as soon as it is read.
+
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use mho::domain::calendar::{Calendar, Override};
+use mho::domain::lifecycle::StateName;
+use mho::domain::outcome::RunResult;
+use mho::domain::script::{Condition, Dependency, HalfDays, ScriptName, ScriptSpec};
+use mho::testkit::{Act, Lab, Running};
+
+/// An ordinary Wednesday: 09:30 to 16:00, so a window from 08:30 to 16:00.
+const DAY: &str = "2026-11-25";
+
+fn demo() -> ScriptSpec {
+    ScriptSpec::with_defaults("demo", "demo.py")
+}
+
+fn nyse() -> Calendar {
+    Calendar::builtin("XNYS").expect("it is built in")
+}
+
+fn closed() -> Override {
+    Override {
+        date: DAY.parse().expect("a date"),
+        closed: true,
+        open: None,
+        close: None,
+        reason: "snow".to_owned(),
+        origin: None,
+    }
+}
+
+fn hours(open: Option<&str>, close: Option<&str>) -> Override {
+    let time = |text: &str| text.parse().expect("a time");
+    Override { closed: false, open: open.map(time), close: close.map(time), ..closed() }
+}
+
+fn with(word: Override) -> Calendar {
+    nyse().with_overrides(&[word]).expect("a valid override")
+}
+
+async fn at(time: &str, acts: Vec<Act>) -> Running {
+    Lab::new(&format!("{DAY} {time}")).script(demo()).acts("demo", acts).start().await
+}
+
+fn results(lab: &Running) -> Vec<RunResult> {
+    assert!(lab.launcher.overlaps().is_empty());
+    lab.results("demo").into_iter().map(|(_, result)| result).collect()
+}
+
+async fn until(lab: &Running, time: &str) {
+    lab.run_until(&format!("{DAY} {time}")).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_early_close_that_is_added_at_noon_moves_the_stop_to_it() {
+    let lab = at("08:00:00", vec![Act::RunUntilStopped]).await;
+    until(&lab, "12:30:00").await;
+    lab.change_calendar("XNYS", with(hours(None, Some("12:45")))).await;
+    assert_eq!(lab.view("demo").await.state, StateName::Running);
+    until(&lab, "23:00:00").await;
+    assert_eq!(lab.story_of(&["start", "stop"]), ["08:30:00 demo start 1", "12:45:00 demo stop 1: window end"]);
+    assert_eq!(results(&lab), [RunResult::WindowEnd]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_window_that_is_gone_or_has_ended_stops_its_script_now() {
+    for word in [closed(), hours(None, Some("12:00"))] {
+        let lab = at("08:00:00", vec![Act::RunUntilStopped]).await;
+        until(&lab, "12:30:00").await;
+        lab.change_calendar("XNYS", with(word)).await;
+        until(&lab, "23:00:00").await;
+        assert_eq!(lab.story_of(&["start", "stop"]), ["08:30:00 demo start 1", "12:30:00 demo stop 1: window end"]);
+        assert_eq!(results(&lab), [RunResult::WindowEnd]);
+        lab.run_until("2026-11-27 08:31:00").await;
+        assert_eq!(lab.view("demo").await.state, StateName::Running, "the next date is as ever");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_start_that_moves_to_later_leaves_a_running_script_alone() {
+    let lab = at("08:00:00", vec![Act::RunUntilStopped]).await;
+    until(&lab, "09:00:00").await;
+    lab.change_calendar("XNYS", with(hours(Some("12:00"), Some("15:00")))).await;
+    until(&lab, "10:00:00").await;
+    assert_eq!(lab.view("demo").await.state, StateName::Running);
+    until(&lab, "23:00:00").await;
+    assert_eq!(lab.story_of(&["start", "stop"]), ["08:30:00 demo start 1", "15:00:00 demo stop 1: window end"]);
+    assert_eq!(results(&lab), [RunResult::WindowEnd]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_a_start_that_moved_nothing_starts_before_it() {
+    // It dies before the new start at 11:00, and is started again then, not before.
+    let lab = at("08:00:00", vec![Act::Exit(1, Duration::from_secs(3600)), Act::RunUntilStopped]).await;
+    until(&lab, "09:00:00").await;
+    lab.change_calendar("XNYS", with(hours(Some("12:00"), None))).await;
+    until(&lab, "23:00:00").await;
+    let starts = lab.story_of(&["start", "stop"]);
+    assert_eq!(starts, ["08:30:00 demo start 1", "11:00:00 demo start 2", "16:00:00 demo stop 2: window end"]);
+    // One that waits for its next attempt does so, too.
+    let lab = at("08:00:00", vec![Act::Exit(1, Duration::ZERO), Act::RunUntilStopped]).await;
+    until(&lab, "08:30:00").await;
+    assert_eq!(lab.view("demo").await.state, StateName::Backoff);
+    lab.change_calendar("XNYS", with(hours(Some("12:00"), None))).await;
+    until(&lab, "23:00:00").await;
+    let starts = lab.story_of(&["start", "stop"]);
+    assert_eq!(starts, ["08:30:00 demo start 1", "11:00:00 demo start 2", "16:00:00 demo stop 2: window end"]);
+    assert_eq!(results(&lab), [RunResult::WindowEnd]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_script_that_kept_running_before_its_new_start_is_stopped_when_the_window_goes_after_all() {
+    let lab = at("08:00:00", vec![Act::RunUntilStopped]).await;
+    until(&lab, "09:00:00").await;
+    lab.change_calendar("XNYS", with(hours(Some("12:00"), None))).await;
+    until(&lab, "09:30:00").await;
+    lab.change_calendar("XNYS", with(closed())).await;
+    until(&lab, "23:00:00").await;
+    assert_eq!(lab.story_of(&["start", "stop"]), ["08:30:00 demo start 1", "09:30:00 demo stop 1: window end"]);
+    assert_eq!(results(&lab), [RunResult::WindowEnd]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_that_only_its_window_ended_goes_on_when_the_window_is_extended() {
+    let lab = at("08:00:00", vec![Act::RunUntilStopped]).await;
+    lab.change_calendar("XNYS", with(hours(None, Some("12:00")))).await;
+    until(&lab, "12:10:00").await;
+    assert_eq!(results(&lab), [RunResult::WindowEnd]);
+    lab.change_calendar("XNYS", nyse()).await;
+    until(&lab, "23:00:00").await;
+    let expected = [
+        "08:30:00 demo start 1",
+        "12:00:00 demo stop 1: window end",
+        "12:10:00 demo start 2",
+        "16:00:00 demo stop 2: window end",
+    ];
+    assert_eq!(lab.story_of(&["start", "stop"]), expected);
+    assert_eq!(results(&lab), [RunResult::WindowEnd, RunResult::WindowEnd]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_window_that_is_extended_while_its_script_is_being_stopped_starts_it_again_when_that_is_done() {
+    let lab = at("08:00:00", vec![Act::Ignore, Act::RunUntilStopped]).await;
+    lab.change_calendar("XNYS", with(hours(None, Some("12:00")))).await;
+    until(&lab, "12:00:05").await;
+    lab.change_calendar("XNYS", nyse()).await;
+    until(&lab, "13:00:00").await;
+    let expected =
+        ["08:30:00 demo start 1", "12:00:00 demo stop 1: window end", "12:00:10 demo kill 1", "12:00:10 demo start 2"];
+    assert_eq!(lab.story_of(&["start", "stop", "kill"]), expected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_that_something_else_ended_stays_over_when_the_window_is_extended() {
+    for (act, result) in [
+        (Act::Exit(0, Duration::from_secs(60)), RunResult::Succeeded),
+        (Act::Exit(42, Duration::from_secs(60)), RunResult::FinishedEarly),
+        (Act::Exit(78, Duration::from_secs(60)), RunResult::Failed),
+    ] {
+        let lab = at("08:00:00", vec![act]).await;
+        lab.change_calendar("XNYS", with(hours(None, Some("12:00")))).await;
+        until(&lab, "12:10:00").await;
+        lab.change_calendar("XNYS", nyse()).await;
+        until(&lab, "23:00:00").await;
+        assert_eq!(lab.story_of(&["start"]).len(), 1);
+        assert_eq!(results(&lab), [result]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_is_set_back_extends_nothing() {
+    let lab = at("08:00:00", vec![Act::RunUntilStopped]).await;
+    lab.change_calendar("XNYS", with(hours(None, Some("12:00")))).await;
+    until(&lab, "12:10:00").await;
+    lab.clock.step(TimeDelta::hours(-1));
+    lab.settle().await;
+    lab.change_calendar("XNYS", with(hours(None, Some("12:00")))).await;
+    until(&lab, "23:00:00").await;
+    assert_eq!(lab.story_of(&["start"]).len(), 1);
+    assert_eq!(results(&lab), [RunResult::WindowEnd]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_day_that_turns_out_to_be_open_starts_its_scripts() {
+    let lab = Lab::new(&format!("{DAY} 08:00:00")).calendar("XNYS", with(closed())).script(demo()).start().await;
+    until(&lab, "10:00:00").await;
+    assert_eq!(lab.story(), [""; 0]);
+    lab.change_calendar("XNYS", nyse()).await;
+    until(&lab, "23:00:00").await;
+    assert_eq!(lab.story_of(&["start", "stop"]), ["10:00:00 demo start 1", "16:00:00 demo stop 1: window end"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn start_deadline_counts_from_the_new_start() {
+    let mut spec = demo();
+    spec.window.start_deadline = Some(Duration::from_secs(300));
+    let lab = Lab::new(&format!("{DAY} 08:00:00")).calendar("XNYS", with(closed())).script(spec).start().await;
+    until(&lab, "10:00:00").await;
+    lab.change_calendar("XNYS", nyse()).await;
+    until(&lab, "23:00:00").await;
+    assert_eq!(lab.story_of(&["start"]), [""; 0]);
+    assert_eq!(results(&lab), [RunResult::Missed]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn half_days_follow_the_change() {
+    // A half day that becomes a full one starts what skips half days; the other way round it is stopped.
+    let mut spec = demo();
+    spec.window.half_days = HalfDays::Skip;
+    let half = || with(hours(None, Some("13:00")));
+    let lab = Lab::new(&format!("{DAY} 08:00:00")).calendar("XNYS", half()).script(spec).start().await;
+    until(&lab, "09:00:00").await;
+    assert_eq!(results(&lab), [RunResult::Skipped]);
+    lab.change_calendar("XNYS", nyse()).await;
+    until(&lab, "11:00:00").await;
+    lab.change_calendar("XNYS", half()).await;
+    until(&lab, "23:00:00").await;
+    assert_eq!(lab.story_of(&["start", "stop"]), ["09:00:00 demo start 1", "11:00:00 demo stop 1: window end"]);
+    assert_eq!(results(&lab), [RunResult::Skipped, RunResult::WindowEnd]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_limit_that_the_regular_stop_made_void_counts_when_the_window_is_extended_and_the_other_way_round() {
+    let mut spec = demo();
+    spec.max_duration = Some(Duration::from_secs(8 * 3600)); // 16:30
+    let lab = Lab::new(&format!("{DAY} 08:00:00")).script(spec.clone()).start().await;
+    until(&lab, "12:00:00").await;
+    assert_eq!(lab.view("demo").await.deadline, None);
+    lab.change_calendar("XNYS", with(hours(None, Some("18:00")))).await;
+    until(&lab, "23:00:00").await;
+    assert_eq!(lab.story_of(&["stop"]), ["16:30:00 demo stop 1: time limit"]);
+    assert_eq!(results(&lab), [RunResult::TimeLimit]);
+    let lab = Lab::new(&format!("{DAY} 08:00:00"))
+        .calendar("XNYS", with(hours(None, Some("18:00"))))
+        .script(spec)
+        .start()
+        .await;
+    until(&lab, "12:00:00").await;
+    lab.change_calendar("XNYS", nyse()).await;
+    until(&lab, "23:00:00").await;
+    assert_eq!(lab.story_of(&["stop"]), ["16:00:00 demo stop 1: window end"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_restart_of_the_daemon_between_end_and_extension_makes_no_difference() {
+    let early = with(hours(None, Some("12:00")));
+    let lab = Lab::new(&format!("{DAY} 08:00:00")).calendar("XNYS", early).script(demo()).start().await;
+    until(&lab, "12:10:00").await;
+    lab.shut_down();
+    lab.settle().await;
+    let journal = lab.journal.clone();
+    let next = |calendar: Calendar| Lab::new(&format!("{DAY} 12:20:00")).calendar("XNYS", calendar).script(demo());
+    let again = next(nyse()).after(&journal, &format!("{DAY} 12:15:00")).start().await;
+    until(&again, "16:00:00").await;
+    assert_eq!(again.story_of(&["start", "stop"]), ["12:20:00 demo start 2", "16:00:00 demo stop 2: window end"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_restart_of_the_daemon_alone_extends_nothing() {
+    let early = || with(hours(None, Some("12:00")));
+    let lab = Lab::new(&format!("{DAY} 08:00:00")).calendar("XNYS", early()).script(demo()).start().await;
+    until(&lab, "12:10:00").await;
+    lab.shut_down();
+    lab.settle().await;
+    let next = Lab::new(&format!("{DAY} 11:50:00")).calendar("XNYS", early()).script(demo());
+    let next = next.after(&lab.journal.clone(), &format!("{DAY} 11:49:00")).start().await;
+    until(&next, "16:00:00").await;
+    assert_eq!(next.story_of(&["start"]), [""; 0], "the clock was set back, the window was not extended");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_for_a_script_that_sits_the_day_out_now_is_told() {
+    let mut data = ScriptSpec::with_defaults("data", "data.py");
+    data.window.half_days = HalfDays::Skip;
+    let mut demo = demo();
+    let script = ScriptName::new("data").expect("a name");
+    demo.depends_on = vec![Dependency { script, condition: Condition::Succeeded }];
+    let lab = Lab::new(&format!("{DAY} 08:00:00")).script(data).script(demo).start().await;
+    until(&lab, "12:00:00").await;
+    assert_eq!(lab.view("demo").await.state, StateName::Waiting);
+    lab.change_calendar("XNYS", with(hours(None, Some("13:00")))).await;
+    until(&lab, "12:30:00").await;
+    // The data ran until its window was gone, which counts as success.
+    let expected = ["08:30:00 data start 1", "12:00:00 data stop 1: window end", "12:00:00 demo start 1"];
+    assert_eq!(lab.story_of(&["start", "stop"]), expected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_calendar_that_says_the_same_as_before_changes_nothing() {
+    let lab = at("08:00:00", vec![Act::RunUntilStopped]).await;
+    for time in ["08:15:00", "08:30:00", "09:30:00", "12:00:00", "16:00:00", "16:30:00"] {
+        until(&lab, time).await;
+        lab.change_calendar("XNYS", nyse()).await;
+    }
+    lab.run_until("2026-11-25 23:00:00").await;
+    assert_eq!(
+        lab.story(),
+        [
+            "08:30:00 demo start 1",
+            "16:00:00 demo stop 1: window end",
+            "16:00:00 demo exit 1: SIGTERM, stopped",
+            "16:00:00 demo finished 1: window_end"
+        ]
+    );
+}
