@@ -9,7 +9,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::thread;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Timelike, Utc};
 use chrono_tz::Tz;
 use tokio::sync::mpsc;
 use tracing::{error, info, warn};
@@ -101,9 +101,9 @@ impl<'a> Reloads<'a> {
         self.is_reading = false;
         let (changed, result, text) = match reread.loaded {
             Err(faults) => {
-                let list: Vec<String> = faults.iter().map(|fault| format!("\n  {fault}")).collect();
-                let text = format!("{} in the configuration, which stays as it was:{}", count(&faults), list.concat());
-                error!(target: "mho", "Reload refused: {text}");
+                let list: Vec<String> = faults.iter().map(Fault::to_string).collect();
+                let text = format!("{}; everything stays as it was", list.join("; "));
+                error!(target: "mho", "Reload refused, {}: {text}", count(&faults));
                 (Calendars::new(), ReloadResult::Refused, text)
             }
             Ok(loaded) => {
@@ -217,9 +217,12 @@ fn words(day: &Day, zone: Tz) -> String {
     match &day.session {
         None => format!("closed{why}"),
         Some(session) => {
-            let [open, close] =
-                [session.open, session.close].map(|at| at.with_timezone(&zone).format("%H:%M").to_string());
-            format!("{open} to {close}{why}")
+            let local = |at: DateTime<Utc>| {
+                let at = at.with_timezone(&zone);
+                let form = if at.second() == 0 { "%H:%M" } else { "%H:%M:%S" };
+                at.format(form).to_string()
+            };
+            format!("{} to {}{why}", local(session.open), local(session.close))
         }
     }
 }
