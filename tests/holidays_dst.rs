@@ -183,3 +183,48 @@ async fn a_limit_of_a_carried_run_counts_from_its_midnight() {
     let results: Vec<_> = lab.results("demo").into_iter().map(|(_, r)| r).collect();
     assert_eq!(results, [RunResult::Carried, RunResult::TimeLimit]);
 }
+
+async fn on(id: &str, begin: &str, mut spec: ScriptSpec) -> Running {
+    spec.window.calendar = id.into();
+    let calendar = Calendar::builtin(id).expect("it is built in");
+    Lab::new(begin).calendar(id, calendar).market(id).script(spec).start().await
+}
+
+#[tokio::test(start_paused = true)]
+async fn on_an_overnight_market_a_window_begins_on_the_evening_before_its_trading_date() {
+    let mut spec = demo();
+    spec.window.start = TimePoint::Anchor(Anchor::Open, chrono::TimeDelta::minutes(-10));
+    let lab = on("CMES", "2026-11-20 17:00:00", spec).await; // a Friday, after the close
+    lab.run_until("2026-11-27 12:00:00").await;
+    // Sunday to Thanksgiving, which ends at noon; the clock is Chicago's.
+    let starts =
+        ["11-22 16:50 22:50Z", "11-23 16:50 22:50Z", "11-24 16:50 22:50Z", "11-25 16:50 22:50Z", "11-26 16:50 22:50Z"];
+    assert_eq!(instants(&lab, "start"), starts);
+    let stops = ["11-23 16:00 22:00Z", "11-24 16:00 22:00Z", "11-25 16:00 22:00Z", "11-26 12:00 18:00Z"];
+    assert_eq!(instants(&lab, "stop"), stops);
+    let dates: Vec<_> = lab.results("demo").into_iter().map(|(date, _)| date.to_string()).collect();
+    assert_eq!(dates, ["2026-11-23", "2026-11-24", "2026-11-25", "2026-11-26"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_market_without_a_gap_is_one_process_from_sunday_to_friday() {
+    let mut spec = demo();
+    spec.window.start = TimePoint::Anchor(Anchor::Open, chrono::TimeDelta::zero());
+    // The week in which the clocks change.
+    let lab = on("FX", "2026-10-30 18:00:00", spec).await;
+    lab.run_until("2026-11-06 23:00:00").await;
+    assert_eq!(instants(&lab, "start"), ["11-01 17:00 22:00Z"]);
+    assert_eq!(instants(&lab, "stop"), ["11-06 17:00 22:00Z"]);
+    let results: Vec<_> = lab.results("demo").into_iter().map(|(date, r)| (date.to_string(), r)).collect();
+    let carried = ["2026-11-02", "2026-11-03", "2026-11-04", "2026-11-05"].map(|d| (d.to_owned(), RunResult::Carried));
+    assert_eq!(results[..4], carried);
+    assert_eq!(results[4], ("2026-11-06".to_owned(), RunResult::WindowEnd));
+}
+
+#[tokio::test(start_paused = true)]
+async fn scripts_run_through_the_lunch_break() {
+    let lab = on("XTKS", "2026-11-27 06:00:00", demo()).await;
+    lab.run_until("2026-11-27 23:00:00").await;
+    assert_eq!(instants(&lab, "start"), ["11-27 08:00 23:00Z"]);
+    assert_eq!(instants(&lab, "stop"), ["11-27 15:30 06:30Z"]);
+}
