@@ -19,7 +19,7 @@ const MARKET_KEYS: [&str; 5] = ["calendar", "timezone", "open", "close", "calend
 const OWN_KEYS: [&str; 5] = ["extends", "timezone", "open", "close", "weekdays"];
 
 /// The id of the default calendar where `[market]` gives it hours of its own: a script that names the exchange gets the exchange's.
-const MARKET: &str = "market";
+pub(super) const MARKET: &str = "market";
 
 /// Calendars by key.
 type Ready = BTreeMap<Arc<str>, Arc<Calendar>>;

@@ -86,6 +86,12 @@ impl Settings {
         Some(self.plain_calendars.get(builtin.id()).cloned().unwrap_or_else(|| Arc::new(builtin)))
     }
 
+    /// Whether no configuration can name a calendar: the default one with hours of its own. What names none means it.
+    #[must_use]
+    pub fn calendar_is_nameless(&self, id: &str) -> bool {
+        id == super::calendars::MARKET && *self.market == *id
+    }
+
     /// Whether an override stands in `overrides_file`; the others stand in the configuration itself.
     #[must_use]
     pub fn is_in_overrides_file(&self, word: &Override) -> bool {
