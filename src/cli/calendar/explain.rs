@@ -218,6 +218,10 @@ impl<'a> Explained<'a> {
         }
         let last = self.calendar.published_to();
         let basis = match day.basis {
+            // Rules without an exchange behind them hold as far as the data goes.
+            Basis::Published if last >= *self.calendar.range().end() => {
+                format!("published: a rule that holds up to {last}")
+            }
             Basis::Published => format!("published: the exchange's days are known up to {last}"),
             Basis::Projected => format!("projected from rules: after the exchange's published horizon, {last}"),
             Basis::Override => "override: you have said so; it wins over everything built in".to_owned(),

@@ -174,6 +174,7 @@ fn breaks_and_changes_of_the_clocks_have_lines_of_their_own() {
     let tokyo = text("XTKS", "2026-11-27", NOON);
     assert!(tokyo.contains("  break        11:30 JST   2026-11-27 02:30 UTC\n"), "{tokyo}");
     assert!(tokyo.contains("  break ends   12:30 JST   2026-11-27 03:30 UTC\n"), "{tokyo}");
+    assert!(text("FX", "2026-11-02", NOON).contains("published: a rule that holds up to 2044-12-31\n"));
     let sunday = text("XNYS", "2026-11-01", NOON);
     assert!(sunday.contains("  clocks       go back 1h (EDT to EST) at 02:00\n"), "{sunday}");
 }

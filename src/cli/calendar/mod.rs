@@ -25,14 +25,16 @@ use crate::domain::calendar::{Calendar, OutOfRange};
 #[command(disable_help_subcommand = true, subcommand_value_name = "QUESTION", subcommand_help_heading = "Questions")]
 #[command(after_help = "\
 Examples:
-  mho calendar --month                   this month; holidays, early closes, overrides and changes of the clocks are marked
-  mho calendar XLON --year 2027          a year of another exchange
-  mho calendar explain 2026-11-27        open or not, from when to when, why, and which line of which file says so; --json
-  mho calendar override list             what you have said of single dates; --json
+  mho calendar --month                 this month, what is special is marked and told
+  mho calendar XLON --year 2027        a year of another exchange
+  mho calendar explain 2026-11-27      open or not, when, why, and where that is written; --json
+  mho calendar override list           what you have said of single dates; --json
   mho calendar override add 2027-01-11 --closed --reason \"national day of mourning\"
-  mho calendar override add 2027-03-04 --open 11:00 --close 12:30 --reason \"exchange notice\" --calendar XNYS --replace
-  mho calendar override remove 2027-01-11
-Calendars: XNYS, XLON, XTSE, XETR, XPAR, XTKS, XHKG, XASX, CMES, FX, always, weekdays, their aliases, and your own.")]
+  mho calendar override add 2027-03-04 --open 11:00 --close 12:30 --reason \"notice\" --replace
+  mho calendar override remove 2027-01-11 --calendar XNYS
+
+Calendars: XNYS, XLON, XTSE, XETR, XPAR, XTKS, XHKG, XASX, CMES, FX, always, weekdays,
+their aliases, and your own (config/calendars/README.md).")]
 pub(super) struct CalendarCommand {
     #[command(flatten)]
     days: CalendarArgs,
