@@ -5,7 +5,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use chrono::Datelike;
 use mho::config::{Sources, load};
+use mho::domain::calendar::Calendar;
 use regex::Regex;
 
 const PAGES: [&str; 2] = ["README.md", "docs/DOCKER_DEPLOYMENT.md"];
@@ -176,4 +178,36 @@ fn no_file_names_a_path_of_the_machine_it_was_written_on() {
             assert!(!text.contains(path.as_str()), "{} names {path}", file.display());
         }
     }
+}
+
+/// The row of a built-in calendar in the README.
+fn calendar_row(id: &str) -> String {
+    let calendar = Calendar::builtin(id).expect("a built-in calendar");
+    let (from, to) = calendar.range().into_inner();
+    let published = calendar.published_to();
+    let published = if published < to { published.to_string() } else { "-".to_owned() };
+    let aliases: Vec<String> = calendar.aliases().iter().map(|alias| format!("`{alias}`")).collect();
+    let aliases = if aliases.is_empty() { "-".to_owned() } else { aliases.join(", ") };
+    format!(
+        "| `{id}` | {} | {aliases} | {} | {} to {} | {published} |",
+        calendar.name(),
+        calendar.zone(),
+        from.year(),
+        to.year()
+    )
+}
+
+#[test]
+fn the_readme_and_the_help_list_the_built_in_calendars_as_they_are() {
+    let names = Calendar::builtin_ids();
+    let is_id = |name: &&&str| Calendar::builtin(name).is_some_and(|calendar| calendar.id() == **name);
+    let ids: Vec<&str> = names.iter().filter(is_id).copied().collect();
+    assert!(ids.len() >= 12, "{ids:?}");
+    let rows: Vec<String> = ids.iter().map(|id| calendar_row(id)).collect();
+    let (readme, help) = (page("README.md"), help(&["calendar"]));
+    let missing: Vec<_> = rows.iter().filter(|row| !readme.lines().any(|line| line == row.as_str())).collect();
+    assert!(missing.is_empty(), "the README lacks\n{}", rows.join("\n"));
+    let listed = help.split("Calendars: ").nth(1).expect("a list").split("their aliases").next().expect("a list");
+    let listed: Vec<&str> = listed.split([',', ' ', '\n']).filter(|word| !word.is_empty()).collect();
+    assert_eq!(listed, ids);
 }

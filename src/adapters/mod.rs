@@ -8,6 +8,7 @@ pub mod journal;
 pub mod lock;
 pub mod notify;
 pub mod output;
+pub mod overrides_file;
 mod patience;
 pub mod pretend;
 pub mod process;

@@ -17,7 +17,7 @@ use tracing_subscriber::filter::LevelFilter;
 
 use super::instance::{State, take_state};
 use super::memory::{Memory, clean_up};
-use super::reload::Reloads;
+use super::reload::{self, Reloads};
 use super::requests::{Request, Requests};
 use super::service;
 use crate::actors::messages::RootMsg;
@@ -119,7 +119,7 @@ pub fn run(
         let telemetry = start_log(settings, &clock);
         // To the log, whose writers hold up nobody: the usual way to stderr would wait for whoever does not read it.
         std::panic::set_hook(Box::new(|panic| error!(target: "mho", "{panic}")));
-        announce(loaded, rehearsal);
+        announce(loaded, rehearsal, clock.now().wall);
         if let Some(reason) = &state.trouble {
             let path = settings.orchestrator.state_dir.join("id");
             error!(target: "mho", "The daemon's identity cannot be kept in {}: {reason}. Until that is mended, a later daemon may not know what this one leaves running.", path.display());
@@ -129,7 +129,8 @@ pub fn run(
             warn!(target: "mho", "The state directory {path} is a copy of the one of another daemon, which lives: {holder}. This daemon has a new identity and leaves alone what the other one runs. A script that both have runs twice: if that is not meant, stop one of the two.");
         }
         let identity = Identity { daemon_id: state.daemon_id.clone(), rehearsal: rehearsal.is_some() };
-        let outcome = supervise(settings, clock, identity, &state, Reloads::new(sources, loaded)).await?;
+        let reloads = Reloads::new(sources, loaded, clock.now().wall);
+        let outcome = supervise(settings, clock, identity, &state, reloads).await?;
         say_goodbye(&outcome, &telemetry);
         Ok(outcome)
     })
@@ -154,7 +155,7 @@ fn start_log(settings: &Settings, clock: &Arc<dyn Clock>) -> Telemetry {
     telemetry::start(style, level, zone, clock, file)
 }
 
-fn announce(loaded: &Loaded, rehearsal: Option<Rehearsal>) {
+fn announce(loaded: &Loaded, rehearsal: Option<Rehearsal>, now: DateTime<Utc>) {
     let settings = &loaded.settings;
     let source = loaded.file.as_ref().map_or_else(|| "built-in".to_owned(), |file| file.display().to_string());
     info!(
@@ -171,7 +172,7 @@ fn announce(loaded: &Loaded, rehearsal: Option<Rehearsal>) {
         let at = rfc3339(at, settings.default_calendar().zone());
         warn!(target: "mho", "REHEARSAL: the market clock starts at {at} and runs {speed} times as fast. Scripts are real and see MHO_REHEARSAL=1.");
     }
-    for warning in &loaded.warnings {
+    for warning in reload::warnings(loaded, now) {
         warn!(target: "mho", "{warning}");
     }
 }

@@ -5,6 +5,7 @@ mod exec;
 mod history;
 mod instance;
 mod memory;
+mod overrides;
 mod reload;
 mod requests;
 mod service;
@@ -17,4 +18,8 @@ pub use daemon::{Rehearsal, StartError, run};
 pub use exec::{ExecError, exec};
 pub use history::{PastRun, Runs, Unreadable, history};
 pub use instance::refuse_beside_live;
+pub use overrides::{
+    OverridesFileError, OverridesTextError, append_override, edit_overrides, is_same_file, remove_overrides,
+    replace_override,
+};
 pub use simulate::{Act, Pretence, simulate};

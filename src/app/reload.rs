@@ -52,13 +52,13 @@ pub(super) struct Reloads<'a> {
 }
 
 impl<'a> Reloads<'a> {
-    pub(super) fn new(sources: &'a Sources, loaded: &'a Loaded) -> Self {
+    pub(super) fn new(sources: &'a Sources, loaded: &'a Loaded, now: DateTime<Utc>) -> Self {
         let (tell, hear) = mpsc::unbounded_channel();
         Self {
             sources,
             in_use: loaded.settings.calendars.clone(),
             started_with: &loaded.settings,
-            warned: loaded.warnings.clone(),
+            warned: warnings(loaded, now),
             tell,
             hear,
             is_reading: false,
@@ -68,6 +68,11 @@ impl<'a> Reloads<'a> {
 
     /// Begins to read. A request that comes meanwhile is served by reading once more: what it is about may have been written too late.
     pub(super) fn request(&mut self) {
+        info!(target: "mho", "SIGHUP received: reading calendars and overrides again");
+        self.read();
+    }
+
+    fn read(&mut self) {
         if self.is_reading {
             self.once_more = true;
             return;
@@ -110,7 +115,7 @@ impl<'a> Reloads<'a> {
                 let changed = self.changed(&loaded.settings.calendars, &reread.changes);
                 let text = told(&reread.changes, &changed, now);
                 info!(target: "mho", "Calendars and overrides read again: {text}");
-                self.warn(&loaded);
+                self.warn(&loaded, now);
                 let result = if changed.is_empty() { ReloadResult::Unchanged } else { ReloadResult::Changed };
                 (changed, result, text)
             }
@@ -118,7 +123,7 @@ impl<'a> Reloads<'a> {
         self.in_use.extend(changed.clone());
         self.answer(result, text);
         if std::mem::take(&mut self.once_more) {
-            self.request();
+            self.read();
         }
         changed
     }
@@ -136,11 +141,12 @@ impl<'a> Reloads<'a> {
             .collect()
     }
 
-    fn warn(&mut self, loaded: &Loaded) {
-        for warning in loaded.warnings.iter().filter(|warning| !self.warned.contains(warning)) {
+    fn warn(&mut self, loaded: &Loaded, now: DateTime<Utc>) {
+        let warnings = warnings(loaded, now);
+        for warning in warnings.iter().filter(|warning| !self.warned.contains(warning)) {
             warn!(target: "mho", "{warning}");
         }
-        self.warned.clone_from(&loaded.warnings);
+        self.warned = warnings;
         let (before, after) = (self.started_with, &loaded.settings);
         let gone = before.calendars.keys().filter(|key| !after.calendars.contains_key(*key));
         for key in gone {
@@ -167,6 +173,12 @@ impl<'a> Reloads<'a> {
             cannot_answer(&self.started_with.orchestrator.state_dir, &error);
         }
     }
+}
+
+/// All that is allowed and seldom meant: of the configuration by itself, and of what it says about dates.
+pub(super) fn warnings(loaded: &Loaded, now: DateTime<Utc>) -> Vec<Fault> {
+    let dated = config::override_warnings(loaded, now).into_iter().chain(config::horizon_warnings(loaded, now));
+    loaded.warnings.iter().cloned().chain(dated).collect()
 }
 
 fn cannot_answer(state_dir: &Path, error: &std::io::Error) {

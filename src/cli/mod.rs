@@ -63,8 +63,8 @@ enum Verb {
     Run(run::RunArgs),
     /// Check the configuration and the machine; what a start would do, without starting anything
     Check(check::CheckArgs),
-    /// Show the days of a calendar
-    Calendar(calendar::CalendarArgs),
+    /// Show the days of a calendar, explain one, and say what you know better about one
+    Calendar(calendar::CalendarCommand),
     /// List the next boundaries
     Next(next::NextArgs),
     /// Run days of virtual time with pretend processes
@@ -113,7 +113,7 @@ fn print(global: &Global, verb: Verb, out: &mut dyn Write) -> Result<u8, Failure
     match verb {
         Verb::Run(args) => Ok(run::run(global, args)),
         Verb::Check(args) => Ok(check::run(&args, &global.sources(Flags::default())?, Utc::now(), out)?),
-        Verb::Calendar(args) => show_calendar(global, &args, out),
+        Verb::Calendar(command) => calendar::answer(global, &command, Utc::now(), out),
         Verb::Next(args) => next::run(global, &args, out),
         Verb::Simulate(args) => simulate::run(global, &args, out),
         Verb::Exec(args) => exec::run(global, &args),
@@ -208,26 +208,5 @@ fn parse_local(text: &str) -> Result<NaiveDateTime, String> {
         // Which of these years a calendar has data for is known when it is loaded.
         1..=9999 => Ok(at),
         year => Err(format!("no calendar has data for the year {year}; see mho calendar")),
-    }
-}
-
-fn show_calendar(global: &Global, args: &calendar::CalendarArgs, out: &mut dyn Write) -> Result<u8, Failure> {
-    let settings = global.look()?;
-    let calendar = match &args.id {
-        None => settings.default_calendar().clone(),
-        Some(id) => settings.calendar(id).ok_or_else(|| {
-            let own = settings.calendars.keys().map(|key| &**key);
-            let mut known: Vec<&str> = own.chain(crate::domain::calendar::Calendar::builtin_ids()).collect();
-            known.sort_unstable();
-            known.dedup();
-            let meant = config::nearest(id, known.iter().copied());
-            let meant = meant.map(|name| format!("; did you mean {name:?}?")).unwrap_or_default();
-            Failure::new(USAGE, format!("no calendar named {id:?}; known are: {}{meant}", known.join(", ")))
-        })?,
-    };
-    match calendar::run(args, &calendar, Utc::now(), out) {
-        Ok(()) => Ok(OK),
-        Err(calendar::CalendarError::Output(error)) => Err(error.into()),
-        Err(error) => Err(Failure::new(USAGE, error)),
     }
 }

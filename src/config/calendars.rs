@@ -19,7 +19,7 @@ const MARKET_KEYS: [&str; 5] = ["calendar", "timezone", "open", "close", "calend
 const OWN_KEYS: [&str; 5] = ["extends", "timezone", "open", "close", "weekdays"];
 
 /// The id of the default calendar where `[market]` gives it hours of its own: a script that names the exchange gets the exchange's.
-const MARKET: &str = "market";
+pub(super) const MARKET: &str = "market";
 
 /// Calendars by key.
 type Ready = BTreeMap<Arc<str>, Arc<Calendar>>;
@@ -54,6 +54,8 @@ pub(super) struct Calendars<'a> {
     market: Known,
     /// Those asked for, overrides applied.
     ready: Ready,
+    /// The same, and files that nobody asked for, without overrides.
+    plain: Ready,
     /// The keys of names that scripts have asked for: thousands may name the same one.
     named: BTreeMap<String, Arc<str>>,
 }
@@ -71,6 +73,7 @@ impl<'a> Calendars<'a> {
             dated: Vec::new(),
             market: Known { calendar: xnys, lineage: Vec::new() },
             ready: BTreeMap::new(),
+            plain: BTreeMap::new(),
             named: BTreeMap::new(),
         };
         if let Some(dir) = market.read_set("calendar_dir", values::string) {
@@ -88,6 +91,8 @@ impl<'a> Calendars<'a> {
         }
         let market = all.market.clone();
         all.finish(&market);
+        let files = all.files.values().map(|calendar| (calendar.id().into(), Arc::new(calendar.clone())));
+        all.plain.extend(files);
         all
     }
 
@@ -111,13 +116,13 @@ impl<'a> Calendars<'a> {
         self.ready.get(key)
     }
 
-    /// The calendars in use, and all overrides by the id of the calendar they name.
-    pub fn into_parts(self) -> (Ready, Words) {
+    /// The calendars in use, those without overrides, and all overrides by the id of the calendar they name.
+    pub fn into_parts(self) -> (Ready, Ready, Words) {
         let mut overrides = Words::new();
         for dated in self.dated {
             overrides.entry(dated.calendar.into()).or_default().push(dated.day);
         }
-        (self.ready, overrides)
+        (self.ready, self.plain, overrides)
     }
 
     fn read_dir(&mut self, dir: &Path, node: Option<&Node>) {
@@ -297,6 +302,7 @@ impl<'a> Calendars<'a> {
             known.calendar.clone()
         });
         self.ready.insert(Arc::clone(&key), Arc::new(calendar));
+        self.plain.insert(Arc::clone(&key), Arc::new(known.calendar.clone()));
         key
     }
 

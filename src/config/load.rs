@@ -177,8 +177,11 @@ fn settings(root: &Node, sources: &Sources, found: &Found, report: &Report) -> S
     let has_base = report.count() == before;
     let orchestrator = orchestrator(&Section::new("orchestrator", root.get("orchestrator"), None, report), &base_dir);
     http(&Section::new("http", root.get("http"), None, report), report);
-    let (overrides_file, shown) = found.overrides(&sources.cwd);
-    let dated = overrides::read_file(&overrides_file, &shown, report);
+    let (overrides_file, overrides_shown) = found.overrides(&sources.cwd);
+    let dated = match &sources.overrides_text {
+        Some(text) => overrides::read_text(text, &overrides_shown, report),
+        None => overrides::read_file(&overrides_file, &overrides_shown, report),
+    };
     let mut calendars = Calendars::read(root, &dated, &base_dir, report);
     let around =
         Surroundings { base_dir: &base_dir, log_dir: &orchestrator.log_dir, search: sources.variable("PATH"), report };
@@ -186,8 +189,19 @@ fn settings(root: &Node, sources: &Sources, found: &Found, report: &Report) -> S
     let mut scripts = scripts(root, sources, found, &around, &mut calendars, &mut left_out);
     scripts.retain(|_| has_base);
     let market = calendars.market();
-    let (calendars, overrides) = calendars.into_parts();
-    Settings { base_dir, orchestrator, market, calendars, overrides, overrides_file, scripts, left_out }
+    let (calendars, plain_calendars, overrides) = calendars.into_parts();
+    Settings {
+        base_dir,
+        orchestrator,
+        market,
+        calendars,
+        plain_calendars,
+        overrides,
+        overrides_file,
+        overrides_shown,
+        scripts,
+        left_out,
+    }
 }
 
 /// The embedded text stands for config/mho.toml of the start directory, and its `base_dir` for that directory.

@@ -8,6 +8,7 @@
 mod builtin;
 mod calendars;
 mod command;
+mod dated;
 mod fault;
 mod file;
 mod graph;
@@ -24,6 +25,7 @@ mod traps;
 mod values;
 
 pub(crate) use command::script_file;
+pub use dated::{OverrideNote, data_end_warnings, horizon_warnings, override_notes, override_warnings};
 pub(crate) use fault::nearest;
 pub use fault::{Bad, Fault, Origin, Place};
 pub use load::{Examined, examine, load};

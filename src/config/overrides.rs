@@ -41,7 +41,12 @@ pub(super) fn read_file(path: &std::path::Path, shown: &std::path::Path, report:
             return Vec::new();
         }
     };
-    match FileLayer::parse(shown, &text) {
+    read_text(&text, shown, report)
+}
+
+/// The same of a text that stands, or is to stand, in that file.
+pub(super) fn read_text(text: &str, shown: &std::path::Path, report: &Report) -> Vec<Node> {
+    match FileLayer::parse(shown, text) {
         Ok(layer) => {
             let nodes = layer.into_nodes();
             for node in nodes.iter().filter(|node| node.key != "override") {

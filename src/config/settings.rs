@@ -33,10 +33,14 @@ pub struct Settings {
     pub market: Arc<str>,
     /// The default calendar, all that scripts use and all that the operator defined, by key, with overrides applied.
     pub calendars: BTreeMap<Arc<str>, Arc<Calendar>>,
+    /// These, and the files of `calendar_dir` that nobody uses, without any override.
+    pub plain_calendars: BTreeMap<Arc<str>, Arc<Calendar>>,
     /// The operator's words on single dates, by id of the calendar they name.
     pub overrides: BTreeMap<Arc<str>, Vec<Override>>,
     /// `calendar-overrides.toml` beside the configuration file; it need not exist.
     pub overrides_file: PathBuf,
+    /// The same as messages and origins name it.
+    pub overrides_shown: PathBuf,
     /// In the order of the configuration.
     pub scripts: Vec<ScriptSpec>,
     /// Those of them that are disabled for once, by `--only`.
@@ -60,14 +64,39 @@ impl Settings {
         if let Some((_, calendar)) = known {
             return Some(Arc::clone(calendar));
         }
-        let builtin = Calendar::builtin(name)?;
-        match self.calendars.get(builtin.id()) {
+        let plain = self.calendar_without_overrides(name)?;
+        match self.calendars.get(plain.id()) {
             Some(calendar) => Some(Arc::clone(calendar)),
             None => {
-                let overrides = self.overrides.get(builtin.id()).map(Vec::as_slice).unwrap_or_default();
-                builtin.with_overrides(overrides).ok().map(Arc::new)
+                let overrides = self.overrides.get(plain.id()).map(Vec::as_slice).unwrap_or_default();
+                plain.with_overrides(overrides).ok().map(Arc::new)
             }
         }
+    }
+
+    /// What a calendar would say if the operator had said nothing of single dates.
+    #[must_use]
+    pub fn calendar_without_overrides(&self, name: &str) -> Option<Arc<Calendar>> {
+        let known = self.plain_calendars.iter().find(|(key, _)| key.eq_ignore_ascii_case(name));
+        if let Some((_, calendar)) = known {
+            return Some(Arc::clone(calendar));
+        }
+        let builtin = Calendar::builtin(name)?;
+        // An alias may stand for a calendar that a newer file replaces.
+        Some(self.plain_calendars.get(builtin.id()).cloned().unwrap_or_else(|| Arc::new(builtin)))
+    }
+
+    /// Whether no configuration can name a calendar: the default one with hours of its own. What names none means it.
+    #[must_use]
+    pub fn calendar_is_nameless(&self, id: &str) -> bool {
+        id == super::calendars::MARKET && *self.market == *id
+    }
+
+    /// Whether an override stands in `overrides_file`; the others stand in the configuration itself.
+    #[must_use]
+    pub fn is_in_overrides_file(&self, word: &Override) -> bool {
+        let shown = self.overrides_shown.display().to_string();
+        word.origin.as_ref().is_some_and(|origin| *origin.file == *shown)
     }
 }
 

@@ -28,6 +28,8 @@ pub struct Sources {
     pub cwd: PathBuf,
     /// What the configuration is for.
     pub purpose: Purpose,
+    /// A text in the place of what calendar-overrides.toml holds: what would a change of that file come to?
+    pub overrides_text: Option<String>,
 }
 
 /// What a configuration is read for.
@@ -61,7 +63,7 @@ impl Sources {
     /// The environment and start directory of this process. Variables that are not UTF-8 cannot be ours and are left out.
     pub fn of_process(config: Option<PathBuf>, flags: Flags) -> io::Result<Self> {
         let env = std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)));
-        Ok(Self { config, env: env.collect(), flags, cwd: std::env::current_dir()?, purpose: Purpose::Run })
+        Ok(Self { config, env: env.collect(), flags, cwd: std::env::current_dir()?, ..Self::default() })
     }
 
     /// A variable that is set and not empty: compose files hand on unset variables as empty ones.

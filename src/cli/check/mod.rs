@@ -14,7 +14,9 @@ use chrono::{DateTime, Days, NaiveDate, Utc};
 use serde::Serialize;
 
 use crate::app::clock_is_synchronised;
-use crate::config::{Fault, Loaded, Place, Settings, Sources, examine};
+use crate::config::{
+    Fault, Loaded, Place, Settings, Sources, data_end_warnings, examine, horizon_warnings, override_warnings,
+};
 use crate::domain::notice::rfc3339;
 use crate::domain::script::{ScriptSpec, WindowSpec};
 use crate::domain::timeline::{DayPlan, Window, deadline, plan};
@@ -87,24 +89,16 @@ fn warnings_of<'a>(loaded: &'a Loaded, windows: &NextWindows<'a>, synchronised: 
     let warning =
         |key: &str, message: String| Fault { file: None, line: None, key: key.to_owned(), message, suggestion: None };
     let settings = &loaded.settings;
-    let mut warnings = programs::check_dirs(loaded, &Places::of(loaded));
+    let mut warnings = override_warnings(loaded, windows.now);
+    warnings.extend(programs::check_dirs(loaded, &Places::of(loaded)));
     if synchronised == Some(false) {
         let message = "this machine's clock is not synchronised, and boundaries are as exact as it is: turn time synchronisation on, \
                        for instance with timedatectl set-ntp true";
         warnings.push(warning("clock", message.to_owned()));
     }
     warnings.push(warning("alert", "no [[alert]]: nobody will be told".to_owned()));
-    for (key, calendar) in &settings.calendars {
-        let today = windows.now.with_timezone(&calendar.zone()).date_naive();
-        let soon = today.checked_add_days(Days::new(90)).unwrap_or(today);
-        if calendar.published_to() < soon {
-            let message = format!(
-                "calendar {key}: the exchange's dates are known to {}; later ones are projected from its rules",
-                calendar.published_to()
-            );
-            warnings.push(warning("calendar", message));
-        }
-    }
+    warnings.extend(horizon_warnings(loaded, windows.now));
+    warnings.extend(data_end_warnings(loaded, windows.now));
     for spec in settings.scripts.iter().filter(|spec| spec.enabled) {
         if windows.of_script(spec).is_none() {
             let message = format!("no window in the next {LOOK_AHEAD} days: this script will not run");

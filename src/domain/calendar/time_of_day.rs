@@ -67,6 +67,8 @@ impl FromStr for TimeOfDay {
             return Ok(Self::DAY_END);
         }
         let time = ["%H:%M", "%H:%M:%S"].iter().find_map(|form| NaiveTime::parse_from_str(clock, form).ok());
+        // "08:30:60" would be a leap second, which no clock that we wait for ever shows.
+        let time = time.filter(|time| time.nanosecond() == 0);
         time.map(|time| Self(Self::from(time).0 + days)).ok_or(NoTimeOfDay)
     }
 }
@@ -100,8 +102,19 @@ mod tests {
 
     #[test]
     fn what_is_no_time_of_day_is_refused() {
-        for text in ["", "9", "25:00", "24:01", "24:00 +1d", "24:00 -1d", "09:30 -2d", "09:30 tomorrow", "09:60", "-1d"]
-        {
+        for text in [
+            "",
+            "9",
+            "25:00",
+            "24:01",
+            "24:00 +1d",
+            "24:00 -1d",
+            "09:30 -2d",
+            "09:30 tomorrow",
+            "09:60",
+            "08:30:60",
+            "-1d",
+        ] {
             assert_eq!(text.parse::<TimeOfDay>(), Err(NoTimeOfDay), "{text}");
         }
     }

@@ -94,12 +94,12 @@ impl Listener {
 /// What the calendar says of a moment: the window that is open.
 fn wanted(spec: &ScriptSpec, calendar: &Calendar, now: DateTime<Utc>) -> Option<(NaiveDate, DateTime<Utc>)> {
     let today = now.with_timezone(&calendar.zone()).date_naive();
-    let near = [today.pred_opt(), Some(today), today.succ_opt()].into_iter().flatten();
-    let windows = near.filter_map(|date| match plan(&spec.window, calendar, date) {
+    let near = [today.pred_opt(), Some(today), today.succ_opt()];
+    let mut windows = near.into_iter().flatten().filter_map(|date| match plan(&spec.window, calendar, date) {
         Ok(DayPlan::Window(window)) => Some(window),
         _ => None,
     });
-    windows.filter(|w| w.start <= now && now < w.stop).last().map(|w| (w.trading_date, w.stop))
+    windows.rfind(|w| w.start <= now && now < w.stop).map(|w| (w.trading_date, w.stop))
 }
 
 proptest! {

@@ -1,70 +1,20 @@
-//! `mho calendar`: the days of a calendar, for people (table), spreadsheets (csv) and programs (json). Which calendar is meant
-//! and what day it is are the caller's to say.
+//! The days of a calendar, a line each: for people (table), spreadsheets (csv) and programs (json).
 
 use std::io::{self, Write};
 
-use chrono::{DateTime, Days, NaiveDate, NaiveTime, SecondsFormat, Utc};
-use clap::ValueEnum;
-use serde_json::json;
+use chrono::{DateTime, Days, SecondsFormat, Utc};
+use serde_json::{Value, json};
 
-use crate::domain::calendar::{Calendar, Day, OutOfRange};
+use super::clocks::clock_on;
+use super::{CalendarArgs, CalendarError, Format};
+use crate::domain::calendar::{Calendar, Day, Session};
 use crate::domain::notice::rfc3339;
 
 /// Days shown after the first when nobody says how many.
 const DEFAULT_SPAN: Days = Days::new(30);
 
-/// Arguments of `mho calendar`.
-#[derive(Clone, Debug, Default, clap::Args)]
-pub struct CalendarArgs {
-    /// Id or alias of a calendar [default: the one of the market section]
-    pub id: Option<String>,
-    /// First day shown [default: today]
-    #[arg(long, value_name = "DATE")]
-    pub from: Option<NaiveDate>,
-    /// Last day shown [default: 30 days after the first]
-    #[arg(long, value_name = "DATE")]
-    pub to: Option<NaiveDate>,
-    /// How to print them
-    #[arg(long, value_enum, default_value_t)]
-    pub format: Format,
-}
-
-/// How days are printed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum Format {
-    /// Aligned columns, times in the calendar's zone
-    #[default]
-    Table,
-    /// One line a day, instants in UTC
-    Csv,
-    /// An array of objects, instants with the calendar's offset
-    Json,
-}
-
-/// Why no days were printed, or not all of them.
-#[derive(Debug, thiserror::Error)]
-pub enum CalendarError {
-    /// The last day is before the first: a usage error.
-    #[error("--to {to} is before --from {from}")]
-    Backwards {
-        /// The first day.
-        from: NaiveDate,
-        /// The last day.
-        to: NaiveDate,
-    },
-    /// The calendar does not go that far.
-    #[error(transparent)]
-    OutOfRange(#[from] OutOfRange),
-    /// Nobody takes the output.
-    #[error(transparent)]
-    Output(#[from] io::Error),
-}
-
 /// Prints the days asked for, or none of them: what is wrong with the dates is found before the first line.
-///
-/// # Errors
-/// Dates the wrong way round or outside of the calendar's data, or an output that cannot be written.
-pub fn run(
+pub(super) fn print(
     args: &CalendarArgs,
     calendar: &Calendar,
     now: DateTime<Utc>,
@@ -85,30 +35,35 @@ pub fn run(
         Format::Csv => write_csv(&days, out),
         Format::Json => write_json(calendar, &days, out),
     }?;
-    Ok(out.flush()?)
+    Ok(())
 }
 
 fn write_table(calendar: &Calendar, days: &[Day], out: &mut dyn Write) -> io::Result<()> {
     let title = if calendar.name().is_empty() { String::new() } else { format!(", {}", calendar.name()) };
-    writeln!(out, "{}{title}; times in {}\n", calendar.id(), calendar.zone())?;
-    writeln!(out, "DATE        DAY  OPEN   CLOSE  BASIS      REASON")?;
-    for day in days {
-        let [open, close] = match &day.session {
-            Some(session) => [session.open, session.close].map(|at| clock_on(calendar, day.date, at)),
-            None => ["closed".to_owned(), String::new()],
-        };
-        let basis = day.basis.name();
-        let line = format!("{}  {}  {open:<6} {close:<6} {basis:<10} {}", day.date, day.date.format("%a"), day.reason);
+    let times: Vec<[String; 2]> = days.iter().map(|day| times_of(calendar, day)).collect();
+    let other_day = |text: &&String| text.ends_with('d') && text.contains(' ');
+    let hint = match times.iter().flatten().find(other_day).and_then(|text| text.split_once(' ')) {
+        Some((_, "-1d")) => "; -1d is the civil day before the date",
+        Some(_) => "; +1d is the civil day after the date",
+        None => "",
+    };
+    writeln!(out, "{}{title}; times in {}{hint}\n", calendar.id(), calendar.zone())?;
+    let width = |at: usize| times.iter().map(|times| times[at].len()).max().unwrap_or_default().max(6);
+    let (wide, high) = (width(0), width(1));
+    writeln!(out, "DATE        DAY  {:<wide$} {:<high$} BASIS      REASON", "OPEN", "CLOSE")?;
+    for (day, [open, close]) in days.iter().zip(&times) {
+        let (date, basis) = (day.date, day.basis.name());
+        let line = format!("{date}  {}  {open:<wide$} {close:<high$} {basis:<10} {}", date.format("%a"), day.reason);
         writeln!(out, "{}", line.trim_end())?;
     }
     Ok(())
 }
 
-/// The local time of an instant as people write it for that trading date: the midnight after it is 24:00.
-fn clock_on(calendar: &Calendar, date: NaiveDate, at: DateTime<Utc>) -> String {
-    let local = at.with_timezone(&calendar.zone()).naive_local();
-    let is_day_end = local.time() == NaiveTime::MIN && Some(local.date()) == date.succ_opt();
-    if is_day_end { "24:00".to_owned() } else { local.format("%H:%M").to_string() }
+fn times_of(calendar: &Calendar, day: &Day) -> [String; 2] {
+    match &day.session {
+        Some(session) => [session.open, session.close].map(|at| clock_on(calendar.zone(), day.date, at)),
+        None => ["closed".to_owned(), String::new()],
+    }
 }
 
 fn write_csv(days: &[Day], out: &mut dyn Write) -> io::Result<()> {
@@ -136,25 +91,49 @@ fn quoted(field: &str) -> String {
 }
 
 fn write_json(calendar: &Calendar, days: &[Day], out: &mut dyn Write) -> io::Result<()> {
-    let instant = |at| rfc3339(at, calendar.zone());
     for (index, day) in days.iter().enumerate() {
-        let session = day.session.as_ref();
-        let row = json!({
-            "date": day.date,
-            "is_session": session.is_some(),
-            "open": session.map(|session| instant(session.open)),
-            "close": session.map(|session| instant(session.close)),
-            "early_close": session.is_some_and(|session| session.is_early_close()),
-            "reason": (!day.reason.is_empty()).then_some(&*day.reason),
-            "basis": day.basis.name(),
-        });
+        let row = day_json(calendar, day);
         write!(out, "{}{row}", if index == 0 { "[\n" } else { ",\n" })?;
     }
     writeln!(out, "\n]")
 }
 
+/// A day as JSON: null for what it has not, instants with the calendar's offset.
+fn day_json(calendar: &Calendar, day: &Day) -> Value {
+    let session = day.session.as_ref();
+    let at = |instant: fn(&Session) -> DateTime<Utc>| session.map(|s| rfc3339(instant(s), calendar.zone()));
+    let pause = session.and_then(|session| session.pause);
+    json!({
+        "date": day.date,
+        "is_session": session.is_some(),
+        "open": at(|session| session.open),
+        "close": at(|session| session.close),
+        "early_close": session.is_some_and(Session::is_early_close),
+        "reason": (!day.reason.is_empty()).then_some(&*day.reason),
+        "basis": day.basis.name(),
+        "kind": day.kind.name(),
+        "premarket": at(|session| session.premarket).filter(|_| session.is_some_and(has_premarket)),
+        "postmarket": at(|session| session.postmarket).filter(|_| session.is_some_and(has_postmarket)),
+        "break_start": pause.map(|(start, _)| rfc3339(start, calendar.zone())),
+        "break_end": pause.map(|(_, end)| rfc3339(end, calendar.zone())),
+    })
+}
+
+/// Where an exchange has none, its instant is the open.
+pub(super) fn has_premarket(session: &Session) -> bool {
+    session.premarket < session.open
+}
+
+/// Where an exchange has none, its instant is the close.
+pub(super) fn has_postmarket(session: &Session) -> bool {
+    session.close < session.postmarket
+}
+
 #[cfg(test)]
 mod tests {
+    use chrono::{NaiveDate, NaiveTime};
+
+    use super::super::run;
     use super::*;
     use crate::domain::calendar::Override;
 
@@ -164,7 +143,7 @@ mod tests {
 
     fn printed(id: &str, from: Option<&str>, to: Option<&str>, format: Format) -> Result<String, CalendarError> {
         let calendar = Calendar::builtin(id).expect("a built-in calendar");
-        let args = CalendarArgs { id: None, from: from.map(date), to: to.map(date), format };
+        let args = CalendarArgs { from: from.map(date), to: to.map(date), format, ..CalendarArgs::default() };
         let mut out = Vec::new();
         run(
             &args,
@@ -213,14 +192,29 @@ mod tests {
     }
 
     #[test]
+    fn a_session_that_opens_on_the_evening_before_says_so_and_the_columns_stay_in_line() {
+        let text = printed("CMES", Some("2026-11-25"), Some("2026-11-28"), Format::Table).expect("printed");
+        let expected = "CMES, CME Globex, equity index futures; times in America/Chicago; -1d is the civil day before the date\n\n\
+            DATE        DAY  OPEN      CLOSE  BASIS      REASON\n\
+            2026-11-25  Wed  17:00 -1d 16:00  published\n\
+            2026-11-26  Thu  17:00 -1d 12:00  published  early close: Thanksgiving\n\
+            2026-11-27  Fri  17:00 -1d 12:15  published  early close: day after Thanksgiving\n\
+            2026-11-28  Sat  closed           published  weekend\n";
+        assert_eq!(text, expected);
+    }
+
+    #[test]
     fn json_is_an_array_with_the_offset_of_the_calendar_and_null_for_what_is_absent() {
         let text = printed("XNYS", Some("2026-11-26"), Some("2026-11-27"), Format::Json).expect("printed");
         let rows: serde_json::Value = serde_json::from_str(&text).expect("json");
         let expected = json!([
             {"date": "2026-11-26", "is_session": false, "open": null, "close": null, "early_close": false,
-             "reason": "Thanksgiving", "basis": "published"},
+             "reason": "Thanksgiving", "basis": "published", "kind": "holiday", "premarket": null, "postmarket": null,
+             "break_start": null, "break_end": null},
             {"date": "2026-11-27", "is_session": true, "open": "2026-11-27T09:30:00-05:00", "close": "2026-11-27T13:00:00-05:00",
-             "early_close": true, "reason": "early close: day after Thanksgiving", "basis": "published"},
+             "early_close": true, "reason": "early close: day after Thanksgiving", "basis": "published", "kind": "early_close",
+             "premarket": "2026-11-27T04:00:00-05:00", "postmarket": "2026-11-27T17:00:00-05:00",
+             "break_start": null, "break_end": null},
         ]);
         assert_eq!(rows, expected);
     }
