@@ -1,9 +1,7 @@
-//! Edits of the text of `calendar-overrides.toml`. What an edit does not concern stays as it is, byte for byte: comments, blank lines, the
-//! order of keys, line endings.
+//! Edits of the text of `calendar-overrides.toml`. What an edit does not concern stays as it is: comments, blank lines, the order of keys,
+//! the kind of line ends.
 
-use std::ops::Range;
-
-use toml::de::{DeTable, DeValue};
+use toml_edit::{ArrayOfTables, Document, DocumentMut, Item, RawString, Table, Value};
 
 use crate::domain::calendar::Override;
 
@@ -23,191 +21,166 @@ pub enum TextError {
     Gone(usize),
 }
 
-/// One `[[override]]` in the text.
-struct Table {
-    /// Of its header, from 1.
-    line: usize,
-    /// From the start of the header's line to the end of its last line.
-    body: Range<usize>,
-    /// Key, where its line begins, and where its value stands.
-    values: Vec<(String, usize, Range<usize>)>,
-}
+const KEY: &str = "override";
 
 /// The text with one more override at its end. `calendar`: None = the default calendar.
 pub fn append(text: &str, calendar: Option<&str>, word: &Override) -> Result<String, TextError> {
-    tables(text)?;
-    let end = line_end(text);
-    let mut out = text.to_owned();
-    if !out.is_empty() && !out.ends_with('\n') {
-        out.push_str(end);
+    let mut file = Parsed::of(text)?;
+    let mut table = Table::new();
+    if let Some(id) = calendar {
+        table.insert("calendar", id.into());
     }
-    let is_blank = |line: &str| line.trim().is_empty();
-    if out.lines().next_back().is_some_and(|line| !is_blank(line)) {
-        out.push_str(end);
+    table.insert("date", word.date.to_string().into());
+    for (key, value) in keys_of(word) {
+        table.insert(key, Item::Value(value));
     }
-    let mut lines = vec!["[[override]]".to_owned()];
-    lines.extend(calendar.map(|id| format!("calendar = {}", quoted(id))));
-    lines.push(format!("date = \"{}\"", word.date));
-    lines.extend(keys_of(word).into_iter().map(|(key, value)| format!("{key} = {value}")));
-    for line in lines {
-        out.push_str(&line);
-        out.push_str(end);
-    }
-    Ok(out)
+    // What stands at the end of the file comes before it.
+    let before = file.document.trailing().as_str().unwrap_or_default().to_owned();
+    let body = file.document.to_string();
+    let gap = match body.as_str() {
+        "" => "",
+        body if body.ends_with("\n\n") => "",
+        body if body.ends_with('\n') => "\n",
+        _ => "\n\n",
+    };
+    file.document.set_trailing("");
+    table.decor_mut().set_prefix(format!("{before}{gap}"));
+    file.list().push(table);
+    Ok(file.text())
 }
 
 /// The text without the overrides whose headers stand in these lines. A comment directly above one goes with it.
 pub fn remove(text: &str, lines: &[usize]) -> Result<String, TextError> {
-    let tables = tables(text)?;
-    let mut out = text.to_owned();
-    // From the end, so that what comes before keeps its place.
-    for line in in_order(lines).into_iter().rev() {
-        let at = tables.iter().position(|table| table.line == line).ok_or(TextError::Gone(line))?;
-        let first = at.checked_sub(1).map_or(0, |before| tables[before].body.end);
-        let start = comment_above(text, first, tables[at].body.start);
-        let mut cut = start..tables[at].body.end;
-        // The blank line that kept it apart from its neighbour has no use any more.
-        if let Some(blank) = blank_line(&out[cut.end..]).filter(|_| is_apart(&out[..cut.start])) {
-            cut.end += blank;
-        } else if out[cut.end..].is_empty() && is_apart(&out[..cut.start]) {
-            cut.start = without_blank_line(&out[..cut.start]);
+    let mut file = Parsed::of(text)?;
+    let mut places = lines.iter().map(|line| file.place_of(*line)).collect::<Result<Vec<_>, _>>()?;
+    places.sort_unstable();
+    places.dedup();
+    for place in places.into_iter().rev() {
+        let list = file.list();
+        let above = list.get(place).map(above).unwrap_or_default();
+        list.remove(place);
+        // What is not directly above the table is not about it, and goes to whatever follows.
+        let kept = without_own_comment(&above);
+        match list.get_mut(place) {
+            Some(next) => {
+                let joined = joined(kept, &self::above(next));
+                next.decor_mut().set_prefix(joined);
+            }
+            None => {
+                let rest = file.document.trailing().as_str().unwrap_or_default().to_owned();
+                file.document.set_trailing(joined(kept, &rest));
+            }
         }
-        out.replace_range(cut, "");
     }
-    Ok(out)
+    if file.list().is_empty() {
+        file.document.remove(KEY);
+    }
+    Ok(file.text())
 }
 
 /// The text in which the override whose header stands in this line says something else of its date.
 pub fn replace(text: &str, line: usize, word: &Override) -> Result<String, TextError> {
-    let tables = tables(text)?;
-    let table = tables.iter().find(|table| table.line == line).ok_or(TextError::Gone(line))?;
+    let mut file = Parsed::of(text)?;
+    let place = file.place_of(line)?;
+    let table = file.list().get_mut(place).ok_or(TextError::Gone(line))?;
     let wanted = keys_of(word);
-    let mut edits: Vec<(Range<usize>, String)> = Vec::new();
-    for (key, start, value) in &table.values {
-        match wanted.iter().find(|(wanted, _)| wanted == key) {
-            Some((_, new)) => edits.push((value.clone(), new.clone())),
-            None if matches!(key.as_str(), "calendar" | "date") => {}
-            None => edits.push((*start..end_of_line(text, value.end), String::new())),
+    let mut comments = String::new();
+    for key in ["closed", "open", "close"] {
+        if !wanted.iter().any(|(wanted, _)| *wanted == key)
+            && let Some((key, _)) = table.remove_entry(key)
+        {
+            comments.push_str(key.leaf_decor().prefix().and_then(RawString::as_str).unwrap_or_default());
         }
     }
-    let after_date =
-        table.values.iter().find(|(key, ..)| key == "date").map_or(table.body.end, |(.., value)| value.end);
-    let at = end_of_line(text, after_date);
-    let is_new = |key: &str| !table.values.iter().any(|(known, ..)| known == key);
-    let new = wanted.iter().filter(|(key, _)| is_new(key));
-    let new: String = new.map(|(key, value)| format!("{key} = {value}{}", line_end(text))).collect();
-    let unended = if text[..at].ends_with('\n') { "" } else { line_end(text) };
-    edits.push((at..at, if new.is_empty() { new } else { format!("{unended}{new}") }));
-    edits.sort_by_key(|(range, _)| (range.start, range.end));
-    let mut out = text.to_owned();
-    for (range, new) in edits.into_iter().rev() {
-        out.replace_range(range, &new);
+    for (key, mut value) in wanted {
+        match table.get_mut(key).and_then(Item::as_value_mut) {
+            // A comment behind the value stays.
+            Some(old) => {
+                *value.decor_mut() = old.decor().clone();
+                *old = value;
+            }
+            None => drop(table.insert(key, Item::Value(value))),
+        }
     }
-    Ok(out)
+    // A comment above a key that goes is still about this override. A reason there always is.
+    if let Some(mut reason) = table.key_mut("reason").filter(|_| comments.contains('#')) {
+        let above = reason.leaf_decor().prefix().and_then(RawString::as_str).unwrap_or_default().to_owned();
+        reason.leaf_decor_mut().set_prefix(format!("{comments}{above}"));
+    }
+    Ok(file.text())
 }
 
-fn tables(text: &str) -> Result<Vec<Table>, TextError> {
-    let root = DeTable::parse(text).map_err(|error| TextError::NotToml(error.message().replace('\n', ", ")))?;
-    let line_of = |at: usize| 1 + text[..at].matches('\n').count();
-    let Some((key, list)) = root.get_ref().get_key_value("override") else { return Ok(Vec::new()) };
-    let DeValue::Array(items) = list.get_ref() else { return Err(TextError::List(line_of(key.span().start))) };
-    let is_table = |at: usize| text[at..].starts_with("[[");
-    if items.is_empty() || items.iter().any(|item| !is_table(item.span().start)) {
-        return Err(TextError::List(line_of(key.span().start)));
+/// A text that can be edited.
+struct Parsed {
+    document: DocumentMut,
+    /// The lines of the headers, from 1.
+    lines: Vec<usize>,
+    has_dos_line_ends: bool,
+}
+
+impl Parsed {
+    fn of(text: &str) -> Result<Self, TextError> {
+        // The editor knows one kind of line end.
+        let (plain, has_dos_line_ends) = (text.replace("\r\n", "\n"), text.contains("\r\n"));
+        let document =
+            Document::parse(plain.as_str()).map_err(|error| TextError::NotToml(error.message().replace('\n', ", ")))?;
+        let line_of = |at: usize| 1 + plain[..at].matches('\n').count();
+        let lines = match document.get_key_value(KEY) {
+            None => Vec::new(),
+            Some((_, Item::ArrayOfTables(list))) => {
+                list.iter().filter_map(Table::span).map(|span| line_of(span.start)).collect()
+            }
+            Some((key, _)) => return Err(TextError::List(line_of(key.span().unwrap_or_default().start))),
+        };
+        Ok(Self { document: document.into_mut(), lines, has_dos_line_ends })
     }
-    let table = |item: &toml::Spanned<DeValue<'_>>| {
-        let header = item.span();
-        let mut values = Vec::new();
-        if let DeValue::Table(table) = item.get_ref() {
-            let entry = |(key, value): (&toml::Spanned<_>, &toml::Spanned<_>)| {
-                let key: (&std::borrow::Cow<'_, str>, _) = (key.get_ref(), key.span());
-                (key.0.to_string(), start_of_line(text, key.1.start), value.span())
-            };
-            values.extend(table.iter().map(entry));
-        }
-        let last = values.iter().map(|(.., value)| value.end).chain([header.end]).max().unwrap_or(header.end);
-        let body = start_of_line(text, header.start)..end_of_line(text, last);
-        Table { line: line_of(header.start), body, values }
-    };
-    Ok(items.iter().map(table).collect())
+
+    fn place_of(&self, line: usize) -> Result<usize, TextError> {
+        self.lines.iter().position(|header| *header == line).ok_or(TextError::Gone(line))
+    }
+
+    fn list(&mut self) -> &mut ArrayOfTables {
+        let item = self.document.entry(KEY).or_insert(Item::ArrayOfTables(ArrayOfTables::new()));
+        item.as_array_of_tables_mut().expect("anything else was refused when it was parsed")
+    }
+
+    fn text(&self) -> String {
+        let text = self.document.to_string();
+        if self.has_dos_line_ends { text.replace('\n', "\r\n") } else { text }
+    }
 }
 
 /// What an override says of its date, as keys and values.
-fn keys_of(word: &Override) -> Vec<(&'static str, String)> {
+fn keys_of(word: &Override) -> Vec<(&'static str, Value)> {
     let mut keys = Vec::new();
     if word.closed {
-        keys.push(("closed", "true".to_owned()));
+        keys.push(("closed", true.into()));
     }
-    keys.extend(word.open.map(|open| ("open", quoted(&open.to_string()))));
-    keys.extend(word.close.map(|close| ("close", quoted(&close.to_string()))));
-    keys.push(("reason", quoted(word.reason.trim())));
+    keys.extend(word.open.map(|open| ("open", open.to_string().into())));
+    keys.extend(word.close.map(|close| ("close", close.to_string().into())));
+    keys.push(("reason", word.reason.trim().into()));
     keys
 }
 
-/// A TOML string in one line, whatever is in it.
-fn quoted(text: &str) -> String {
-    let mut out = String::from("\"");
-    for letter in text.chars() {
-        match letter {
-            '"' | '\\' => out.extend(['\\', letter]),
-            '\n' => out.push_str("\\n"),
-            '\t' => out.push_str("\\t"),
-            letter if letter.is_control() => out.push_str(&format!("\\u{:04X}", u32::from(letter))),
-            letter => out.push(letter),
-        }
-    }
-    out + "\""
+/// Comments and blank lines between the table before and the header of this one.
+fn above(table: &Table) -> String {
+    table.decor().prefix().and_then(RawString::as_str).unwrap_or_default().to_owned()
 }
 
-fn in_order(lines: &[usize]) -> Vec<usize> {
-    let mut lines = lines.to_vec();
-    lines.sort_unstable();
-    lines.dedup();
-    lines
+/// The same without the comment directly above the header.
+fn without_own_comment(above: &str) -> &str {
+    let own: usize =
+        above.split_inclusive('\n').rev().take_while(|line| line.trim_start().starts_with('#')).map(str::len).sum();
+    &above[..above.len() - own]
 }
 
-fn line_end(text: &str) -> &'static str {
-    if text.contains("\r\n") { "\r\n" } else { "\n" }
-}
-
-fn start_of_line(text: &str, at: usize) -> usize {
-    text[..at].rfind('\n').map_or(0, |end| end + 1)
-}
-
-/// Behind the line break.
-fn end_of_line(text: &str, at: usize) -> usize {
-    text[at..].find('\n').map_or(text.len(), |end| at + end + 1)
-}
-
-/// Where the comment begins that ends right above `below`; not before `first`.
-fn comment_above(text: &str, first: usize, below: usize) -> usize {
-    let mut start = below;
-    while start > first {
-        let line = start_of_line(text, start - 1);
-        if line < first || !text[line..start].trim_start().starts_with('#') {
-            break;
-        }
-        start = line;
-    }
-    start
-}
-
-/// The length of the blank line that a text begins with.
-fn blank_line(text: &str) -> Option<usize> {
-    let end = end_of_line(text, 0);
-    (end > 0 && text[..end].trim().is_empty()).then_some(end)
-}
-
-/// Whether a text ends with a blank line, or is none.
-fn is_apart(text: &str) -> bool {
-    without_blank_line(text) < text.len() || text.is_empty()
-}
-
-/// The length of a text without the blank line at its end.
-fn without_blank_line(text: &str) -> usize {
-    let Some(lines) = text.strip_suffix('\n') else { return text.len() };
-    let start = start_of_line(text, lines.len());
-    if text[start..].trim().is_empty() { start } else { text.len() }
+/// One after the other, with one gap where both bring one.
+fn joined(kept: &str, next: &str) -> String {
+    let is_apart = kept.is_empty() || kept.ends_with("\n\n") || kept == "\n";
+    let next = if is_apart { next.strip_prefix('\n').unwrap_or(next) } else { next };
+    // Nothing follows: a gap at the end of the file parts nothing.
+    let kept = if next.is_empty() { kept.strip_suffix('\n').unwrap_or(kept) } else { kept };
+    format!("{kept}{next}")
 }
 
 #[cfg(test)]
@@ -250,7 +223,8 @@ reason = \"snow\"
     #[test]
     fn an_override_comes_at_the_end_and_leaves_all_else_alone() {
         let more = append(FILE, Some("XNYS"), &word("2027-03-04", Some("11:00"), "a \"b\" \\ c\n")).expect("edited");
-        let new = "\n[[override]]\ncalendar = \"XNYS\"\ndate = \"2027-03-04\"\nclose = \"11:00\"\nreason = \"a \\\"b\\\" \\\\ c\"\n";
+        let new =
+            "\n[[override]]\ncalendar = \"XNYS\"\ndate = \"2027-03-04\"\nclose = \"11:00\"\nreason = 'a \"b\" \\ c'\n";
         assert_eq!(more, format!("{FILE}{new}"));
         let line = 1 + FILE.lines().count() + 1;
         assert_eq!(remove(&more, &[line]).expect("edited"), FILE, "and goes without a trace");
@@ -285,12 +259,14 @@ reason = \"snow\"
     fn an_override_is_replaced_where_it_stands_and_keeps_its_comments() {
         let closed = replace(FILE, 12, &word("2027-01-12", None, "more snow")).expect("edited");
         let expected = FILE
-            .replace("date = \"2027-01-12\"\n", "date = \"2027-01-12\"\nclosed = true\n")
             .replace("close = \"12:00\"\n", "")
-            .replace("\"snow\"", "\"more snow\"");
+            .replace("reason = \"snow\"\n", "reason = \"more snow\"\nclosed = true\n");
         assert_eq!(closed, expected);
         let short = replace(FILE, 5, &word("2027-01-11", Some("13:00"), "shorter")).expect("edited");
-        assert!(short.contains("  date = 2027-01-11\nclose = \"13:00\"\nreason = \"shorter\" # said"), "{short}");
+        assert!(
+            short.contains("  date = 2027-01-11\nreason = \"shorter\" # said the exchange\nclose = \"13:00\"\n"),
+            "{short}"
+        );
         assert!(!short.contains("closed") && short.contains("# announced on Friday"), "{short}");
     }
 
