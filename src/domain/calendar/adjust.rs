@@ -77,6 +77,8 @@ impl Calendar {
     pub fn with_hours(&self, id: &str, hours: OwnHours, origin: Option<Origin>) -> Result<Self, Fault> {
         let fault = |key: &str, message: String| Fault { key: key.into(), message, ..Fault::default() };
         let mut table = Table::clone(&self.table);
+        // The names of the exchange go on meaning the exchange.
+        table.aliases = Vec::new();
         let whole_days = table.is_whole_days();
         if let Some(zone) = hours.timezone {
             let both = hours.open.is_some() && hours.close.is_some();
