@@ -553,7 +553,7 @@ fn calendar_files_answer_to_ids_whatever_the_case_and_to_their_aliases() {
         ("market", "", "market means the default calendar"),
         ("b", "aliases = [\"NYSE\"]\n", "\"NYSE\" means the calendar XNYS already"),
         ("b", "aliases = [\"xlon\"]\n", "\"xlon\" means the calendar XLON already"),
-        ("b", "aliases = [\"ODDY\"]\n", "\"ODDY\" means the calendar odd already"),
+        ("b", "aliases = [\"ODDY\"]\n", "\"oddy\" means the calendar b already"),
         ("b", "aliases = [\"odd\"]\n", "\"odd\" means the calendar odd already"),
     ] {
         let faults = clash(name, more);
