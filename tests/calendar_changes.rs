@@ -305,3 +305,173 @@ async fn a_calendar_that_says_the_same_as_before_changes_nothing() {
         ]
     );
 }
+
+/// Closed for a moment by mistake; the rest of the day as the calendar has it.
+async fn closed_and_open_again(lab: &Running, closed_at: &str, open_at: &str) {
+    until(lab, closed_at).await;
+    lab.change_calendar("XNYS", with(closed())).await;
+    until(lab, open_at).await;
+    lab.change_calendar("XNYS", nyse()).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_window_that_was_taken_away_by_mistake_and_given_back_brings_its_script_back() {
+    let lab = at("08:00:00", vec![Act::RunUntilStopped]).await;
+    closed_and_open_again(&lab, "12:00:00", "12:05:00").await;
+    until(&lab, "23:00:00").await;
+    let expected = [
+        "08:30:00 demo start 1",
+        "12:00:00 demo stop 1: window end",
+        "12:05:00 demo start 2",
+        "16:00:00 demo stop 2: window end",
+    ];
+    assert_eq!(lab.story_of(&["start", "stop"]), expected);
+    // Also within the grace, and where the correction is an early close, or one for an hour that was past already.
+    let lab = at("08:00:00", vec![Act::Ignore, Act::RunUntilStopped]).await;
+    closed_and_open_again(&lab, "12:00:00", "12:00:03").await;
+    until(&lab, "13:00:00").await;
+    assert_eq!(lab.story_of(&["start"]), ["08:30:00 demo start 1", "12:00:10 demo start 2"]);
+    for first in [closed(), hours(None, Some("11:00"))] {
+        let lab = at("08:00:00", vec![Act::RunUntilStopped]).await;
+        until(&lab, "12:00:00").await;
+        lab.change_calendar("XNYS", with(first)).await;
+        until(&lab, "12:05:00").await;
+        lab.change_calendar("XNYS", with(hours(None, Some("14:00")))).await;
+        until(&lab, "23:00:00").await;
+        assert_eq!(lab.story_of(&["start"]), ["08:30:00 demo start 1", "12:05:00 demo start 2"]);
+        assert_eq!(lab.story_of(&["stop"])[1], "14:00:00 demo stop 2: window end");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_mistake_made_and_undone_while_the_daemon_ended_brings_the_script_back_too() {
+    let lab = at("08:00:00", vec![Act::Ignore]).await;
+    until(&lab, "12:00:00").await;
+    lab.shut_down();
+    lab.run_for(Duration::from_secs(2)).await;
+    lab.change_calendar("XNYS", with(closed())).await;
+    lab.run_for(Duration::from_secs(60)).await;
+    let next =
+        Lab::new(&format!("{DAY} 12:20:00")).script(demo()).after(&lab.journal.clone(), &format!("{DAY} 12:02:00"));
+    let next = next.start().await;
+    until(&next, "13:00:00").await;
+    assert_eq!(next.story_of(&["start"]), ["12:20:00 demo start 2"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_only_ran_out_of_time_goes_on_with_more_of_it() {
+    // A try each 20 minutes: none fits before the early close, one does after all.
+    let acts = vec![Act::Exit(1, Duration::ZERO); 40];
+    let lab = at("11:40:00", acts).await;
+    until(&lab, "11:45:00").await;
+    lab.change_calendar("XNYS", with(hours(None, Some("11:50")))).await;
+    until(&lab, "12:00:00").await;
+    assert_eq!(results(&lab), [RunResult::Failed]);
+    lab.change_calendar("XNYS", nyse()).await;
+    until(&lab, "12:30:00").await;
+    assert_eq!(lab.view("demo").await.state, StateName::Failed);
+    assert!(lab.story_of(&["start"]).len() > 6, "{:#?}", lab.story());
+    // One that waited for another in vain.
+    let mut spec = demo();
+    let script = ScriptName::new("data").expect("a name");
+    spec.depends_on = vec![Dependency { script, condition: Condition::Succeeded }];
+    let mut data = ScriptSpec::with_defaults("data", "data.py");
+    data.window.calendar = "LATE".into();
+    let lab = Lab::new(&format!("{DAY} 08:00:00"))
+        .calendar("XNYS", with(hours(None, Some("12:00"))))
+        .calendar("LATE", nyse())
+        .script(data)
+        .script(spec)
+        .acts("data", [Act::Exit(0, Duration::from_secs(5 * 3600))])
+        .start()
+        .await;
+    until(&lab, "12:30:00").await;
+    assert_eq!(results(&lab), [RunResult::Skipped]);
+    lab.change_calendar("XNYS", nyse()).await;
+    until(&lab, "14:00:00").await;
+    assert_eq!(lab.story_of(&["start"]), ["08:30:00 data start 1", "13:30:00 demo start 1"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn dependents_follow_their_predecessors_day_also_on_another_calendar_and_back() {
+    let mut data = ScriptSpec::with_defaults("data", "data.py");
+    data.window.calendar = "DATA".into();
+    let mut spec = demo();
+    let script = ScriptName::new("data").expect("a name");
+    spec.depends_on = vec![Dependency { script, condition: Condition::Succeeded }];
+    let lab = Lab::new(&format!("{DAY} 08:00:00")).calendar("DATA", with(hours(Some("13:00"), None)));
+    let lab = lab.script(data).script(spec).acts("data", [Act::Exit(0, Duration::from_secs(60))]).start().await;
+    until(&lab, "09:00:00").await;
+    assert_eq!(lab.view("demo").await.state, StateName::Waiting);
+    lab.change_calendar("DATA", with(closed())).await;
+    assert_eq!(lab.view("demo").await.state, StateName::Skipped);
+    lab.change_calendar("DATA", nyse()).await;
+    until(&lab, "09:30:00").await;
+    assert_eq!(lab.story_of(&["start"]), ["09:00:00 data start 1", "09:01:00 demo start 1"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_half_day_that_is_none_starts_its_scripts_also_after_a_restart_of_the_daemon() {
+    let mut spec = demo();
+    spec.window.half_days = HalfDays::Skip;
+    let half = with(hours(None, Some("13:00")));
+    let lab = Lab::new(&format!("{DAY} 08:00:00")).calendar("XNYS", half).script(spec.clone()).start().await;
+    until(&lab, "09:00:00").await;
+    assert_eq!(results(&lab), [RunResult::Skipped]);
+    lab.shut_down();
+    lab.settle().await;
+    let next =
+        Lab::new(&format!("{DAY} 09:10:00")).script(spec).after(&lab.journal.clone(), &format!("{DAY} 09:05:00"));
+    let next = next.start().await;
+    until(&next, "10:00:00").await;
+    assert_eq!(next.story_of(&["start"]), ["09:10:00 demo start 1"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_carried_run_whose_start_moves_waits_for_it_when_it_crashes() {
+    let mut spec = demo();
+    spec.window.calendar = "always".into();
+    spec.window.start = mho::domain::script::TimePoint::Anchor(mho::domain::script::Anchor::Open, TimeDelta::zero());
+    let always = Calendar::builtin("always").expect("it is built in");
+    let lab = Lab::new("2026-11-24 12:00:00").calendar("always", always.clone()).market("always").script(spec);
+    let lab = lab.acts("demo", [Act::Exit(1, Duration::from_secs(14 * 3600)), Act::RunUntilStopped]).start().await;
+    until(&lab, "01:00:00").await; // carried at midnight
+    let late = always.with_overrides(&[hours(Some("05:00"), None)]).expect("valid");
+    lab.change_calendar("always", late).await;
+    until(&lab, "12:00:00").await;
+    assert_eq!(
+        lab.story_of(&["start", "exit"]),
+        ["12:00:00 demo start 1", "02:00:00 demo exit 1: 1, crashed", "05:00:00 demo start 2"]
+    );
+    assert_eq!(lab.launcher.orders()[1].context.restarted_after, Some(mho::domain::attempt::RestartCause::Crash));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_put_off_has_a_result_when_its_window_does_not_come() {
+    for (acts, result) in [
+        (vec![Act::Exit(1, Duration::from_secs(3600)), Act::RunUntilStopped], RunResult::Failed),
+        (vec![Act::Exit(1, Duration::ZERO)], RunResult::Failed),
+    ] {
+        let lab = at("08:00:00", acts).await;
+        until(&lab, "09:00:00").await;
+        lab.change_calendar("XNYS", with(hours(Some("12:00"), None))).await;
+        until(&lab, "10:00:00").await;
+        lab.change_calendar("XNYS", with(closed())).await;
+        until(&lab, "10:01:00").await;
+        assert_eq!(results(&lab), [result]);
+        lab.change_calendar("XNYS", nyse()).await;
+        until(&lab, "10:05:00").await;
+        assert!(lab.story_of(&["start"]).len() > 1, "and it goes on when it does: {:#?}", lab.story());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_step_back_does_not_hide_a_process_that_was_left_alone() {
+    let lab = at("08:00:00", vec![Act::RunUntilStopped]).await;
+    until(&lab, "09:00:00").await;
+    lab.change_calendar("XNYS", with(hours(Some("12:00"), None))).await;
+    lab.clock.step(TimeDelta::minutes(-10));
+    lab.settle().await;
+    lab.change_calendar("XNYS", with(closed())).await;
+    assert_eq!(lab.story_of(&["stop"]), ["08:50:00 demo stop 1: window end"]);
+}

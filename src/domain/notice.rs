@@ -104,6 +104,13 @@ pub enum What {
     },
     /// Delay and budget are fresh again.
     Rearmed,
+    /// The calendar has changed, and the script starts later.
+    StartMoved {
+        /// When.
+        to: DateTime<Utc>,
+        /// Its process, which runs on.
+        pid: Option<u32>,
+    },
     /// The calendar has changed, and the script stops at another time.
     StopMoved {
         /// When.
@@ -290,6 +297,14 @@ impl Notice {
                 }]
             }
             What::Rearmed => vec![Line::new(Info, "Restart budget is fresh")],
+            What::StartMoved { to, pid } => {
+                let to = to.with_timezone(&zone).format("%Y-%m-%d %H:%M:%S %Z");
+                let meanwhile = match pid {
+                    Some(pid) => format!("PID {pid} runs on"),
+                    None => "it waits".to_owned(),
+                };
+                vec![Line::new(Info, format!("The calendar has changed: start at {to}, {meanwhile}"))]
+            }
             What::StopMoved { to } => {
                 let to = to.with_timezone(&zone).format("%Y-%m-%d %H:%M:%S %Z");
                 vec![Line::new(Info, format!("The calendar has changed: stop at {to}"))]
@@ -405,6 +420,7 @@ impl Notice {
             | What::LeftBehind { .. }
             | What::Unkillable { .. }
             | What::Stopped { .. }
+            | What::StartMoved { .. }
             | What::StopMoved { .. }
             | What::LimitNear { .. }
             | What::LimitReached { .. }

@@ -33,7 +33,7 @@ ORDER BY script, trading_date, slot";
 const WINDOW_ENDED: &str = "
 SELECT script, trading_date, unfinished FROM (
   SELECT *, row_number() OVER (PARTITION BY script ORDER BY trading_date DESC, slot DESC) AS age FROM runs
-) WHERE age = 1 AND unfinished IS NOT NULL AND result = 'window_end'";
+) WHERE age = 1 AND unfinished IS NOT NULL AND result <> 'running' AND NOT (result = 'interrupted' AND ended_at > ?1)";
 
 pub(super) const LEDGER: &str = "
 SELECT script, trading_date, number, pid, born, boot_id FROM attempts WHERE pid IS NOT NULL AND result IS NULL
@@ -108,7 +108,7 @@ fn runs(
             script.stale.push(run);
         }
     }
-    for (script, run) in each(connection, WINDOW_ENDED, [], unread, unfinished)? {
+    for (script, run) in each(connection, WINDOW_ENDED, [instant(now)], unread, unfinished)? {
         past.scripts.entry(script).or_default().window_ended = Some(run);
     }
     Ok(())

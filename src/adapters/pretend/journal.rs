@@ -70,7 +70,7 @@ impl MemoryJournal {
             let past = scripts.entry(script.clone()).or_default();
             past.watched_until = Some(died);
             // The latest is the last.
-            past.window_ended = run.unfinished.clone().filter(|_| run.result == RunResult::WindowEnd);
+            past.window_ended = run.unfinished.clone().filter(|_| run.result != RunResult::Running);
             match run.result {
                 RunResult::Running => past.unfinished.clone_from(&run.unfinished),
                 result => past.results.push((*date, result)),

@@ -1,5 +1,6 @@
 //! What the market clock's words mean in each state. Every pair is written out; an ignored one says why.
 
+use super::resume::Step;
 use super::{Actual, Effect, Machine, NaiveDate, RestartCause, RunResult, StopReason, Wanted, What, Window};
 use crate::domain::timeline::{Absence, Arrival};
 use chrono_tz::Tz;
@@ -19,15 +20,11 @@ impl Machine<'_> {
         }
         self.wanted = Wanted::Up(window.clone(), arrival);
         match actual {
-            // Only the calendar had it skipped, and does so no longer.
-            Actual::Over { trading_date, result: RunResult::Skipped, run: None, .. } if trading_date == date => {
-                self.memory.forget(date);
-                self.begin(window, arrival)
-            }
             Actual::Over { trading_date, result, .. }
                 if trading_date == date
                     && !matches!(result, RunResult::Missed | RunResult::Interrupted)
-                    && !self.is_extended(&window, result) =>
+                    && !self.is_skipped_no_longer(&window, result)
+                    && !self.is_extended(&window) =>
             {
                 actual
             }
@@ -111,16 +108,28 @@ impl Machine<'_> {
             self.forgo(&actual);
             self.wanted = Wanted::Down;
         }
+        let mut actual = actual;
+        if let Some(run) = actual.run_mut().filter(|run| run.window.trading_date == date) {
+            // Where a change of the calendar ends it before its time, this is when it ended: another change may give it that time again.
+            run.window.stop = run.window.stop.min(self.now.wall);
+        }
         match actual {
             Actual::Waiting { run, on } if run.window.trading_date == date => {
-                self.end(run, RunResult::Skipped, format!("waited in vain: {on}"))
+                self.end_with_window(run, Step::Cut, RunResult::Skipped, format!("waited in vain: {on}"))
             }
             Actual::Held { run, cause, on, .. } if run.window.trading_date == date => self.end_held(run, cause, &on),
-            Actual::Backoff { run, .. } if run.window.trading_date == date => {
-                self.end_between_attempts(run, "its window ended before the next attempt")
+            Actual::Backoff { run, next_try, restart, .. } if run.window.trading_date == date => {
+                let step = Step::Backoff { next_try, restart };
+                self.end_between_attempts(run, step, "its window ended before the next attempt")
             }
-            Actual::GivenUp { run, .. } if run.window.trading_date == date => {
-                self.end(run, RunResult::Failed, "gave up".to_owned())
+            Actual::GivenUp { run, next_try, .. } if run.window.trading_date == date => {
+                self.end_with_window(run, Step::GivenUp { next_try }, RunResult::Failed, "gave up".to_owned())
+            }
+            // It was put off, and now its window will not come.
+            Actual::Off | Actual::Over { .. }
+                if self.memory.unfinished.as_ref().is_some_and(|left| left.trading_date() == date) =>
+            {
+                self.end_put_off(actual)
             }
             Actual::Running { run, live } if run.window.trading_date == date => {
                 self.stop(run, live, StopReason::WindowEnd)
@@ -148,12 +157,37 @@ impl Machine<'_> {
         }
     }
 
+    fn end_put_off(&mut self, actual: Actual) -> Actual {
+        let Some(unfinished) = self.memory.unfinished.take() else { return actual };
+        let mut run = unfinished.into_run();
+        run.window.stop = run.window.stop.min(self.now.wall);
+        if run.attempts == 0 {
+            let reason = "its window was put off, and then did not come".to_owned();
+            return self.end_with_window(run, Step::Cut, RunResult::Skipped, reason);
+        }
+        self.end_between_attempts(run, Step::Cut, "its window was put off, and then did not come")
+    }
+
     /// The calendar has changed, and the window begins later than now: a process goes on, everything else waits for the window.
     pub(super) fn on_window_moved(&mut self, actual: Actual, window: Window) -> Actual {
-        if self.wanted == Wanted::Ended || !actual.is_at_work_on(window.trading_date) {
+        let date = window.trading_date;
+        if matches!(&self.wanted, Wanted::Up(before, _) if before.trading_date == date) {
+            self.wanted = Wanted::Down;
+        }
+        if self.wanted == Wanted::Ended || !actual.is_at_work_on(date) {
             return actual; // nothing starts any more, or nothing had begun
         }
-        self.wanted = Wanted::Down;
+        let mut actual = actual;
+        if let Some(run) = actual.run_mut() {
+            // It may have come here from the date before; now it has a beginning of its own.
+            run.carried = false;
+            let pid = actual.live_pid();
+            self.effects.push(Effect::Tell {
+                trading_date: date,
+                attempt: 0,
+                what: What::StartMoved { to: window.start, pid },
+            });
+        }
         match actual {
             Actual::Waiting { run, .. } | Actual::Backoff { run, .. } | Actual::GivenUp { run, .. } => {
                 let run = self.in_window(run, window);

@@ -3,7 +3,7 @@
 
 use super::{
     Actual, Alarm, AttemptId, ClockEvent, Effect, Ended, Event, Exit, Force, Live, Machine, ProcessEvent, ProcessId,
-    RestartCause, Run, ScriptName, SpawnError, Standing, Step, Stop, StopReason, Timer, Wanted, What,
+    RestartCause, Run, RunResult, ScriptName, SpawnError, Standing, Step, Stop, StopReason, Timer, Wanted, What,
 };
 
 impl Machine<'_> {
@@ -200,6 +200,11 @@ impl Machine<'_> {
         self.memory.standings.hear(script, standing);
         match actual {
             Actual::Waiting { run, on } => self.start_when_free(run, Some(on)),
+            // It was skipped because of a predecessor that has come back to life.
+            Actual::Over { trading_date, result, run: Some(run), .. } if self.is_wanted_again(&run, result) => {
+                self.memory.forget(trading_date);
+                self.start_when_free(run, None)
+            }
             // Conditions are asked before the first attempt only.
             Actual::Off
             | Actual::Starting { .. }
@@ -211,6 +216,12 @@ impl Machine<'_> {
             | Actual::GivenUp { .. }
             | Actual::Over { .. } => actual,
         }
+    }
+
+    fn is_wanted_again(&self, run: &Run, result: RunResult) -> bool {
+        let Wanted::Up(window, _) = &self.wanted else { return false };
+        let is_open = window.trading_date == run.window.trading_date && run.attempts == 0;
+        is_open && self.is_skipped_no_longer(window, result)
     }
 
     fn on_start_nothing(&mut self, actual: Actual) -> Actual {

@@ -332,6 +332,29 @@ impl Actual {
         !matches!(self, Self::Over { .. }) && self.run().is_some_and(|run| run.window.trading_date == date)
     }
 
+    fn live_pid(&self) -> Option<u32> {
+        match self {
+            Self::Running { live, .. } | Self::Stopping { live, .. } | Self::Sweeping { live, .. } => {
+                Some(live.process.pid)
+            }
+            _ => None,
+        }
+    }
+
+    fn run_mut(&mut self) -> Option<&mut Run> {
+        match self {
+            Self::Off | Self::Over { .. } => None,
+            Self::Waiting { run, .. }
+            | Self::Starting { run, .. }
+            | Self::Held { run, .. }
+            | Self::Running { run, .. }
+            | Self::Stopping { run, .. }
+            | Self::Sweeping { run, .. }
+            | Self::Backoff { run, .. }
+            | Self::GivenUp { run, .. } => Some(run),
+        }
+    }
+
     fn run(&self) -> Option<&Run> {
         match self {
             Self::Off => None,

@@ -110,6 +110,7 @@ impl Machine<'_> {
     /// The run waits for its own window; if another one is open meanwhile, that is begun.
     pub(super) fn put_off(&mut self, run: Run) -> Actual {
         let off = self.leave_unfinished(run, Step::Cut);
+        self.memory.unfinished = self.memory.unfinished.take().map(Unfinished::put_off);
         match &self.wanted {
             Wanted::Up(window, arrival) if self.has_begun(window) => {
                 let (window, arrival) = (window.clone(), *arrival);
@@ -212,7 +213,8 @@ impl Machine<'_> {
         let end = self.end_of(&run);
         // A delay that would end at or after the stop is not served; an open before it still brings a try.
         let Some(next_try) = next_try(Some(delay), run.rearm_at(), end, self.now) else {
-            return self.end_between_attempts(run, "no attempt fits into the rest of its time");
+            let step = Step::Backoff { next_try: self.now.wall_after(delay), restart };
+            return self.end_between_attempts(run, step, "no attempt fits into the rest of its time");
         };
         self.tell(&run, What::RestartScheduled { delay, restart, of: self.spec.restart.max_restarts });
         if self.now.wall_after(delay) < end {
@@ -236,7 +238,11 @@ impl Machine<'_> {
             self.escalate(&reason);
         }
         let Some(next_try) = next else {
-            return self.end(run, RunResult::Failed, reason);
+            let Some(cooldown) = policy.cooldown.filter(|_| !self.spec.critical) else {
+                return self.end(run, RunResult::Failed, reason);
+            };
+            let step = Step::GivenUp { next_try: self.now.wall_after(cooldown) };
+            return self.end_with_window(run, step, RunResult::Failed, reason);
         };
         if let Some(after) = policy.cooldown.filter(|d| self.now.wall_after(*d) < end) {
             if !first {
@@ -300,7 +306,7 @@ impl Machine<'_> {
         run.last_exit = Some(end);
         run.ends = stop.ends;
         if let Some(window) = self.more_time(&run) {
-            return self.go_on(run, window);
+            return self.resume(Unfinished::new(run, Step::Cut, self.now).put_off(), window);
         }
         match run.ended() {
             Some((reason, result)) => self.end(run, result, reason.to_string()),
@@ -329,7 +335,7 @@ impl Machine<'_> {
         };
         if result == RunResult::WindowEnd {
             // Should the calendar give the window more time, it goes on.
-            self.memory.doubtful = Some(Unfinished::new(run.clone(), Step::Cut, self.now));
+            self.memory.doubtful = Some(Unfinished::new(run.clone(), Step::Cut, self.now).put_off());
         }
         self.note_end(&run, result, &reason);
         self.tell(&run, what);

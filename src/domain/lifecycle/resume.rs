@@ -12,7 +12,7 @@ use super::{
     Actual, AttemptEnd, AttemptId, Effect, Ended, Machine, Memory, RestartCause, Run, RunResult, ScriptName,
     ScriptSpec, State, Timer, Wanted, What, Window,
 };
-use crate::domain::outcome::AttemptResult;
+use crate::domain::outcome::{AttemptResult, StopReason};
 use crate::domain::record::{AttemptRecord, AttemptStart, Grade, Record, RunRecord, ScriptPast};
 use crate::domain::restart::{classify, is_fatal};
 use crate::domain::time::{Mono, Now};
@@ -26,6 +26,9 @@ pub struct Unfinished {
     mono: Mono,
     run: Run,
     step: Step,
+    /// It waits by the will of this daemon: its window was moved, or the clock was set. What is read from a journal was cut off.
+    #[serde(skip)]
+    put_off: bool,
 }
 
 /// How far it had come.
@@ -73,7 +76,15 @@ impl Unfinished {
     }
 
     pub(super) fn new(run: Run, step: Step, now: &Now) -> Self {
-        Self { at: now.wall, mono: now.mono, run, step }
+        Self { at: now.wall, mono: now.mono, run, step, put_off: false }
+    }
+
+    pub(super) fn put_off(self) -> Self {
+        Self { put_off: true, ..self }
+    }
+
+    pub(super) fn run(&self) -> &Run {
+        &self.run
     }
 
     pub(super) fn into_run(self) -> Run {
@@ -139,6 +150,13 @@ impl Run {
     pub(super) fn is_before_first_start_of(&self, later: &Self) -> bool {
         later.first_start.is_some()
             && (self.first_start.is_none() || self.window.trading_date != later.window.trading_date)
+    }
+
+    /// Why its next attempt is one: the latest one crashed, or nothing is wrong with it.
+    fn restart_cause(&self) -> Option<RestartCause> {
+        use AttemptResult::{Crashed, Signaled, SpawnFailed};
+        let crashed = |end: AttemptEnd| matches!(end.result, Crashed | Signaled | SpawnFailed);
+        self.last_exit.is_some_and(crashed).then_some(RestartCause::Crash)
     }
 
     /// Without its latest attempt, which never had a process.
@@ -266,13 +284,13 @@ impl Actual {
 impl Machine<'_> {
     /// A run that was cut off goes on in its window: as a new attempt, with its budget and its deadline, after what is left of its wait.
     pub(super) fn resume(&mut self, unfinished: Unfinished, window: Window) -> Actual {
-        let Unfinished { at, run, step, .. } = unfinished;
-        if let Some(window) = self.more_time(&run) {
-            return self.go_on(run, window);
-        }
-        // As it was, unless the configuration has changed meanwhile.
+        let Unfinished { at, run, step, put_off, .. } = unfinished;
+        let cause = if put_off { run.restart_cause() } else { Some(RestartCause::Daemon) };
+        let ends = run.ends.filter(|reason| *reason != StopReason::WindowEnd || !self.has_more_time(&run, &window));
+        // The deadline is as it was, unless the configuration has changed meanwhile.
         let deadline = run.first_start.and_then(|at| deadline(at, self.spec.max_duration, window.stop));
-        let mut run = Run { window, deadline, ..run };
+        let run = self.in_window(run, window);
+        let mut run = Run { deadline, ends, ..run };
         if let Some((reason, result)) = run.ended() {
             return self.end(run, result, reason.to_string());
         }
@@ -303,7 +321,7 @@ impl Machine<'_> {
                 let next_try = self.at_most(next_try, self.spec.restart.cooldown);
                 self.wait_again(run, Timer::Cooldown, next_try, |run, after| Actual::GivenUp { run, after, next_try })
             }
-            Step::Cut | Step::Backoff { .. } | Step::GivenUp { .. } => self.start(run, Some(RestartCause::Daemon)),
+            Step::Cut | Step::Backoff { .. } | Step::GivenUp { .. } => self.start(run, cause),
         }
     }
 
@@ -320,7 +338,7 @@ impl Machine<'_> {
         state: impl FnOnce(Run, AttemptId) -> Actual,
     ) -> Actual {
         if until >= run.end() {
-            return self.end_between_attempts(run, "no attempt fits into the rest of its time");
+            return self.end_between_attempts(run, Step::Cut, "no attempt fits into the rest of its time");
         }
         let attempt = run.attempt(self.spec);
         let left: Duration = (until - self.now.wall).to_std().unwrap_or_default().div_f64(self.now.rate);
@@ -346,6 +364,13 @@ impl Machine<'_> {
         }
         let reason = "its window ended while nobody watched it".to_owned();
         (if run.attempts == 0 { RunResult::Missed } else { RunResult::Interrupted }, reason)
+    }
+
+    /// Only the end of the window has ended it, or the clock that said so.
+    pub(super) fn doubt(&mut self, unfinished: &Unfinished, result: RunResult) {
+        if matches!(result, RunResult::Missed | RunResult::Interrupted | RunResult::WindowEnd) {
+            self.memory.doubtful = Some(unfinished.clone());
+        }
     }
 
     /// These dates ended while nobody watched: each gets its result, and one line tells of all.
@@ -375,7 +400,7 @@ impl Machine<'_> {
                 }
                 (_, Some(unfinished)) => {
                     let (result, reason) = self.judge_unwatched(&unfinished);
-                    self.memory.doubtful = Some(unfinished.clone());
+                    self.doubt(&unfinished, result);
                     self.note_end(&unfinished.run, result, &reason);
                     (result, reason, Some(unfinished.run))
                 }
@@ -407,8 +432,8 @@ impl Machine<'_> {
     pub(super) fn note_end(&mut self, run: &Run, result: RunResult, reason: &str) {
         let mut record = run.record(&self.spec.name, result, reason.to_owned(), self.now.wall);
         let doubtful = self.memory.doubtful.as_ref().filter(|doubtful| doubtful.run == *run);
-        let may_go_on = matches!(result, RunResult::Interrupted | RunResult::WindowEnd);
-        record.unfinished = doubtful.filter(|_| may_go_on).cloned();
+        // Whoever reads that is another daemon.
+        record.unfinished = doubtful.cloned().map(|unfinished| Unfinished { put_off: false, ..unfinished });
         self.records.push(Record::Run(Box::new(record)));
         self.grade = Grade::PowerSafe;
     }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 
+use super::resume::Step;
 use super::{
     Actual, AttemptId, AttemptResult, Effect, LaunchContext, Live, Machine, ProcessId, RestartCause, Run, RunResult,
     StopReason, Timer, Unfinished, Wanted, What, Window,
@@ -21,17 +22,16 @@ impl Machine<'_> {
         let date = window.trading_date;
         let too_late = self.is_too_late(&window, arrival);
         if let Some(result) = self.memory.result(date) {
-            let is_extended = self.is_extended(&window, result);
-            if !is_extended && (!self.was_judged_too_soon(&window, result) || too_late.is_some()) {
+            let may_go_on = self.is_extended(&window)
+                || too_late.is_none()
+                    && (self.was_judged_too_soon(&window, result) || self.is_skipped_no_longer(&window, result));
+            if !may_go_on {
                 let reason = "it has run on this date".to_owned();
                 return Actual::Over { trading_date: date, result, reason, run: None };
             }
             self.memory.forget(date);
             let known = self.memory.doubtful.take_if(|run| run.trading_date() == date);
-            match known {
-                Some(ended) if is_extended => return self.go_on(ended.into_run(), window),
-                known => self.memory.unfinished = known.or(self.memory.unfinished.take()),
-            }
+            self.memory.unfinished = known.or(self.memory.unfinished.take());
         }
         // One of a later date waits for it: the clock is behind.
         if let Some(unfinished) = self.memory.unfinished.take_if(|unfinished| unfinished.trading_date() <= date) {
@@ -61,28 +61,30 @@ impl Machine<'_> {
         unseen && self.now.wall < window.stop
     }
 
-    /// A run ended only because its window did, and the calendar has given the window more time since. A clock that is set back does not:
-    /// the window then ends when it did.
-    pub(super) fn is_extended(&self, window: &Window, result: RunResult) -> bool {
-        let ended = self.memory.doubtful.as_ref().filter(|run| run.trading_date() == window.trading_date);
-        let has_more_time = ended.is_some_and(|run| run.window_end() < window.stop && self.now.wall < window.stop);
-        result == RunResult::WindowEnd && has_more_time
+    /// A run is over only because its window ended, and the calendar has given the window more time since. A clock that is set back does
+    /// not: the window then ends when it did.
+    pub(super) fn is_extended(&self, window: &Window) -> bool {
+        let by_window = |run: &Run| run.ends.is_none_or(|reason| reason == StopReason::WindowEnd);
+        let ended = self.memory.doubtful.as_ref().map(Unfinished::run);
+        ended.is_some_and(|run| by_window(run) && self.has_more_time(run, window))
+    }
+
+    pub(super) fn has_more_time(&self, run: &Run, window: &Window) -> bool {
+        let is_longer = run.window.trading_date == window.trading_date && run.window.stop < window.stop;
+        is_longer && self.now.wall < window.stop
     }
 
     /// The window as it is now, if it got more time while this run was being ended for its sake alone.
     pub(super) fn more_time(&self, run: &Run) -> Option<Window> {
         let Wanted::Up(window, _) = &self.wanted else { return None };
-        let is_longer = window.trading_date == run.window.trading_date && run.window.stop < window.stop;
-        let goes_on = is_longer && run.ends == Some(StopReason::WindowEnd) && self.now.wall < window.stop;
+        let goes_on = run.ends == Some(StopReason::WindowEnd) && self.has_more_time(run, window);
         goes_on.then(|| window.clone())
     }
 
-    /// A run that its window had ended goes on, as a new attempt.
-    pub(super) fn go_on(&mut self, run: Run, window: Window) -> Actual {
-        let run = self.in_window(run, window);
-        let run = Run { ends: None, ..run };
-        self.set_alarms(&run);
-        self.start(run, None)
+    /// Nothing of a date has run, and what kept it from running does so no longer.
+    pub(super) fn is_skipped_no_longer(&self, window: &Window, result: RunResult) -> bool {
+        let judged = || judge(&self.spec.depends_on, &self.memory.standings, &self.memory.absent, window);
+        result == RunResult::Skipped && self.now.wall < window.stop && !matches!(judged(), Dependencies::Never(_))
     }
 
     /// How late a start would be, if that is later than the script may start.
@@ -95,7 +97,7 @@ impl Machine<'_> {
     /// The window of a run that was cut off has ended.
     pub(super) fn end_unwatched(&mut self, unfinished: Unfinished) -> Actual {
         let (result, reason) = self.judge_unwatched(&unfinished);
-        self.memory.doubtful = Some(unfinished.clone());
+        self.doubt(&unfinished, result);
         self.end(unfinished.into_run(), result, reason)
     }
 
@@ -195,9 +197,9 @@ impl Machine<'_> {
     pub(super) fn end_held(&mut self, run: Run, cause: Option<RestartCause>, on: &str) -> Actual {
         let run = self.take_back(run, cause);
         if run.attempts == 0 {
-            return self.end(run, RunResult::Skipped, format!("waited in vain: {on}"));
+            return self.end_with_window(run, Step::Cut, RunResult::Skipped, format!("waited in vain: {on}"));
         }
-        self.end_between_attempts(run, &format!("its window ended while it waited: {on}"))
+        self.end_between_attempts(run, Step::Cut, &format!("its window ended while it waited: {on}"))
     }
 
     /// An attempt is due, and its time is over: the clock jumped, and this outran the boundary's own message.
@@ -206,22 +208,37 @@ impl Machine<'_> {
             return self.end(run, RunResult::TimeLimit, "max_duration passed before its next attempt".to_owned());
         }
         match cause {
-            None => self.end(run, RunResult::Skipped, "waited until its window ended".to_owned()),
-            Some(RestartCause::Crash) => self.end_between_attempts(run, "its window ended before the next attempt"),
+            None if run.attempts == 0 => {
+                let reason = "waited until its window ended".to_owned();
+                self.end_with_window(run, Step::Cut, RunResult::Skipped, reason)
+            }
+            None | Some(RestartCause::Crash) => {
+                self.end_between_attempts(run, Step::Cut, "its window ended before the next attempt")
+            }
             Some(RestartCause::Daemon) => {
                 self.end(run, RunResult::Interrupted, "its window ended while nobody watched it".to_owned())
             }
         }
     }
 
-    /// No further attempt: the last one decides. Under `always` it may have been a success.
-    pub(super) fn end_between_attempts(&mut self, run: Run, why: &str) -> Actual {
+    /// No further attempt fits: the last one decides. Under `always` it may have been a success. `step` is where it would go on.
+    pub(super) fn end_between_attempts(&mut self, run: Run, step: Step, why: &str) -> Actual {
         match run.last_exit.map(|last| last.result) {
             Some(AttemptResult::Succeeded) => {
-                self.end(run, RunResult::Succeeded, format!("it exited with a success code, and {why}"))
+                let reason = format!("it exited with a success code, and {why}");
+                self.end_with_window(run, step, RunResult::Succeeded, reason)
             }
-            _ => self.end(run, RunResult::Failed, format!("its last attempt failed, and {why}")),
+            _ => self.end_with_window(run, step, RunResult::Failed, format!("its last attempt failed, and {why}")),
         }
+    }
+
+    /// The run is over, but only because its window is: with more time it would go on.
+    pub(super) fn end_with_window(&mut self, run: Run, step: Step, result: RunResult, reason: String) -> Actual {
+        // A limit that comes before the window's end is what ended it.
+        if run.deadline.is_none() {
+            self.memory.doubtful = Some(Unfinished::new(run.clone(), step, self.now).put_off());
+        }
+        self.end(run, result, reason)
     }
 
     /// There is a process: it runs on if it is still wanted.

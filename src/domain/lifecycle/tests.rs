@@ -414,8 +414,9 @@ fn a_watcher_that_takes_over_goes_on_with_what_was_not_over() {
         let (after, effects) = step(state.taken_over(&at(60)), opens(0), &spec(), &at(60));
         let expected = match from {
             "off" | "waiting" => ("waiting", 0),
-            // The stop was decided, and so is the result.
-            "stopping" | "over" => ("over", 0),
+            "over" => ("over", 0),
+            // It was being stopped because its window had ended before its time, and now that is open again.
+            "stopping" => ("starting", 1),
             // What was left of a wait is waited for; one that ended with leftovers has ended.
             "sweeping" | "backoff" => ("backoff", 0),
             "given up" => ("given up", 0),
@@ -787,8 +788,8 @@ impl World {
         let (window, wall) = (self.window(day), self.wall());
         let date = window.trading_date;
         if window.stop > wall {
-            let was_closed = self.open.replace(day).is_none();
-            if was_closed && self.results.get(&date).is_some_and(|result| may_go_on(*result)) {
+            self.open = Some(day);
+            if self.results.get(&date).is_some_and(|result| may_go_on(*result)) {
                 self.reopened.insert(date);
             }
             let event = ClockEvent::WindowOpen { window, arrival: Arrival::Late, absent: BTreeMap::new() };
@@ -876,16 +877,17 @@ impl World {
     }
 }
 
-/// Nothing but the window, or nobody's watching it, has ended such a run.
+/// It may be that nothing but the window, or nobody's watching it, has ended such a run.
 fn may_go_on(result: RunResult) -> bool {
-    matches!(result, RunResult::WindowEnd | RunResult::Missed | RunResult::Interrupted)
+    use RunResult::{Failed, Interrupted, Missed, Skipped, Succeeded, WindowEnd};
+    matches!(result, WindowEnd | Missed | Interrupted | Skipped | Failed | Succeeded)
 }
 
 /// What the next daemon finds in the journal.
 fn past(kept: &BTreeMap<NaiveDate, RunRecord>) -> ScriptPast {
     let mut past = ScriptPast::default();
     for (date, run) in kept {
-        past.window_ended = run.unfinished.clone().filter(|_| run.result == RunResult::WindowEnd);
+        past.window_ended = run.unfinished.clone().filter(|_| run.result != RunResult::Running);
         match run.result {
             RunResult::Running => past.unfinished.clone_from(&run.unfinished),
             result => past.results.push((*date, result)),

@@ -118,7 +118,17 @@ impl Timeline {
             }
             track.recalendar(calendar, now).into_iter().map(|event| (now, event)).collect()
         };
-        let found = self.tracks.iter_mut().map(news).collect();
+        let mut found: Vec<Vec<_>> = self.tracks.iter_mut().map(news).collect();
+        // Who waits for others hears again which of them do not run on this date: that may have changed, whatever calendar is its own.
+        for (track, events) in self.tracks.iter().zip(&mut found) {
+            let is_told = events.iter().any(|(_, event)| matches!(event, ClockEvent::WindowOpen { .. }));
+            if let Some(window) =
+                track.open.clone().filter(|_| track.enabled && !track.depends_on.is_empty() && !is_told)
+            {
+                let (arrival, absent) = (Arrival::Late, BTreeMap::new());
+                events.push((now, ClockEvent::WindowOpen { window, arrival, absent }));
+            }
+        }
         self.address(found, others, now)
     }
 

@@ -67,7 +67,7 @@ impl Track {
     pub(super) fn begin(&mut self, now: DateTime<Utc>) -> Vec<(DateTime<Utc>, ClockEvent)> {
         let today = now.with_timezone(&self.calendar.zone()).date_naive();
         let mut due = Vec::new();
-        (self.open, self.moved) = (None, None);
+        self.open = None;
         let mut next = self.seek(today.checked_sub_days(LOOK_BACK).unwrap_or(today));
         while let Some((date, found)) = &next {
             match found {
@@ -109,8 +109,7 @@ impl Track {
         let Some(before) = before else { return news };
         let date = before.trading_date;
         if let Some(after) = self.open.as_ref().filter(|after| after.trading_date == date) {
-            // Who waits for others hears again which of them do not run: that may have changed, too.
-            let is_news = *after != before || !self.depends_on.is_empty();
+            let is_news = *after != before;
             news.retain(|event| is_news && matches!(event, ClockEvent::WindowOpen { .. }));
             return news;
         }
