@@ -25,6 +25,10 @@ pub struct Reloaded {
     pub pid: u32,
     /// Which file of overrides it reads.
     pub overrides_file: PathBuf,
+    /// Which text of it was read: an answer may be to somebody else's request.
+    pub overrides_digest: String,
+    /// The calendars that it uses.
+    pub calendars: Vec<String>,
     /// What came of it.
     pub result: ReloadResult,
     /// The same in words.
@@ -82,9 +86,10 @@ pub enum Told {
     },
 }
 
-/// Asks the daemon of a state directory to read its configuration again, and waits for its answer.
+/// Asks the daemon of a state directory to read its configuration again, and waits for the answer of one that has read the overrides of this
+/// `digest`; where the file has changed again meanwhile, any answer is as good.
 #[must_use]
-pub fn ask(state_dir: &Path) -> Told {
+pub fn ask(state_dir: &Path, digest: &str) -> Told {
     let pid = match InstanceLock::holder(state_dir) {
         Ok(None) => return Told::NoDaemon,
         Ok(Some(holder)) => holder.pid,
@@ -97,15 +102,16 @@ pub fn ask(state_dir: &Path) -> Told {
     if let Err(reason) = kill(Pid::from_raw(pid.cast_signed()), Signal::SIGHUP) {
         return Told::NotAsked { pid: Some(pid), reason: reason.into() };
     }
+    let mut last = None;
     for _ in 0..PATIENCE.0 {
         sleep(PATIENCE.1);
-        if let Some(answer) =
-            Reloaded::read(state_dir).filter(|answer| answer.pid == pid && Some(answer) != before.as_ref())
-        {
-            return Told::Answered(answer);
+        let is_new = |answer: &Reloaded| answer.pid == pid && Some(answer) != before.as_ref();
+        match Reloaded::read(state_dir).filter(is_new) {
+            Some(answer) if answer.overrides_digest == digest => return Told::Answered(answer),
+            answer => last = answer.or(last),
         }
     }
-    Told::Silent { pid }
+    last.map_or(Told::Silent { pid }, Told::Answered)
 }
 
 #[cfg(test)]
@@ -115,12 +121,14 @@ mod tests {
     #[test]
     fn an_answer_is_read_as_it_was_written_and_no_daemon_is_no_fault() {
         let dir = tempfile::tempdir().expect("a directory");
-        assert!(matches!(ask(dir.path()), Told::NoDaemon));
+        assert!(matches!(ask(dir.path(), ""), Told::NoDaemon));
         assert_eq!(Reloaded::read(dir.path()), None);
         let answer = Reloaded {
             at: Utc::now(),
             pid: 7,
             overrides_file: "/x/calendar-overrides.toml".into(),
+            overrides_digest: "1f".into(),
+            calendars: vec!["XNYS".into()],
             result: ReloadResult::Changed,
             text: "XNYS".into(),
         };

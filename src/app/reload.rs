@@ -8,15 +8,19 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread;
+use std::time::{Duration, Instant};
 
-use chrono::{DateTime, Timelike, Utc};
+use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use tokio::sync::mpsc;
 use tracing::{error, info, warn};
 
 use crate::adapters::reload::{ReloadResult, Reloaded};
 use crate::config::{self, Fault, Loaded, Settings, Sources};
-use crate::domain::calendar::{Calendar, Day};
+use crate::domain::calendar::{Calendar, Day, TimeOfDay};
+
+/// A reading takes milliseconds. After this long another one is begun beside it, if that is asked for.
+const LONG: Duration = Duration::from_secs(10);
 
 /// So many changed dates are told one by one.
 const TOLD: usize = 10;
@@ -26,6 +30,7 @@ pub(super) type Calendars = BTreeMap<Arc<str>, Arc<Calendar>>;
 
 /// What a thread has read.
 pub(super) struct Reread {
+    number: u64,
     loaded: Result<Box<Loaded>, Vec<Fault>>,
     changes: Vec<Change>,
 }
@@ -40,14 +45,19 @@ struct Change {
 
 /// Reads again on request, one reading at a time.
 pub(super) struct Reloads<'a> {
-    sources: &'a Sources,
+    /// The file that was read at the start, and no other that may be found by then.
+    sources: Sources,
+    started_from: Option<&'a Path>,
     in_use: Calendars,
     /// As at the start: what else has changed waits for the next one.
     started_with: &'a Settings,
     warned: Vec<Fault>,
     tell: mpsc::UnboundedSender<Reread>,
     hear: mpsc::UnboundedReceiver<Reread>,
-    is_reading: bool,
+    /// Since when the latest reading goes on.
+    reading: Option<Instant>,
+    /// Its number: what an earlier one that was given up brings after all is not wanted any more.
+    number: u64,
     once_more: bool,
 }
 
@@ -55,13 +65,15 @@ impl<'a> Reloads<'a> {
     pub(super) fn new(sources: &'a Sources, loaded: &'a Loaded, now: DateTime<Utc>) -> Self {
         let (tell, hear) = mpsc::unbounded_channel();
         Self {
-            sources,
+            sources: Sources { config: loaded.file.clone().or_else(|| sources.config.clone()), ..sources.clone() },
+            started_from: loaded.file.as_deref(),
             in_use: loaded.settings.calendars.clone(),
             started_with: &loaded.settings,
             warned: warnings(loaded, now),
             tell,
             hear,
-            is_reading: false,
+            reading: None,
+            number: 0,
             once_more: false,
         }
     }
@@ -73,19 +85,28 @@ impl<'a> Reloads<'a> {
     }
 
     fn read(&mut self) {
-        if self.is_reading {
-            self.once_more = true;
-            return;
+        match self.reading.map(|since| since.elapsed()) {
+            Some(elapsed) if elapsed < LONG => {
+                self.once_more = true;
+                return;
+            }
+            Some(elapsed) => {
+                let seconds = elapsed.as_secs();
+                warn!(target: "mho", "The configuration has been read for {seconds} s: a file system hangs, or a file is none; trying once more beside that");
+            }
+            None => {}
         }
+        self.number += 1;
+        let number = self.number;
         let (sources, in_use, tell) = (self.sources.clone(), self.in_use.clone(), self.tell.clone());
         let read = move || {
             let loaded = config::load(&sources).map(Box::new);
             let changes = loaded.as_ref().map(|loaded| changes(&in_use, &loaded.settings.calendars));
             // The daemon has ended: nobody wants to know.
-            let _ = tell.send(Reread { changes: changes.unwrap_or_default(), loaded });
+            let _ = tell.send(Reread { number, changes: changes.unwrap_or_default(), loaded });
         };
         match thread::Builder::new().name("reload".to_owned()).spawn(read) {
-            Ok(_) => self.is_reading = true,
+            Ok(_) => self.reading = Some(Instant::now()),
             Err(error) => {
                 error!(target: "mho", "The configuration cannot be read again: no thread ({error}); send SIGHUP again later")
             }
@@ -94,17 +115,29 @@ impl<'a> Reloads<'a> {
 
     /// What was read, as soon as that is so.
     pub(super) async fn next(&mut self) -> Reread {
-        match self.hear.recv().await {
-            Some(reread) => reread,
-            // The sender lives as long as this does.
-            None => std::future::pending().await,
+        loop {
+            match self.hear.recv().await {
+                Some(reread) if reread.number == self.number => return reread,
+                Some(_) => {}
+                // The sender lives as long as this does.
+                None => std::future::pending().await,
+            }
         }
     }
 
     /// Takes over what was read: the calendars that are others than before. Says what came of it, to the log and to whoever asked.
     pub(super) fn take(&mut self, reread: Reread, now: DateTime<Utc>) -> Calendars {
-        self.is_reading = false;
+        self.reading = None;
+        let mut digest = String::new();
         let (changed, result, text) = match reread.loaded {
+            Ok(loaded) if loaded.file.as_deref() != self.started_from => {
+                let found = loaded.file.as_deref().unwrap_or(Path::new("")).display().to_string();
+                let text = format!(
+                    "{found} was not there at the start: start mho again to use it; everything stays as it was"
+                );
+                error!(target: "mho", "Reload refused: {text}");
+                (Calendars::new(), ReloadResult::Refused, text)
+            }
             Err(faults) => {
                 let list: Vec<String> = faults.iter().map(Fault::to_string).collect();
                 let text = format!("{}; everything stays as it was", list.join("; "));
@@ -112,6 +145,7 @@ impl<'a> Reloads<'a> {
                 (Calendars::new(), ReloadResult::Refused, text)
             }
             Ok(loaded) => {
+                digest.clone_from(&loaded.settings.overrides_digest);
                 let changed = self.changed(&loaded.settings.calendars, &reread.changes);
                 let text = told(&reread.changes, &changed, now);
                 info!(target: "mho", "Calendars and overrides read again: {text}");
@@ -121,7 +155,7 @@ impl<'a> Reloads<'a> {
             }
         };
         self.in_use.extend(changed.clone());
-        self.answer(result, text);
+        self.answer(result, text, digest);
         if std::mem::take(&mut self.once_more) {
             self.read();
         }
@@ -160,9 +194,11 @@ impl<'a> Reloads<'a> {
     }
 
     /// For `mho calendar override`, which waits for it. By a thread of its own, as above.
-    fn answer(&self, result: ReloadResult, text: String) {
+    fn answer(&self, result: ReloadResult, text: String, overrides_digest: String) {
         let overrides_file = self.started_with.overrides_file.clone();
-        let answer = Reloaded { at: Utc::now(), pid: std::process::id(), overrides_file, result, text };
+        let calendars = self.in_use.keys().map(ToString::to_string).collect();
+        let (at, pid) = (Utc::now(), std::process::id());
+        let answer = Reloaded { at, pid, overrides_file, overrides_digest, calendars, result, text };
         let state_dir = self.started_with.orchestrator.state_dir.clone();
         let write = move || {
             if let Err(error) = answer.write(&state_dir) {
@@ -220,7 +256,11 @@ fn told(changes: &[Change], changed: &Calendars, now: DateTime<Utc>) -> String {
 impl Change {
     fn words(&self) -> String {
         let (id, date) = (&self.id, self.after.date);
-        format!("{id} {date} is {}, was {}", words(&self.after, self.zone), words(&self.before, self.zone))
+        let [after, before] = [&self.after, &self.before].map(|day| words(day, self.zone));
+        if after == before {
+            return format!("{id} {date} is {after} as before, on other grounds");
+        }
+        format!("{id} {date} is {after}, was {before}")
     }
 }
 
@@ -229,12 +269,8 @@ fn words(day: &Day, zone: Tz) -> String {
     match &day.session {
         None => format!("closed{why}"),
         Some(session) => {
-            let local = |at: DateTime<Utc>| {
-                let at = at.with_timezone(&zone);
-                let form = if at.second() == 0 { "%H:%M" } else { "%H:%M:%S" };
-                at.format(form).to_string()
-            };
-            format!("{} to {}{why}", local(session.open), local(session.close))
+            let [open, close] = [session.open, session.close].map(|at| TimeOfDay::of(at, day.date, zone));
+            format!("{open} to {close}{why}")
         }
     }
 }

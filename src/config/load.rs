@@ -178,10 +178,11 @@ fn settings(root: &Node, sources: &Sources, found: &Found, report: &Report) -> S
     let orchestrator = orchestrator(&Section::new("orchestrator", root.get("orchestrator"), None, report), &base_dir);
     http(&Section::new("http", root.get("http"), None, report), report);
     let (overrides_file, overrides_shown) = found.overrides(&sources.cwd);
-    let dated = match &sources.overrides_text {
-        Some(text) => overrides::read_text(text, &overrides_shown, report),
-        None => overrides::read_file(&overrides_file, &overrides_shown, report),
+    let text = match &sources.overrides_text {
+        Some(text) => text.clone(),
+        None => overrides::text_of(&overrides_file, &overrides_shown, report),
     };
+    let dated = overrides::read_text(&text, &overrides_shown, report);
     let mut calendars = Calendars::read(root, &dated, &base_dir, report);
     let around =
         Surroundings { base_dir: &base_dir, log_dir: &orchestrator.log_dir, search: sources.variable("PATH"), report };
@@ -197,6 +198,7 @@ fn settings(root: &Node, sources: &Sources, found: &Found, report: &Report) -> S
         calendars,
         plain_calendars,
         overrides,
+        overrides_digest: overrides::digest(&text),
         overrides_file,
         overrides_shown,
         scripts,

@@ -29,5 +29,6 @@ pub use dated::{OverrideNote, data_end_warnings, horizon_warnings, override_note
 pub(crate) use fault::nearest;
 pub use fault::{Bad, Fault, Origin, Place};
 pub use load::{Examined, examine, load};
+pub use overrides::digest as overrides_digest;
 pub use settings::{Loaded, LogFormat, LogLevel, Orchestrator, Settings};
 pub use sources::{Flags, Purpose, SHIPPED, Sources};

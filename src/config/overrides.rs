@@ -1,5 +1,7 @@
 //! `[[override]]`: the operator's word on single dates, in the configuration or in calendar-overrides.toml beside it.
 
+use sha2::{Digest, Sha256};
+
 use super::fault::{Bad, Fault, Place, Report};
 use super::file::FileLayer;
 use super::node::{Data, Node};
@@ -30,21 +32,26 @@ impl Dated {
     }
 }
 
-/// The lists of overrides in calendar-overrides.toml; none if there is no such file.
-pub(super) fn read_file(path: &std::path::Path, shown: &std::path::Path, report: &Report) -> Vec<Node> {
-    let text = match std::fs::read_to_string(path) {
+/// The text of calendar-overrides.toml; empty if there is no such file.
+pub(super) fn text_of(path: &std::path::Path, shown: &std::path::Path, report: &Report) -> String {
+    match std::fs::read_to_string(path) {
         Ok(text) => text,
-        Err(error) if is_absent(&error) => return Vec::new(),
+        Err(error) if is_absent(&error) => String::new(),
         Err(error) => {
             let place = Place::File { path: shown.to_owned(), line: None };
             report.fault(&place, "", format!("cannot be read: {error}; mend it, or move it away"));
-            return Vec::new();
+            String::new()
         }
-    };
-    read_text(&text, shown, report)
+    }
 }
 
-/// The same of a text that stands, or is to stand, in that file.
+/// What tells one text of that file from another.
+#[must_use]
+pub fn digest(text: &str) -> String {
+    Sha256::digest(text.as_bytes()).iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"))
+}
+
+/// The lists of overrides in a text that stands, or is to stand, in that file.
 pub(super) fn read_text(text: &str, shown: &std::path::Path, report: &Report) -> Vec<Node> {
     match FileLayer::parse(shown, text) {
         Ok(layer) => {

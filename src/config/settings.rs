@@ -39,7 +39,9 @@ pub struct Settings {
     pub overrides: BTreeMap<Arc<str>, Vec<Override>>,
     /// `calendar-overrides.toml` beside the configuration file; it need not exist.
     pub overrides_file: PathBuf,
-    /// The same as messages and origins name it.
+    /// Which text of it was read.
+    pub overrides_digest: String,
+    /// The same file as messages and origins name it.
     pub overrides_shown: PathBuf,
     /// In the order of the configuration.
     pub scripts: Vec<ScriptSpec>,

@@ -15,7 +15,7 @@ use crate::app::{
     remove_overrides, replace_override,
 };
 use crate::cli::{FAILED, Failure, Global, OK, USAGE, faults_text, load};
-use crate::config::{self, Fault, Flags, OverrideNote, Purpose, Settings, Sources};
+use crate::config::{self, Fault, Flags, OverrideNote, Purpose, Settings, Sources, overrides_digest as digest};
 use crate::domain::calendar::{Override, TimeOfDay};
 
 /// What can be done with overrides.
@@ -121,7 +121,7 @@ impl Desk {
             let current = self.load_with(text, None)?;
             let there = words_on(&current, id, date);
             if let Some(same) = there.iter().find(|there| there.agrees_with(&word)) {
-                return Ok((None, Added::There(place_of(same))));
+                return Ok((None, Added::There(place_of(same), digest(text))));
             }
             let new = match there.as_slice() {
                 [] => append_override(text, named, &word),
@@ -135,21 +135,23 @@ impl Desk {
             let after = self.load_with(&new, Some((id, &word)))?;
             let added = words_on(&after, id, date).into_iter().find(|there| there.agrees_with(&word));
             let notes = added.map(|word| config::override_notes(&after, id, word, self.now)).unwrap_or_default();
-            Ok::<_, Failure>((Some(new), Added::Now { replaced: !there.is_empty(), notes }))
+            let digest = digest(&new);
+            Ok::<_, Failure>((Some(new), Added::Now { replaced: !there.is_empty(), notes, digest }))
         })?;
         match done {
-            Added::There(place) => {
+            // A daemon may not have heard of it yet: it was written by hand, or the daemon did not answer then.
+            Added::There(place, digest) => {
                 writeln!(out, "already there: {place}")?;
-                Ok(OK)
+                tell(settings, id, &digest, out)
             }
-            Added::Now { replaced, notes } => {
+            Added::Now { replaced, notes, digest } => {
                 let what = if replaced { "replaced in" } else { "added to" };
                 writeln!(out, "{what} {shown}: {}", described(id, &word))?;
                 // What is odd about it is said, and it is done all the same.
                 for note in notes {
                     let _ = writeln!(io::stderr(), "mho: WARNING: {}", note.text);
                 }
-                tell(settings, out)
+                tell(settings, id, &digest, out)
             }
         }
     }
@@ -163,10 +165,12 @@ impl Desk {
             let lines = editable(&current, &there)?;
             let new = remove_overrides(text, &lines).map_err(|error| not_edited(settings, &error))?;
             self.load_with(&new, None)?;
-            Ok((Some(new), described(id, first)))
+            let digest = digest(&new);
+            Ok((Some(new), (described(id, first), digest)))
         })?;
+        let (removed, digest) = removed;
         writeln!(out, "removed from {shown}: {removed}")?;
-        tell(settings, out)
+        tell(settings, id, &digest, out)
     }
 
     /// The settings that the configuration comes to if the file of overrides has this text. `added` is what would be new in it.
@@ -185,11 +189,12 @@ impl Desk {
 
 /// What came of adding one.
 enum Added {
-    /// The same stands there already, here.
-    There(String),
+    /// The same stands there already, here; and the digest of the file's text.
+    There(String, String),
     Now {
         replaced: bool,
         notes: Vec<OverrideNote>,
+        digest: String,
     },
 }
 
@@ -333,21 +338,23 @@ fn list(
 }
 
 /// Tells a running daemon, and says what came of it.
-fn tell(settings: &Settings, out: &mut dyn Write) -> Result<u8, Failure> {
+fn tell(settings: &Settings, id: &str, digest: &str, out: &mut dyn Write) -> Result<u8, Failure> {
     // What was done is seen before the daemon is waited for.
     out.flush()?;
     let state_dir = &settings.orchestrator.state_dir;
-    match judged(&app::ask_to_reload(state_dir), &settings.overrides_file, state_dir) {
+    // Whoever uses it here would use it there, if the daemon had this configuration.
+    let used = settings.calendars.contains_key(id).then_some(id);
+    match judged(&app::ask_to_reload(state_dir, digest), &settings.overrides_file, used, state_dir) {
         Ok(text) => {
             writeln!(out, "{text}")?;
             Ok(OK)
         }
-        Err(text) => Err(Failure::new(FAILED, format!("the file is changed, but {text}"))),
+        Err(text) => Err(Failure::new(FAILED, format!("it stands in the file, but {text}"))),
     }
 }
 
 /// What a daemon's answer means for the change.
-fn judged(told: &Told, ours: &Path, state_dir: &Path) -> Result<String, String> {
+fn judged(told: &Told, ours: &Path, used: Option<&str>, state_dir: &Path) -> Result<String, String> {
     match told {
         Told::NoDaemon => Ok(format!("no daemon runs in {}: it takes effect when one starts", state_dir.display())),
         Told::Answered(answer) if !app::is_same_file(&answer.overrides_file, ours) => Err(format!(
@@ -355,6 +362,15 @@ fn judged(told: &Told, ours: &Path, state_dir: &Path) -> Result<String, String> 
             answer.pid,
             answer.overrides_file.display()
         )),
+        Told::Answered(answer) if used.is_some_and(|id| !answer.calendars.iter().any(|known| known == id)) => {
+            Err(format!(
+                "the daemon (PID {}) does not use the calendar {}, only {}: its configuration was changed since it started, or it has other flags; \
+             start it again",
+                answer.pid,
+                used.unwrap_or_default(),
+                answer.calendars.join(", ")
+            ))
+        }
         Told::Answered(answer) => match answer.result {
             ReloadResult::Changed => Ok(format!("in effect: the daemon (PID {}): {}", answer.pid, answer.text)),
             ReloadResult::Unchanged => {

@@ -2,8 +2,9 @@ use super::*;
 use crate::app::Reloaded;
 
 fn answered(result: ReloadResult, file: &str) -> Told {
-    let answer = Reloaded { at: Utc::now(), pid: 7, overrides_file: file.into(), result, text: "XNYS changed".into() };
-    Told::Answered(answer)
+    let (overrides_digest, calendars) = (String::new(), vec!["XNYS".to_owned()]);
+    let (at, text) = (Utc::now(), "XNYS changed".to_owned());
+    Told::Answered(Reloaded { at, pid: 7, overrides_file: file.into(), overrides_digest, calendars, result, text })
 }
 
 #[test]
@@ -33,13 +34,22 @@ fn each_answer_of_a_daemon_is_told_and_only_good_ones_are_a_success() {
         (Told::NotAsked { pid: None, reason: other() }, Err("cannot be told: not permitted")),
     ];
     for (told, expected) in rows {
-        let found = judged(&told, ours, state);
+        let found = judged(&told, ours, Some("XNYS"), state);
         let (found, words) = match (&found, expected) {
             (Ok(found), Ok(words)) | (Err(found), Err(words)) => (found, words),
             _ => panic!("{told:?}: {found:?}"),
         };
         assert!(found.contains(words), "{told:?}: {found}");
     }
+}
+
+#[test]
+fn a_daemon_that_does_not_use_the_calendar_is_no_success_where_it_should() {
+    let told = answered(ReloadResult::Unchanged, "/x/calendar-overrides.toml");
+    let (ours, state) = (Path::new("/x/calendar-overrides.toml"), Path::new("/x/state"));
+    let found = judged(&told, ours, Some("market"), state).expect_err("it is not in effect");
+    assert!(found.contains("does not use the calendar market, only XNYS"), "{found}");
+    assert!(judged(&told, ours, None, state).is_ok(), "nobody uses it here either");
 }
 
 #[test]

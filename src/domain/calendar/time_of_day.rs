@@ -3,7 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
-use chrono::{NaiveTime, Timelike};
+use chrono::{DateTime, NaiveDate, NaiveTime, Timelike, Utc};
+use chrono_tz::Tz;
 
 /// A local time, counted in seconds from the midnight at which its trading date's civil day begins: `"09:30"`, `"24:00"` for the midnight
 /// that ends the day, `"17:00 -1d"` for the day before, `"02:00 +1d"` for the day after.
@@ -31,6 +32,22 @@ impl TimeOfDay {
     pub const MIDNIGHT: Self = Self(0);
     /// The midnight that ends the day.
     pub const DAY_END: Self = Self(DAY);
+
+    /// An instant on the clock of a zone, seen from a trading date.
+    ///
+    /// ```
+    /// use mho::domain::calendar::TimeOfDay;
+    ///
+    /// let sunday_evening = "2026-11-22T23:00:00Z".parse()?;
+    /// let time = TimeOfDay::of(sunday_evening, "2026-11-23".parse()?, chrono_tz::America::Chicago);
+    /// assert_eq!(time.to_string(), "17:00 -1d");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn of(at: DateTime<Utc>, date: NaiveDate, zone: Tz) -> Self {
+        let local = at.with_timezone(&zone).naive_local() - date.and_time(NaiveTime::MIN);
+        Self(i32::try_from(local.num_seconds()).unwrap_or(i32::MAX))
+    }
 
     /// As a close: no session closes as its day begins, so 00:00 is the end of the day.
     #[must_use]
