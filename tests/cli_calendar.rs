@@ -399,6 +399,42 @@ fn the_file_of_a_calendar_is_the_beginning_of_ones_own() {
 }
 
 #[test]
+fn check_says_where_each_calendar_stands() {
+    let config = "[market]\ncalendar_dir = \"cal\"\n[calendar.DESK]\nextends = \"XLON\"\nclose = \"12:00\"\n\
+                  [calendar.BARE]\ntimezone = \"UTC\"\nopen = \"09:00\"\nclose = \"10:00\"\n";
+    let scripts = ["XHKG", "MINE"].map(|id| {
+        format!("[[script]]\nname = \"{}\"\ncommand = \"sleep 300\"\ncalendar = \"{id}\"\n", id.to_lowercase())
+    });
+    let world = World::new(&format!("{config}{}", scripts.concat()));
+    let hkex = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/config/calendars/xhkg.toml"));
+    let hkex = hkex.expect("readable");
+    world.write("cal/XHKG.toml", &hkex);
+    world.write("cal/MINE.toml", &hkex);
+    let done = world.cli(&["check", "--config", "mho.toml"]);
+    let dir = world.path("cal").display().to_string();
+    for line in [
+        "calendar      XNYS (default): built in, zone America/New_York, published to ".to_owned(),
+        "calendar      DESK: own hours over config/calendars/xlon.toml (built in), zone Europe/London, ".to_owned(),
+        "calendar      BARE: own hours, zone UTC, ".to_owned(),
+        format!("calendar      MINE: from {dir}/MINE.toml, zone Asia/Hong_Kong, "),
+        format!("calendar      XHKG: from {dir}/XHKG.toml, in the place of the built-in one, zone "),
+    ] {
+        assert!(done.out.contains(&line), "{line}: {}", done.out);
+    }
+    let found = world.cli(&["check", "--json", "--config", "mho.toml"]).json();
+    let homes = found["calendars"].as_array().expect("a list").iter();
+    let homes: Vec<_> = homes.map(|c| (c["id"].as_str(), c["home"].as_str(), c["replaces_built_in"] == true)).collect();
+    let expected = [
+        ("BARE", "own_hours", false),
+        ("DESK", "own_hours", false),
+        ("MINE", "file", false),
+        ("XHKG", "file", true),
+        ("XNYS", "built_in", false),
+    ];
+    assert_eq!(homes, expected.map(|(id, home, replaces)| (Some(id), Some(home), replaces)));
+}
+
+#[test]
 fn a_past_month_and_year_of_another_exchange_are_shown_as_they_were() {
     let world = World::new("");
     let expected = "\
