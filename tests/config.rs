@@ -70,6 +70,12 @@ impl World {
         load(&self.sources).expect_err("a faulty configuration")
     }
 
+    fn write(&self, name: &str, text: &str) {
+        let path = self.path(name);
+        std::fs::create_dir_all(path.parent().expect("below the directory")).expect("made");
+        std::fs::write(path, text).expect("written");
+    }
+
     fn path(&self, name: &str) -> std::path::PathBuf {
         self.sources.cwd.join(name)
     }
@@ -489,10 +495,80 @@ fn of_two_overrides_of_a_date_the_one_of_the_derived_calendar_wins_there() {
         let is_session = |name| settings.calendar(name).expect("known").is_session(date);
         assert_eq!((is_session("XNYS"), is_session("DESK")), (Ok(false), Ok(true)));
     }
-    let late = word("XNYS", "open = \"15:30\"");
-    let words =
-        "on DESK, which has the dates of XNYS: 2026-11-24: the open, 15:30, is not before the close, 15:00; give DESK";
-    assert_fault(&World::before_script(&format!("{late}{desk}")), 4, "override.open", words, None);
+}
+
+#[test]
+fn an_override_of_an_exchange_holds_on_calendars_with_hours_of_their_own_like_the_exchanges_own_word() {
+    let config = "[[override]]\ndate = \"2026-11-24\"\nclose = \"14:30\"\nreason = \"x\"\n\
+        [[override]]\ndate = \"2026-11-23\"\nopen = \"11:00\"\nreason = \"y\"\n\
+        [calendar.SHORT]\nextends = \"XNYS\"\nclose = \"12:00\"\n\
+        [calendar.LATE]\nextends = \"XNYS\"\nopen = \"14:45\"\n\
+        [calendar.MONDAY]\nextends = \"XNYS\"\nweekdays = [\"mon\"]\n\
+        [calendar.LONDON]\nextends = \"XNYS\"\ntimezone = \"Europe/London\"\nopen = \"14:30\"\nclose = \"21:00\"\n";
+    let settings = World::before_script(config).load().settings;
+    let said = |name: &str, date: &str| {
+        let day = settings.calendar(name).expect("known").day(date.parse().expect("a date")).expect("in range");
+        let hours = day.session.map(|s| format!("{}-{}", s.open.format("%H:%M"), s.close.format("%H:%M")));
+        format!("{} {}", hours.unwrap_or("closed".to_owned()), day.reason).trim_end().to_owned()
+    };
+    let rows = [
+        ("XNYS", "2026-11-24", "14:30-19:30 override: x"),
+        ("SHORT", "2026-11-24", "14:30-17:00"), // closes before that anyway
+        ("LATE", "2026-11-24", "closed no time is left in the hours of LATE (override: x)"),
+        ("MONDAY", "2026-11-24", "closed not a trading weekday"),
+        ("LONDON", "2026-11-24", "14:30-19:30 override: x"), // New York's 14:30, not London's
+        ("LATE", "2026-11-23", "19:45-21:00"),
+        ("LONDON", "2026-11-23", "16:00-21:00 override: y"),
+    ];
+    for (name, date, expected) in rows {
+        assert_eq!(said(name, date), expected, "{name} {date}");
+    }
+}
+
+#[test]
+fn calendar_files_answer_to_ids_whatever_the_case_and_to_their_aliases() {
+    let file = |more: &str| {
+        format!(
+            "name = \"x\"\ntimezone = \"UTC\"\nfrom = 2026-01-01\nto = 2027-12-31\nweekdays = [\"mon\"]\n\
+             hours = {{ open = \"10:00\", close = \"11:00\" }}\n{more}"
+        )
+    };
+    let config = "[market]\ncalendar_dir = \"cal\"\n";
+    let world = World::before_script(config);
+    world.write("config/cal/xnys.toml", &file(""));
+    world.write("config/cal/odd.toml", &file("aliases = [\"oddy\"]\n"));
+    let settings = world.load().settings;
+    for (name, id) in [("XNYS", "XNYS"), ("nyse", "XNYS"), ("ODD", "odd"), ("Oddy", "odd"), ("lse", "XLON")] {
+        assert_eq!(settings.calendar(name).expect(name).id(), id, "{name}");
+    }
+    assert_eq!(settings.default_calendar().name(), "x", "the file stands for the built-in calendar");
+    let clash = |name: &str, more: &str| {
+        let world = World::before_script(config);
+        world.write("config/cal/odd.toml", &file("aliases = [\"oddy\"]\n"));
+        world.write(&format!("config/cal/{name}.toml"), &file(more));
+        shown(&world.faults())
+    };
+    for (name, more, message) in [
+        ("ODD", "", "is the same calendar as"),
+        ("market", "", "market means the default calendar"),
+        ("b", "aliases = [\"NYSE\"]\n", "\"NYSE\" means the calendar XNYS already"),
+        ("b", "aliases = [\"xlon\"]\n", "\"xlon\" means the calendar XLON already"),
+        ("b", "aliases = [\"ODDY\"]\n", "\"oddy\" means the calendar b already"),
+        ("b", "aliases = [\"odd\"]\n", "\"odd\" means the calendar odd already"),
+    ] {
+        let faults = clash(name, more);
+        assert!(faults.contains(message), "{name} {more}: {faults}");
+    }
+    let world = World::before_script(
+        "[market]\ncalendar_dir = \"cal\"\ncalendar = \"broken\"\n[calendar.ODD]\nextends = \"XNYS\"\n",
+    );
+    world.write("config/cal/odd.toml", &file(""));
+    world.write("config/cal/broken.toml", &file("colse = 1\n"));
+    let faults = world.faults();
+    assert_eq!(faults.len(), 2, "{}", shown(&faults));
+    let typo = faults.iter().find(|fault| fault.key == "colse").expect("the unknown key");
+    assert!(typo.message.starts_with("unknown key"), "{}", shown(&faults));
+    assert!(shown(&faults).contains("ODD is the name of a calendar file"), "{}", shown(&faults));
 }
 
 #[test]

@@ -63,7 +63,7 @@ async fn a_start_in_the_hour_that_is_skipped_or_repeated_happens_once() {
     (spec.window.start, spec.window.stop) = (at("02:30:00"), at("12:00:00"));
     let all = [Weekday::Mon, Weekday::Tue, Weekday::Wed, Weekday::Thu, Weekday::Fri, Weekday::Sat, Weekday::Sun];
     let time = |text: &str| text.parse::<TimeOfDay>().expect("a time");
-    let night = Calendar::plain("ny", chrono_tz::America::New_York, time("01:00"), time("12:00"), &all);
+    let night = Calendar::plain("ny", chrono_tz::America::New_York, time("01:00"), time("12:00"), &all).expect("valid");
     for (begin, end) in [("2026-03-07 13:00:00", "2026-03-08 13:00:00"), ("2026-10-31 13:00:00", "2026-11-01 13:00:00")]
     {
         let lab = Lab::new(begin).calendar("ny", night.clone()).script(spec.clone()).start().await;

@@ -81,6 +81,11 @@ impl Settings {
         if let Some((_, calendar)) = known {
             return Some(Arc::clone(calendar));
         }
+        let answers =
+            |calendar: &&Arc<Calendar>| calendar.aliases().iter().any(|alias| alias.eq_ignore_ascii_case(name));
+        if let Some(calendar) = self.plain_calendars.values().find(answers) {
+            return Some(Arc::clone(calendar));
+        }
         let builtin = Calendar::builtin(name)?;
         // An alias may stand for a calendar that a newer file replaces.
         Some(self.plain_calendars.get(builtin.id()).cloned().unwrap_or_else(|| Arc::new(builtin)))

@@ -84,13 +84,13 @@ November 2026: 20 sessions; regular hours 09:30-16:00
  Mon     Tue     Wed     Thu     Fri     Sat     Sun
                                                   1 .c
   2       3       4       5       6       7 .     8 .
-  9      10 H!   11      12      13      14 E!   15 .
+  9      10 H!   11      12      13      14 S!   15 .
  16      17      18      19      20      21 .    22 .
  23      24      25     [26]H    27 E    28 .    29 .
  30
 
-. no session   H closed (holiday)   E early close   ! override   c clocks change
-[ ] today
+. no session   H closed (holiday)   E early close   S special hours   ! override
+c clocks change   [ ] today
 
  1 Sun  clocks go back 1h (EDT to EST)
 10 Tue  closed       override: snow

@@ -2,7 +2,7 @@
 
 use std::ops::{Bound, RangeBounds};
 
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 
 use super::table::{Marks, Table};
 use super::{Calendar, OutOfRange, Session};
@@ -72,20 +72,25 @@ impl Calendar {
     /// The instant's date is outside of the data's range.
     pub fn phase_at(&self, at: DateTime<Utc>) -> Result<(Phase, Option<NaiveDate>), OutOfRange> {
         let today = self.table.clock.date_of(at);
-        self.check(today)?;
-        // A session may open on the evening before, and under hours of one's own the exchange's other sessions may lie on the civil day
-        // before or after, and overlap the regular one of another date: then the regular one counts.
-        let mut best = (Phase::Closed, None);
-        for date in [Some(today), today.succ_opt(), today.pred_opt()].into_iter().flatten() {
+        // A session may open on the evening before, or close on the day after. Under hours of one's own the exchange's other sessions may
+        // lie a day farther off, and overlap the regular one of another date: then the regular one counts.
+        let is_far = self.table.clock.zone() != self.table.outer.zone();
+        let days: &[i64] = if is_far { &[0, 1, -1, 2, -2] } else { &[0, 1, -1] };
+        let mut best = None;
+        for date in days.iter().filter_map(|days| today.checked_add_signed(TimeDelta::days(*days))) {
             let Some(marks) = self.check(date).ok().and_then(|()| self.table.entry(date).marks()) else { continue };
             match self.table.session(date, &marks).phase_at(at) {
                 Some(phase @ (Phase::Open | Phase::Break)) => return Ok((phase, Some(date))),
-                Some(Phase::Pre) => best = (Phase::Pre, Some(date)),
-                Some(phase) if best.1.is_none() => best = (phase, Some(date)),
+                Some(Phase::Pre) => best = Some((Phase::Pre, Some(date))),
+                Some(phase) if best.is_none() => best = Some((phase, Some(date))),
                 Some(_) | None => {}
             }
         }
-        Ok(best)
+        // Beside the range a session that reaches over its end is known, and nothing else.
+        match best {
+            Some(found) => Ok(found),
+            None => self.check(today).map(|()| (Phase::Closed, None)),
+        }
     }
 
     /// The trading date that an instant belongs to: that of the session it lies in, the sessions before and after the regular one
@@ -117,7 +122,7 @@ impl Calendar {
     /// ```
     ///
     /// # Errors
-    /// There is none in the data's range.
+    /// The instant's date is outside of the data's range, or no session follows in it.
     pub fn next_open(&self, at: DateTime<Utc>) -> Result<Session, OutOfRange> {
         self.next(at, Table::open_of)
     }
@@ -132,7 +137,7 @@ impl Calendar {
     /// ```
     ///
     /// # Errors
-    /// There is none in the data's range.
+    /// The instant's date is outside of the data's range, or no session follows in it.
     pub fn next_close(&self, at: DateTime<Utc>) -> Result<Session, OutOfRange> {
         self.next(at, Table::close_of)
     }

@@ -5,26 +5,31 @@ use std::sync::Arc;
 
 use chrono::{Datelike, Days, NaiveDate, Weekday};
 
-use super::rules::{Change, EarlyClose, Exception, On, Rule, Rules};
+use super::rules::{Change, EarlyClose, Exception, Hours, On, Rule, Rules};
 use super::table::{Entry, Force, Mark, Marks, Row, Table};
 use super::{Fault, TimeOfDay};
 
-/// Compiles the rules. What can still be wrong is what shows only when rules meet: an early close outside of the hours of its date, an
-/// exception that contradicts another, sessions that overlap.
-pub(super) fn compile(rules: Rules, file: Option<Arc<str>>) -> Result<Table, Vec<Fault>> {
+/// Compiles the rules; a calendar is of use only where there are no faults. What can still be wrong is what shows only when rules meet: a
+/// rule that never holds, an early close outside of the hours of its date, an exception that contradicts another, sessions that overlap.
+pub(super) fn compile(rules: Rules, file: Option<Arc<str>>) -> (Table, Vec<Fault>) {
     let mut table = Table::of_week(rules.zone, rules.range.clone(), rules.weekdays, rules.periods);
     table.name = rules.name;
     table.aliases = rules.aliases;
     table.source = rules.source;
     table.published_to = rules.published_to;
-    table.weekdays_line = rules.weekdays_line;
     table.file = file;
+    table.weekdays_origin = table.at_line(rules.weekdays_line, None);
+    for at in 0..table.periods.len() {
+        table.periods[at].origin = table.at_line(table.periods[at].place.line, None);
+    }
+    let mut faults = Vec::new();
+    let early = rules.early_closes.iter().map(|early| &early.rule);
+    faults.extend(rules.holidays.iter().chain(early).filter_map(never_holds));
     // A holiday may move over the turn of the year, so the years beside the range count too.
     let years = rules.range.start().year() - 1..=rules.range.end().year() + 1;
     for holiday in &rules.holidays {
         years.clone().for_each(|year| close(&mut table, holiday, year));
     }
-    let mut faults = Vec::new();
     for early in &rules.early_closes {
         let bad = years.clone().filter_map(|year| close_early(&mut table, early, year).err()).next();
         faults.extend(bad.map(|message| early.place.fault(message)));
@@ -37,14 +42,47 @@ pub(super) fn compile(rules: Rules, file: Option<Arc<str>>) -> Result<Table, Vec
             }
         }
     }
-    let collisions = rules.exceptions.iter().flat_map(|exception| {
-        let collide = |date: &NaiveDate| Some(format!("{date}: {}", table.collision(*date)?));
-        exception.dates.iter().filter_map(collide).map(|message| exception.place.fault(message))
-    });
     if faults.is_empty() {
-        faults.extend(collisions);
+        faults.extend(overlap(&table, &rules.exceptions));
     }
-    if faults.is_empty() { Ok(table) } else { Err(faults) }
+    (table, faults)
+}
+
+/// The first two sessions that are open at once.
+fn overlap(table: &Table, exceptions: &[Exception]) -> Option<Fault> {
+    let long = |hours: &Hours| hours.open < TimeOfDay::MIDNIGHT || hours.close > TimeOfDay::DAY_END;
+    let of = |change: Change| match change {
+        Change::Hours { open, close } => [open, close],
+        Change::Closed => [None, None],
+    };
+    let is_odd = |at: TimeOfDay| !(TimeOfDay::MIDNIGHT..=TimeOfDay::DAY_END).contains(&at);
+    let mut odd = exceptions.iter().flat_map(|exception| of(exception.change)).flatten().filter(|at| is_odd(*at));
+    // Where every session lies on its own civil day none can meet another.
+    if !table.periods.iter().any(|period| long(&period.hours)) && odd.next().is_none() {
+        return None;
+    }
+    let dates = table.range.start().iter_days().take_while(|date| date <= table.range.end());
+    let mut sessions = dates.filter_map(|date| table.entry(date).marks().map(|marks| table.session(date, &marks)));
+    let mut last = sessions.next()?;
+    for session in sessions {
+        if session.open < last.close {
+            let message = format!("the sessions of {} and {} overlap", last.date, session.date);
+            let mut exceptions = exceptions.iter();
+            let exception = exceptions.find(|e| e.dates.contains(&session.date) || e.dates.contains(&last.date));
+            let place = exception.map_or(&table.period_on(session.date).place, |exception| &exception.place);
+            return Some(place.fault(message));
+        }
+        last = session;
+    }
+    None
+}
+
+/// A rule whose conditions exclude each other.
+fn never_holds(rule: &Rule) -> Option<Fault> {
+    let any_year = Rule { years: i32::MIN..=i32::MAX, ..rule.clone() };
+    // The calendar repeats after 400 years, Easter or not.
+    let holds = (2000..2400).any(|year| date_in(&any_year, year).is_some());
+    (!holds).then(|| rule.place.fault("never holds: `on` and `weekdays` exclude each other".to_owned()))
 }
 
 /// Puts one year's holiday in. A date that is closed already keeps its reason: a Sunday is a weekend first.
@@ -52,7 +90,7 @@ fn close(table: &mut Table, rule: &Rule, year: i32) {
     let Some((date, name)) = observed_in(rule, year).filter(|(date, _)| table.range.contains(date)) else { return };
     if let Entry::Ordinary = table.entry(date) {
         let (basis, origin) = (table.basis(date), table.at_line(rule.place.line, None));
-        table.set(date, Row { hours: None, reason: name.into(), basis, origin });
+        table.set(date, Row { hours: None, reason: name.into(), basis, origin, is_special: false });
     }
 }
 
@@ -69,7 +107,8 @@ fn close_early(table: &mut Table, early: &EarlyClose, year: i32) -> Result<(), S
         let close = Mark { at: close, zone: table.clock.zone(), force: Force::Exact };
         let hours = Some(Marks { open: None, close: Some(close), early: true });
         let (basis, origin) = (table.basis(date), table.at_line(early.rule.place.line, None));
-        table.set(date, Row { hours, reason: format!("early close: {name}").into(), basis, origin });
+        let reason = format!("early close: {name}").into();
+        table.set(date, Row { hours, reason, basis, origin, is_special: false });
     }
     Ok(())
 }
@@ -88,7 +127,7 @@ fn except(
     }
     let reason = exception_reason(table, date, exception.change, &exception.reason).into();
     let origin = table.at_line(exception.place.line, Some(&exception.source));
-    let row = Row { hours: None, reason, basis: table.basis(date), origin };
+    let row = Row { hours: None, reason, basis: table.basis(date), origin, is_special: false };
     table.amend(date, exception.change, row)
 }
 

@@ -1,5 +1,6 @@
 //! What a calendar says: days, sessions, on what an answer rests, and what can be wrong.
 
+use std::fmt;
 use std::sync::Arc;
 
 use chrono::{DateTime, NaiveDate, Utc};
@@ -43,7 +44,7 @@ pub struct Session {
     pub close: DateTime<Utc>,
     /// End of the post-market session; the close where there is none.
     pub postmarket: DateTime<Utc>,
-    /// The lunch break (or daily halt) inside the regular session, first and last instant; the last one belongs to the session again.
+    /// The lunch break (or daily halt) inside the regular session: from its first instant until the session goes on.
     pub pause: Option<(DateTime<Utc>, DateTime<Utc>)>,
     /// When the regular session of this date would close without an early close.
     pub regular_close: DateTime<Utc>,
@@ -64,11 +65,11 @@ pub enum DayKind {
     Regular,
     /// A session that closes early.
     EarlyClose,
-    /// A session with other unusual hours: a late open, a special session.
+    /// A session with other unusual hours: a late open, or a special session on a day that has none by the rules.
     Special,
     /// A day of the trading week without a session.
     Holiday,
-    /// A day on which the exchange never opens, such as a Sunday.
+    /// A weekday that is never a trading date, such as Sunday. (A session of Monday may begin on it.)
     Weekend,
 }
 
@@ -131,7 +132,7 @@ pub struct OutOfRange {
 }
 
 /// One fault of a calendar's data, an override or own hours.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, thiserror::Error)]
 #[error("{key}: {message}")]
 pub struct Fault {
     /// Line in the text, from 1, where there is one.
@@ -140,6 +141,33 @@ pub struct Fault {
     pub key: String,
     /// What is wrong and what to do.
     pub message: String,
+    /// Where a name is unknown: it, and those that are known.
+    pub unknown: Option<(String, Vec<&'static str>)>,
+}
+
+/// All faults of one text or one list, in its order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Faults(pub Vec<Fault>);
+
+impl fmt::Display for Faults {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, fault) in self.0.iter().enumerate() {
+            let line = fault.line.map(|line| format!("line {line}: ")).unwrap_or_default();
+            write!(f, "{}{line}{fault}", if index == 0 { "" } else { "\n" })?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Faults {}
+
+impl IntoIterator for Faults {
+    type Item = Fault;
+    type IntoIter = std::vec::IntoIter<Fault>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.into_iter()
+    }
 }
 
 /// An operator's word on one date; it wins over everything built in.
@@ -163,6 +191,27 @@ pub struct Override {
 }
 
 impl Override {
+    /// There is no session on this date.
+    ///
+    /// ```
+    /// use mho::domain::calendar::{Calendar, Override};
+    ///
+    /// let mourning = Override::closed("2027-01-11".parse()?, "national day of mourning");
+    /// let nyse = Calendar::builtin("XNYS").expect("a built-in calendar").with_overrides(&[mourning])?;
+    /// assert_eq!(&*nyse.day("2027-01-11".parse()?)?.reason, "override: national day of mourning");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn closed(date: NaiveDate, reason: &str) -> Self {
+        Self { date, closed: true, open: None, close: None, reason: reason.to_owned(), origin: None }
+    }
+
+    /// This date has other hours: a late open, an early close or, with both, a special session.
+    #[must_use]
+    pub fn hours(date: NaiveDate, open: Option<TimeOfDay>, close: Option<TimeOfDay>, reason: &str) -> Self {
+        Self { closed: false, open, close, ..Self::closed(date, reason) }
+    }
+
     /// Whether two of them say the same, wherever they stand.
     #[must_use]
     pub fn agrees_with(&self, other: &Self) -> bool {

@@ -16,6 +16,7 @@ mod rules;
 mod table;
 mod time_of_day;
 
+use std::fmt;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
@@ -23,11 +24,11 @@ use chrono::{NaiveDate, Weekday};
 use chrono_tz::Tz;
 
 pub use ask::Phase;
-pub use day::{Basis, Day, DayKind, Fault, Origin, OutOfRange, Override, OwnHours, Session};
+pub use day::{Basis, Day, DayKind, Fault, Faults, Origin, OutOfRange, Override, OwnHours, Session};
 pub use explain::{HORIZON_NEAR, Horizon, Standing};
 pub use time_of_day::{NoTimeOfDay, TimeOfDay};
 
-use rules::{Hours, Period, Rules, set_of};
+use rules::{Hours, Period, Place, Rules, set_of};
 use table::Table;
 
 /// A calendar, ready to be asked. Cheap to clone.
@@ -44,10 +45,17 @@ use table::Table;
 /// assert_eq!(day.basis, Basis::Published);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Calendar {
     id: Arc<str>,
     table: Arc<Table>,
+}
+
+impl fmt::Debug for Calendar {
+    /// Not the thousands of dates.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Calendar").field("id", &self.id).field("range", &self.table.range).finish_non_exhaustive()
+    }
 }
 
 impl Calendar {
@@ -57,6 +65,12 @@ impl Calendar {
         let (id, file, text) = builtin::find(id)?;
         let calendar = Self::parse_file(id, text, file);
         Some(calendar.expect("a test compiles every embedded calendar"))
+    }
+
+    /// The id of the built-in calendar that a name means, whatever the case.
+    #[must_use]
+    pub fn builtin_id(name: &str) -> Option<&'static str> {
+        builtin::find(name).map(|(id, ..)| id)
     }
 
     /// The ids of all built-in calendars and their aliases, for suggestions.
@@ -73,27 +87,70 @@ impl Calendar {
 
     /// Compiles the text of a calendar file. The format is described in `config/calendars/README.md`.
     ///
+    /// ```
+    /// use mho::domain::calendar::Calendar;
+    ///
+    /// let text = r#"
+    ///     name = "Night desk"
+    ///     timezone = "Europe/London"
+    ///     from = 2026-01-01
+    ///     to = 2027-12-31
+    ///     weekdays = ["mon", "tue", "wed", "thu", "fri"]
+    ///     hours = { open = "22:00 -1d", close = "06:00" }
+    /// "#;
+    /// let night = Calendar::parse("NIGHT", text)?;
+    /// let monday = night.session("2026-11-23".parse()?)?.expect("a session");
+    /// assert_eq!(monday.open.to_rfc3339(), "2026-11-22T22:00:00+00:00");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     /// All faults of the text, each with its line.
-    pub fn parse(id: &str, text: &str) -> Result<Self, Vec<Fault>> {
-        Ok(Self::of(id, compile::compile(Rules::parse(text)?, None)?))
+    pub fn parse(id: &str, text: &str) -> Result<Self, Faults> {
+        Self::compile(id, text, None)
     }
 
     /// The same, where people can find the text in a file: each answer then names its line.
     ///
     /// # Errors
     /// All faults of the text, each with its line.
-    pub fn parse_file(id: &str, text: &str, file: &str) -> Result<Self, Vec<Fault>> {
-        Ok(Self::of(id, compile::compile(Rules::parse(text)?, Some(file.into()))?))
+    pub fn parse_file(id: &str, text: &str, file: &str) -> Result<Self, Faults> {
+        Self::compile(id, text, Some(file.into()))
     }
 
-    /// A calendar with a session on each of `weekdays`, from `open` to `close` local time. It must open before it closes, and last 24
-    /// hours at most.
-    #[must_use]
-    pub fn plain(id: &str, zone: Tz, open: TimeOfDay, close: TimeOfDay, weekdays: &[Weekday]) -> Self {
-        let hours = Hours::plain(open, close.closing());
-        let periods = vec![Period { from: NaiveDate::MIN, hours, line: 0 }];
-        Self::of(id, Table::of_week(zone, builtin::wide_range(), set_of(weekdays), periods))
+    fn compile(id: &str, text: &str, file: Option<Arc<str>>) -> Result<Self, Faults> {
+        let (rules, mut faults) = Rules::parse(text);
+        let table = rules.map(|rules| {
+            let (table, more) = compile::compile(rules, file);
+            faults.extend(more);
+            table
+        });
+        faults.sort_by_key(|fault| fault.line);
+        match table {
+            Some(table) if faults.is_empty() => Ok(Self::of(id, table)),
+            Some(_) | None => Err(Faults(faults)),
+        }
+    }
+
+    /// A calendar with a session on each of `weekdays`, from `open` to `close` local time, for as long as anybody will look.
+    ///
+    /// ```
+    /// use chrono::Weekday::{Fri, Mon};
+    /// use mho::domain::calendar::Calendar;
+    ///
+    /// let desk = Calendar::plain("DESK", chrono_tz::UTC, "09:00".parse()?, "24:00".parse()?, &[Mon, Fri])?;
+    /// assert!(desk.is_session("2026-11-27".parse()?)?);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// It does not open before it closes, or is open for more than 24 hours.
+    pub fn plain(id: &str, zone: Tz, open: TimeOfDay, close: TimeOfDay, weekdays: &[Weekday]) -> Result<Self, Fault> {
+        let mut hours = Hours::plain(open, close.closing());
+        adjust::own(&mut hours, &OwnHours { open: Some(open), ..OwnHours::default() })
+            .map_err(|(key, message)| Fault { key: key.to_owned(), message, ..Fault::default() })?;
+        let periods = vec![Period { from: NaiveDate::MIN, hours, place: Place::default(), origin: None }];
+        Ok(Self::of(id, Table::of_week(zone, builtin::wide_range(), set_of(weekdays), periods)))
     }
 
     fn of(id: &str, table: Table) -> Self {
@@ -194,6 +251,12 @@ impl Calendar {
     pub fn regular_hours(&self, date: NaiveDate) -> (TimeOfDay, TimeOfDay) {
         let hours = self.table.hours_on(date);
         (hours.open, hours.close)
+    }
+
+    /// The days of the trading week, Monday first.
+    #[must_use]
+    pub fn weekdays(&self) -> [bool; 7] {
+        self.table.weekdays
     }
 
     /// The dates on which another state of the same calendar says something else: what this one says, and what that one does.

@@ -12,43 +12,39 @@ use toml::de::{DeTable, DeValue};
 use super::{Fault, TimeOfDay};
 
 /// The faults found so far in one text.
-pub(super) struct Faults<'t> {
+pub(super) struct Noted<'t> {
     text: &'t str,
     found: Vec<Fault>,
 }
 
-impl<'t> Faults<'t> {
+impl<'t> Noted<'t> {
     pub(super) fn of(text: &'t str) -> Self {
         Self { text, found: Vec::new() }
     }
 
     /// Notes a fault at a place of the text.
     pub(super) fn add(&mut self, at: Option<usize>, key: impl Into<String>, message: impl Into<String>) {
-        self.found.push(Fault { line: at.map(|at| self.line(at)), key: key.into(), message: message.into() });
+        let line = at.map(|at| self.line(at));
+        self.found.push(Fault { line, key: key.into(), message: message.into(), unknown: None });
     }
 
-    /// Notes a fault at a line.
-    pub(super) fn at_line(&mut self, line: usize, key: &str, message: String) {
-        self.found.push(Fault { line: Some(line), key: key.to_owned(), message });
+    pub(super) fn note(&mut self, fault: Fault) {
+        self.found.push(fault);
     }
 
     fn line(&self, at: usize) -> usize {
         1 + self.text.bytes().take(at).filter(|byte| *byte == b'\n').count()
     }
 
-    /// The value, if nothing was found; else the faults in the order of the text.
-    pub(super) fn or<T>(mut self, value: Option<T>) -> Result<T, Vec<Fault>> {
-        self.found.sort_by_key(|fault| fault.line);
-        match value {
-            Some(value) if self.found.is_empty() => Ok(value),
-            Some(_) | None => Err(self.found),
-        }
+    pub(super) fn found(self) -> Vec<Fault> {
+        self.found
     }
 
     /// Notes what the TOML parser did not understand.
     pub(super) fn add_syntax(&mut self, errors: &[toml::de::Error]) {
         for error in errors {
-            self.add(error.span().map(|span| span.start), "", error.message());
+            let message = format!("{}; the rest of the file is looked at when this is mended", error.message());
+            self.add(error.span().map(|span| span.start), "", message);
         }
     }
 }
@@ -84,12 +80,12 @@ impl<'a, 'i> Reader<'a, 'i> {
     }
 
     /// Notes a fault of one of its keys, at the key's value, or at the table where the key is missing.
-    pub(super) fn fault(&self, faults: &mut Faults<'_>, key: &str, message: impl Into<String>) {
+    pub(super) fn fault(&self, faults: &mut Noted<'_>, key: &str, message: impl Into<String>) {
         faults.add(Some(self.place_of(key)), self.name_of(key), message);
     }
 
     /// The line of one of its keys.
-    pub(super) fn line_of(&self, faults: &Faults<'_>, key: &str) -> usize {
+    pub(super) fn line_of(&self, faults: &Noted<'_>, key: &str) -> usize {
         faults.line(self.place_of(key))
     }
 
@@ -103,7 +99,7 @@ impl<'a, 'i> Reader<'a, 'i> {
     }
 
     /// A key that may be left out.
-    pub(super) fn optional<T: FromToml>(&mut self, faults: &mut Faults<'_>, key: &'static str) -> Option<T> {
+    pub(super) fn optional<T: FromToml>(&mut self, faults: &mut Noted<'_>, key: &'static str) -> Option<T> {
         let value = self.value(key)?;
         let read = T::from_toml(value.get_ref());
         if read.is_none() {
@@ -113,7 +109,7 @@ impl<'a, 'i> Reader<'a, 'i> {
     }
 
     /// A key that must be there.
-    pub(super) fn required<T: FromToml>(&mut self, faults: &mut Faults<'_>, key: &'static str) -> Option<T> {
+    pub(super) fn required<T: FromToml>(&mut self, faults: &mut Noted<'_>, key: &'static str) -> Option<T> {
         if !self.table.contains_key(key) {
             self.fault(faults, key, format!("is missing: {}", T::wanted()));
         }
@@ -121,7 +117,7 @@ impl<'a, 'i> Reader<'a, 'i> {
     }
 
     /// A table inside this one.
-    pub(super) fn table(&mut self, faults: &mut Faults<'_>, key: &'static str) -> Option<Reader<'a, 'i>> {
+    pub(super) fn table(&mut self, faults: &mut Noted<'_>, key: &'static str) -> Option<Reader<'a, 'i>> {
         let value = self.value(key)?;
         let inner = self.inner(value, self.name_of(key));
         if inner.is_none() {
@@ -131,13 +127,13 @@ impl<'a, 'i> Reader<'a, 'i> {
     }
 
     /// A table, or an array of tables; none where the key is left out.
-    pub(super) fn one_or_more(&mut self, faults: &mut Faults<'_>, key: &'static str) -> Vec<Reader<'a, 'i>> {
+    pub(super) fn one_or_more(&mut self, faults: &mut Noted<'_>, key: &'static str) -> Vec<Reader<'a, 'i>> {
         let is_one = self.table.get(key).is_some_and(|value| value.get_ref().is_table());
         if is_one { self.table(faults, key).into_iter().collect() } else { self.tables(faults, key) }
     }
 
     /// The tables of an array of tables; none where the key is left out.
-    pub(super) fn tables(&mut self, faults: &mut Faults<'_>, key: &'static str) -> Vec<Reader<'a, 'i>> {
+    pub(super) fn tables(&mut self, faults: &mut Noted<'_>, key: &'static str) -> Vec<Reader<'a, 'i>> {
         let Some(value) = self.value(key) else { return Vec::new() };
         let Some(items) = value.get_ref().as_array() else {
             self.fault(faults, key, format!("expected [[{key}]]"));
@@ -160,11 +156,13 @@ impl<'a, 'i> Reader<'a, 'i> {
     }
 
     /// Call it last: every key that nobody asked for is a fault.
-    pub(super) fn finish(self, faults: &mut Faults<'_>) {
+    pub(super) fn finish(self, faults: &mut Noted<'_>) {
         for key in self.table.keys() {
             if !self.known.contains(&key.get_ref().as_ref()) {
                 let message = format!("unknown key; known here: {}", self.known.join(", "));
-                faults.add(Some(key.span().start), self.name_of(key.get_ref()), message);
+                let unknown = Some((key.get_ref().to_string(), self.known.clone()));
+                let (line, key) = (Some(faults.line(key.span().start)), self.name_of(key.get_ref()));
+                faults.note(Fault { line, key, message, unknown });
             }
         }
     }

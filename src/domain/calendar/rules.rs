@@ -7,8 +7,8 @@ use chrono::{NaiveDate, Weekday};
 use chrono_tz::Tz;
 use toml::de::DeTable;
 
-use super::read::{Faults, Reader};
-use super::{Fault, TimeOfDay};
+use super::read::{Noted, Reader};
+use super::{Fault, Origin, TimeOfDay};
 
 /// One calendar file.
 #[derive(Clone, Debug)]
@@ -34,7 +34,9 @@ pub(super) struct Period {
     /// The first trading date.
     pub(super) from: NaiveDate,
     pub(super) hours: Hours,
-    pub(super) line: usize,
+    pub(super) place: Place,
+    /// Where people find it.
+    pub(super) origin: Option<Origin>,
 }
 
 /// The hours of an ordinary session: `premarket <= open < close <= postmarket`. None: there is no such session.
@@ -122,32 +124,29 @@ pub(super) struct Place {
 }
 
 impl Place {
-    fn of(table: &Reader<'_, '_>, faults: &Faults<'_>, key: &str) -> Self {
+    fn of(table: &Reader<'_, '_>, faults: &Noted<'_>, key: &str) -> Self {
         Self { key: table.name_of(key), line: table.line_of(faults, key) }
     }
 
     /// A fault at this place.
     pub(super) fn fault(&self, message: String) -> Fault {
-        Fault { line: Some(self.line), key: self.key.clone(), message }
+        Fault { line: Some(self.line), key: self.key.clone(), message, unknown: None }
     }
 }
 
 impl Rules {
-    /// Reads a calendar file; all its faults, or the rules.
-    pub(super) fn parse(text: &str) -> Result<Self, Vec<Fault>> {
-        let mut faults = Faults::of(text);
+    /// Reads a calendar file: the rules, as far as they could be understood, and all faults.
+    pub(super) fn parse(text: &str) -> (Option<Self>, Vec<Fault>) {
+        let mut faults = Noted::of(text);
         let (root, errors) = DeTable::parse_recoverable(text);
         faults.add_syntax(&errors);
-        if !errors.is_empty() {
-            // What the parser made up to go on would only add faults that are not there.
-            return faults.or(None);
-        }
-        let rules = read_file(Reader::root(&root), &mut faults);
-        faults.or(rules)
+        // What the parser made up to go on would only add faults that are not there.
+        let rules = if errors.is_empty() { read_file(Reader::root(&root), &mut faults) } else { None };
+        (rules, faults.found())
     }
 }
 
-fn read_file(mut file: Reader<'_, '_>, faults: &mut Faults<'_>) -> Option<Rules> {
+fn read_file(mut file: Reader<'_, '_>, faults: &mut Noted<'_>) -> Option<Rules> {
     let name = file.required(faults, "name");
     let aliases = file.optional(faults, "aliases").unwrap_or_default();
     let zone = file.required(faults, "timezone");
@@ -158,13 +157,20 @@ fn read_file(mut file: Reader<'_, '_>, faults: &mut Faults<'_>) -> Option<Rules>
         && from > to
     {
         file.fault(faults, "to", format!("{to} is before `from`, {from}"));
+    } else if let (Some(from), Some(to), Some(last)) = (from, to, published_to)
+        && !(from..=to).contains(&last)
+    {
+        file.fault(faults, "published_to", format!("{last} is not in `from` to `to`, {from} to {to}"));
     }
     let source = file.optional(faults, "source");
     let weekdays = file.required::<Vec<Weekday>>(faults, "weekdays");
     let weekdays_line = file.line_of(faults, "weekdays");
     let periods = read_periods(&mut file, faults);
-    if let (Some(weekdays), Some(periods)) = (&weekdays, &periods) {
-        overlaps(set_of(weekdays), periods).into_iter().for_each(|(line, text)| faults.at_line(line, "hours", text));
+    if let (Some(from), Some(first)) = (from, periods.as_ref().and_then(|periods| periods.first()))
+        && first.from > from
+    {
+        let message = format!("the data begins on {from}, and these are the first hours: leave `from` out here");
+        faults.note(first.place.fault(message));
     }
     let holidays = read_each(file.tables(faults, "holiday"), faults, read_holiday);
     let early_closes = read_each(file.tables(faults, "early_close"), faults, read_early_close);
@@ -188,14 +194,14 @@ fn read_file(mut file: Reader<'_, '_>, faults: &mut Faults<'_>) -> Option<Rules>
 
 fn read_each<'a, 'i, T>(
     tables: Vec<Reader<'a, 'i>>,
-    faults: &mut Faults<'_>,
-    read: fn(Reader<'a, 'i>, &mut Faults<'_>) -> Option<T>,
+    faults: &mut Noted<'_>,
+    read: fn(Reader<'a, 'i>, &mut Noted<'_>) -> Option<T>,
 ) -> Vec<T> {
     tables.into_iter().filter_map(|table| read(table, faults)).collect()
 }
 
 /// `[hours]`, or `[[hours]]` where they have changed.
-fn read_periods(file: &mut Reader<'_, '_>, faults: &mut Faults<'_>) -> Option<Vec<Period>> {
+fn read_periods(file: &mut Reader<'_, '_>, faults: &mut Noted<'_>) -> Option<Vec<Period>> {
     let tables = file.one_or_more(faults, "hours");
     if tables.is_empty() {
         file.fault(faults, "hours", "is missing: a table with `open` and `close`");
@@ -210,74 +216,64 @@ fn read_periods(file: &mut Reader<'_, '_>, faults: &mut Faults<'_>) -> Option<Ve
         if let (Some(from), Some(before)) = (from, periods.last().filter(|before| Some(before.from) >= from)) {
             table.fault(faults, "from", format!("{from} is not after the `from` before it, {}", before.from));
         }
-        let line = table.line_of(faults, "open");
+        let place = Place::of(&table, faults, "open");
         match (from, read_hours(table, faults)) {
-            (Some(from), Some(hours)) => periods.push(Period { from, hours, line }),
+            (Some(from), Some(hours)) => periods.push(Period { from, hours, place, origin: None }),
             _ => is_sound = false,
         }
     }
     is_sound.then_some(periods)
 }
 
-fn read_hours(mut table: Reader<'_, '_>, faults: &mut Faults<'_>) -> Option<Hours> {
-    let open = table.required(faults, "open");
+fn read_hours(mut table: Reader<'_, '_>, faults: &mut Noted<'_>) -> Option<Hours> {
+    let open = table.required::<TimeOfDay>(faults, "open");
     let close = table.required::<TimeOfDay>(faults, "close").map(TimeOfDay::closing);
     let pause = table.optional::<Vec<TimeOfDay>>(faults, "break");
     let premarket = table.optional(faults, "premarket");
     let postmarket = table.optional(faults, "postmarket");
     let early_postmarket = table.optional(faults, "early_postmarket").or(postmarket);
-    let hours = Hours {
-        open: open?,
-        close: close?,
-        pause: pause.as_deref().and_then(|times| <[TimeOfDay; 2]>::try_from(times).ok()).map(Into::into),
-        premarket,
-        postmarket,
-        early_postmarket,
+    let pair = pause.as_deref().map(|times| <[TimeOfDay; 2]>::try_from(times).ok().filter(|[from, to]| from < to));
+    let pause: Option<(TimeOfDay, TimeOfDay)> = pair.flatten().map(Into::into);
+    let mut check = |is_wrong: bool, key: &str, message: String| {
+        if is_wrong {
+            table.fault(faults, key, message);
+        }
     };
-    if hours.open >= hours.close {
-        let evening = if hours.open < TimeOfDay::DAY_END { "; for the evening before write \"HH:MM -1d\"" } else { "" };
-        table.fault(faults, "close", format!("{} is not after the open, {}{evening}", hours.close, hours.open));
+    check(pair == Some(None), "break", "expected two times, the earlier one first".to_owned());
+    if let (Some(open), Some(close)) = (open, close) {
+        let evening = "; for the evening before write \"HH:MM -1d\"";
+        check(open >= close, "close", format!("{close} is not after the open, {open}{evening}"));
+        let is_outside = pause.is_some_and(|(from, to)| open < close && (from <= open || close <= to));
+        check(is_outside, "break", format!("is not between the open, {open}, and the close, {close}"));
     }
-    let is_inside = hours.pause.is_some_and(|(from, to)| hours.open < from && from < to && to < hours.close);
-    if pause.is_some() && !is_inside {
-        table.fault(faults, "break", "expected two times in order, both between the open and the close");
+    if let (Some(open), Some(start)) = (open, premarket) {
+        check(start > open, "premarket", format!("{start} is after the open, {open}"));
     }
-    if let Some(start) = premarket.filter(|start| *start > hours.open) {
-        table.fault(faults, "premarket", format!("{start} is after the open, {}", hours.open));
+    if let (Some(close), Some(end)) = (close, postmarket) {
+        check(end < close, "postmarket", format!("{end} is before the close, {close}"));
     }
-    if let Some(end) = postmarket.filter(|end| *end < hours.close) {
-        table.fault(faults, "postmarket", format!("{end} is before the close, {}", hours.close));
-    }
-    if let Some(end) = early_postmarket.filter(|end| *end <= hours.open) {
-        table.fault(faults, "early_postmarket", format!("{end} is not after the open, {}", hours.open));
+    if let (Some(open), Some(end)) = (open, early_postmarket) {
+        let is_first = close.is_some_and(|close| open < close) && end <= open;
+        check(is_first, "early_postmarket", format!("{end} is not after the open, {open}"));
     }
     table.finish(faults);
-    Some(hours)
+    Some(Hours { open: open?, close: close?, pause, premarket, postmarket, early_postmarket })
 }
 
-/// Sessions of neighbouring days that would be open at once: line and message.
-fn overlaps(weekdays: [bool; 7], periods: &[Period]) -> Vec<(usize, String)> {
-    let has_neighbours = (0..7).any(|day| weekdays[day] && weekdays[(day + 1) % 7]);
-    let day = TimeOfDay::DAY_END.seconds();
-    let is_long = |period: &&Period| period.hours.close.seconds() - period.hours.open.seconds() > day;
-    let text = "the session lasts more than 24 hours, so those of neighbouring days overlap";
-    periods.iter().filter(|_| has_neighbours).filter(is_long).map(|period| (period.line, text.to_owned())).collect()
-}
-
-fn read_holiday(mut table: Reader<'_, '_>, faults: &mut Faults<'_>) -> Option<Rule> {
+fn read_holiday(mut table: Reader<'_, '_>, faults: &mut Noted<'_>) -> Option<Rule> {
     let rule = read_rule(&mut table, faults);
     table.finish(faults);
     rule
 }
 
-fn read_observed(mut table: Reader<'_, '_>, faults: &mut Faults<'_>) -> [i32; 7] {
+fn read_observed(mut table: Reader<'_, '_>, faults: &mut Noted<'_>) -> [i32; 7] {
     let days = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
     let moves = days.map(|day| in_range(&mut table, faults, day, -7..=7).unwrap_or(0));
     table.finish(faults);
     moves
 }
 
-fn read_early_close(mut table: Reader<'_, '_>, faults: &mut Faults<'_>) -> Option<EarlyClose> {
+fn read_early_close(mut table: Reader<'_, '_>, faults: &mut Noted<'_>) -> Option<EarlyClose> {
     let rule = read_rule(&mut table, faults);
     let close = table.required::<TimeOfDay>(faults, "close").map(TimeOfDay::closing);
     let place = Place::of(&table, faults, "close");
@@ -285,7 +281,7 @@ fn read_early_close(mut table: Reader<'_, '_>, faults: &mut Faults<'_>) -> Optio
     Some(EarlyClose { rule: rule?, close: close?, place })
 }
 
-fn read_rule(table: &mut Reader<'_, '_>, faults: &mut Faults<'_>) -> Option<Rule> {
+fn read_rule(table: &mut Reader<'_, '_>, faults: &mut Noted<'_>) -> Option<Rule> {
     let name = table.required(faults, "name");
     let on = match table.table(faults, "on") {
         Some(on) => read_on(on, faults),
@@ -312,7 +308,7 @@ fn read_rule(table: &mut Reader<'_, '_>, faults: &mut Faults<'_>) -> Option<Rule
 /// What `on` may be.
 const FORMS: &str = "{ month, day }, { month, weekday, nth }, { month, weekday, on_or_before }, { month, weekday, on_or_after } or { easter }";
 
-fn read_on(mut table: Reader<'_, '_>, faults: &mut Faults<'_>) -> Option<(On, i32)> {
+fn read_on(mut table: Reader<'_, '_>, faults: &mut Noted<'_>) -> Option<(On, i32)> {
     let month = in_range(&mut table, faults, "month", 1..=12).map(i32::cast_unsigned);
     let day = in_range(&mut table, faults, "day", 1..=31).map(i32::cast_unsigned);
     let weekday = table.optional::<Weekday>(faults, "weekday");
@@ -322,7 +318,13 @@ fn read_on(mut table: Reader<'_, '_>, faults: &mut Faults<'_>) -> Option<(On, i3
     let easter = in_range(&mut table, faults, "easter", -100..=100);
     let plus = in_range(&mut table, faults, "plus", -31..=31).unwrap_or(0);
     let on = match (month, day, weekday, nth, up_to, from, easter) {
-        (Some(month), Some(day), None, None, None, None, None) => Some(On::Fixed { month, day }),
+        (Some(month), Some(day), None, None, None, None, None) => {
+            // A leap year has every day that there is.
+            if NaiveDate::from_ymd_opt(2000, month, day).is_none() {
+                table.fault(faults, "day", format!("month {month} has no day {day} in any year"));
+            }
+            Some(On::Fixed { month, day })
+        }
         (Some(month), None, Some(weekday), Some(nth), None, None, None) if nth != 0 => {
             Some(On::Nth { month, weekday, nth })
         }
@@ -340,7 +342,7 @@ fn read_on(mut table: Reader<'_, '_>, faults: &mut Faults<'_>) -> Option<(On, i3
 
 fn in_range(
     table: &mut Reader<'_, '_>,
-    faults: &mut Faults<'_>,
+    faults: &mut Noted<'_>,
     key: &'static str,
     range: RangeInclusive<i32>,
 ) -> Option<i32> {
@@ -351,7 +353,7 @@ fn in_range(
     Some(value)
 }
 
-fn read_exception(mut table: Reader<'_, '_>, faults: &mut Faults<'_>) -> Option<Exception> {
+fn read_exception(mut table: Reader<'_, '_>, faults: &mut Noted<'_>) -> Option<Exception> {
     let dates = table.required(faults, "dates");
     let closed = table.optional(faults, "closed").unwrap_or(false);
     let open = table.optional(faults, "open");

@@ -4,7 +4,7 @@
 use std::ops::RangeInclusive;
 use std::sync::{Arc, LazyLock};
 
-use chrono::{DateTime, Datelike, NaiveDate, Utc};
+use chrono::{DateTime, Datelike, NaiveDate, TimeDelta, Utc};
 use chrono_tz::Tz;
 
 use super::local_clock::{LocalClock, resolve};
@@ -31,7 +31,7 @@ pub(super) struct Table {
     pub(super) published_to: NaiveDate,
     /// The trading week, Monday first, and where it stands.
     pub(super) weekdays: [bool; 7],
-    pub(super) weekdays_line: usize,
+    pub(super) weekdays_origin: Option<Origin>,
     /// The ordinary session, oldest first and never empty. Open and close are on `clock`.
     pub(super) periods: Vec<Period>,
     /// One bit a day of the range: whether it has a row of its own. Nearly all have none, and need no search to know it.
@@ -51,6 +51,8 @@ pub(super) struct Row {
     pub(super) reason: Arc<str>,
     pub(super) basis: Basis,
     pub(super) origin: Option<Origin>,
+    /// A session on a day that has none by the rules.
+    pub(super) is_special: bool,
 }
 
 /// Hours of one date; what is None is regular.
@@ -105,7 +107,7 @@ impl Table {
             published_to: *range.end(),
             range,
             weekdays,
-            weekdays_line: 0,
+            weekdays_origin: None,
             periods,
             outer: Arc::clone(&clock),
             clock,
@@ -122,7 +124,7 @@ impl Table {
         self.periods.iter().all(|period| whole(&period.hours))
     }
 
-    fn period_on(&self, date: NaiveDate) -> &Period {
+    pub(super) fn period_on(&self, date: NaiveDate) -> &Period {
         match self.periods.as_slice() {
             [only] => only,
             // The newest is asked for most.
@@ -205,8 +207,17 @@ impl Table {
             Change::Closed => None,
             Change::Hours { open, close } => Some(self.marks(date, open, close)?),
         };
-        self.set(date, Row { hours, ..row });
+        let is_special = hours.is_some() && self.is_closed_by_rules(date);
+        self.set(date, Row { hours, is_special, ..row });
         Ok(())
+    }
+
+    fn is_closed_by_rules(&self, date: NaiveDate) -> bool {
+        match self.entry(date) {
+            Entry::Row(row) => row.hours.is_none() || row.is_special,
+            Entry::Ordinary => false,
+            Entry::OffWeek => true,
+        }
     }
 
     fn marks(&self, date: NaiveDate, open: Option<TimeOfDay>, close: Option<TimeOfDay>) -> Result<Marks, String> {
@@ -236,13 +247,15 @@ impl Table {
 
     /// Whether the session of a date runs into one of its neighbours; the message completes "DATE: ".
     pub(super) fn collision(&self, date: NaiveDate) -> Option<String> {
-        let session = |date: Option<NaiveDate>| {
-            let date = date.filter(|date| self.range.contains(date))?;
-            self.entry(date).marks().map(|marks| self.session(date, &marks))
+        let session = |date: NaiveDate| {
+            let marks = self.range.contains(&date).then(|| self.entry(date).marks()).flatten();
+            marks.map(|marks| self.session(date, &marks))
         };
-        let this = session(Some(date))?;
+        let this = session(date)?;
         let overlaps = |other: &Session| other.open < this.close && this.open < other.close;
-        let other = [date.pred_opt(), date.succ_opt()].into_iter().filter_map(session).find(overlaps)?;
+        // A session may reach from the day before its date to the day after it.
+        let near = [-1, 1, -2, 2].into_iter().filter_map(|days| date.checked_add_signed(TimeDelta::days(days)));
+        let other = near.filter_map(session).find(overlaps)?;
         Some(format!("its session and that of {} overlap", other.date))
     }
 
@@ -287,7 +300,8 @@ impl Table {
             open,
             close,
             postmarket: postmarket.map_or(close, |end| self.outer.at(date, end).max(close)),
-            pause: pause.filter(|(from, to)| open < *from && *to < close),
+            // Whoever opens inside the break begins with what is left of it.
+            pause: pause.map(|(from, to)| (from.max(open), to)).filter(|(from, to)| from < to && *to < close),
             regular_close: if marks.close.is_none() { close } else { self.clock.at(date, hours.close) },
         }
     }
@@ -298,6 +312,9 @@ impl Table {
             (Entry::OffWeek, _) => DayKind::Weekend,
             (_, None) => DayKind::Holiday,
             (Entry::Ordinary, Some(_)) => DayKind::Regular,
+            (Entry::Row(row), Some(_)) if row.is_special => DayKind::Special,
+            // Nothing but the end of the post-market session differs.
+            (Entry::Row(row), Some(_)) if row.reason.is_empty() => DayKind::Regular,
             (Entry::Row(_), Some(session)) if session.is_early_close() => DayKind::EarlyClose,
             (Entry::Row(_), Some(_)) => DayKind::Special,
         }
@@ -306,8 +323,8 @@ impl Table {
     /// Where it stands what a date is.
     pub(super) fn origin(&self, date: NaiveDate, entry: &Entry<'_>) -> Option<Origin> {
         match entry {
-            Entry::Ordinary => self.at_line(self.period_on(date).line, None),
-            Entry::OffWeek => self.at_line(self.weekdays_line, None),
+            Entry::Ordinary => self.period_on(date).origin.clone(),
+            Entry::OffWeek => self.weekdays_origin.clone(),
             Entry::Row(row) => row.origin.clone(),
         }
     }

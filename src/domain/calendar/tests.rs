@@ -252,7 +252,8 @@ fn weekdays_knows_no_holidays() {
 
 #[test]
 fn a_day_that_the_clocks_change_still_ends_at_the_next_midnight() {
-    let desk = Calendar::plain("DESK", New_York, TimeOfDay::MIDNIGHT, TimeOfDay::DAY_END, &[Weekday::Sun]);
+    let desk =
+        Calendar::plain("DESK", New_York, TimeOfDay::MIDNIGHT, TimeOfDay::DAY_END, &[Weekday::Sun]).expect("valid");
     let hours =
         |day| desk.session(date(day)).expect("in range").map(|session| (session.close - session.open).num_hours());
     assert_eq!([hours("2026-03-08"), hours("2026-11-01"), hours("2026-11-08")], [Some(23), Some(25), Some(24)]);
@@ -311,7 +312,7 @@ fn all_faults_of_overrides_are_reported_at_once() {
         word("2027-01-18", Some((Some("11:00"), None))), // Martin Luther King Jr. Day
     ];
     let faults = builtin("XNYS").with_overrides(&words).expect_err("faults");
-    let keys: Vec<&str> = faults.iter().map(|fault| fault.key.as_str()).collect();
+    let keys: Vec<&str> = faults.0.iter().map(|fault| fault.key.as_str()).collect();
     let expected = [
         "[0].closed",
         "[1].closed",
@@ -325,14 +326,17 @@ fn all_faults_of_overrides_are_reported_at_once() {
     ];
     assert_eq!(keys, expected.map(|key| format!("override{key}")), "{faults:#?}");
     let trap = "there is no session on this Saturday (weekend): correct the date, or give both `open` and `close` for a special session";
-    assert_eq!(faults[7].message, format!("2027-01-16: {trap}"));
-    assert_eq!(faults[2].to_string(), "override[2].open: 2027-01-06: the open, 16:00, is not before the close, 16:00");
+    assert_eq!(faults.0[7].message, format!("2027-01-16: {trap}"));
+    assert_eq!(
+        faults.0[2].to_string(),
+        "override[2].open: 2027-01-06: the open, 16:00, is not before the close, 16:00"
+    );
 }
 
 #[test]
 fn an_early_close_applies_under_own_hours_where_it_is_earlier() {
     let own = |open, close| OwnHours { open: Some(time(open)), close: Some(time(close)), ..OwnHours::default() };
-    let late = builtin("XNYS").with_hours("DESK", own("08:00", "17:00")).expect("valid");
+    let late = builtin("XNYS").with_hours("DESK", own("08:00", "17:00"), None).expect("valid");
     let rows = [
         ("2026-11-25", "08:00-17:00"),
         ("2026-11-26", "closed Thanksgiving"),
@@ -342,7 +346,7 @@ fn an_early_close_applies_under_own_hours_where_it_is_earlier() {
     assert_said(&late, &rows);
     assert_eq!((late.id(), late.regular_hours(date("2026-11-27"))), ("DESK", (time("08:00"), time("17:00"))));
 
-    let short = builtin("XNYS").with_hours("DESK", own("09:30", "12:00")).expect("valid");
+    let short = builtin("XNYS").with_hours("DESK", own("09:30", "12:00"), None).expect("valid");
     let session = short.session(date("2026-11-27")).expect("in range").expect("a session");
     assert!(!session.is_early_close(), "it closes when it always does");
     assert_eq!(session.postmarket.to_rfc3339(), "2026-11-27T22:00:00+00:00", "the exchange closes early all the same");
@@ -351,10 +355,10 @@ fn an_early_close_applies_under_own_hours_where_it_is_earlier() {
 #[test]
 fn own_hours_after_an_early_close_leave_no_session_and_say_so() {
     let own = OwnHours { open: Some(time("13:00")), ..OwnHours::default() };
-    let desk = builtin("XNYS").with_hours("DESK", own).expect("valid");
+    let desk = builtin("XNYS").with_hours("DESK", own, None).expect("valid");
     let rows = [
         ("2026-11-25", "13:00-16:00"),
-        ("2026-11-27", "closed early close: day after Thanksgiving (outside of the hours of DESK)"),
+        ("2026-11-27", "closed no time is left in the hours of DESK (early close: day after Thanksgiving)"),
     ];
     assert_said(&desk, &rows);
     assert_eq!(desk.is_session(date("2026-11-27")), Ok(false));
@@ -364,7 +368,7 @@ fn own_hours_after_an_early_close_leave_no_session_and_say_so() {
 fn own_hours_in_another_zone_are_cut_by_the_instant_of_the_early_close() {
     let own =
         OwnHours { timezone: Some(London), open: Some(time("14:30")), close: Some(time("20:30")), weekdays: None };
-    let desk = builtin("XNYS").with_hours("DESK", own).expect("valid");
+    let desk = builtin("XNYS").with_hours("DESK", own, None).expect("valid");
     assert_eq!(desk.zone(), London);
     let rows = [("2026-11-25", "14:30-20:30"), ("2026-11-27", "14:30-18:00 early close: day after Thanksgiving")];
     assert_said(&desk, &rows);
@@ -373,7 +377,7 @@ fn own_hours_in_another_zone_are_cut_by_the_instant_of_the_early_close() {
 #[test]
 fn own_hours_never_put_the_pre_market_after_the_open_nor_the_post_market_before_the_close() {
     let own = OwnHours { open: Some(time("03:00")), close: Some(TimeOfDay::MIDNIGHT), ..OwnHours::default() };
-    let desk = builtin("XNYS").with_hours("DESK", own).expect("valid");
+    let desk = builtin("XNYS").with_hours("DESK", own, None).expect("valid");
     let session = desk.session(date("2026-11-25")).expect("in range").expect("a session");
     assert_eq!((session.premarket, session.postmarket), (session.open, session.close));
     assert_eq!(session.close.to_rfc3339(), "2026-11-26T05:00:00+00:00");
@@ -383,7 +387,7 @@ fn own_hours_never_put_the_pre_market_after_the_open_nor_the_post_market_before_
 fn a_zone_with_another_offset_needs_open_and_close_too() {
     let in_zone = |zone, open: Option<&str>, close: Option<&str>| {
         let own = OwnHours { timezone: Some(zone), open: open.map(time), close: close.map(time), weekdays: None };
-        builtin("XNYS").with_hours("DESK", own)
+        builtin("XNYS").with_hours("DESK", own, None)
     };
     for (open, close) in [(None, None), (Some("08:30"), None), (None, Some("15:00"))] {
         let fault = in_zone(Chicago, open, close).expect_err("another offset");
@@ -401,7 +405,7 @@ fn own_weekdays_narrow_the_trading_week() {
     let only = |days: &[Weekday]| OwnHours { weekdays: Some(set_of(days)), ..OwnHours::default() };
     let nyse =
         builtin("XNYS").with_overrides(&[word("2027-01-16", Some((Some("09:30"), Some("13:00"))))]).expect("valid");
-    let desk = nyse.with_hours("DESK", only(&[Weekday::Mon, Weekday::Fri])).expect("valid");
+    let desk = nyse.with_hours("DESK", only(&[Weekday::Mon, Weekday::Fri]), None).expect("valid");
     let rows = [
         ("2026-11-23", "09:30-16:00"),
         ("2026-11-24", "closed not a trading weekday"),
@@ -410,7 +414,7 @@ fn own_weekdays_narrow_the_trading_week() {
         ("2027-01-16", "closed weekend"),
     ];
     assert_said(&desk, &rows);
-    assert_eq!(nyse.with_hours("DESK", only(&[Weekday::Sun])).expect_err("no day is left").key, "weekdays");
+    assert_eq!(nyse.with_hours("DESK", only(&[Weekday::Sun]), None).expect_err("no day is left").key, "weekdays");
 }
 
 #[test]
@@ -428,14 +432,14 @@ fn hours_that_are_not_your_own_stay_as_the_exchange_or_an_override_says() {
         (hours(None, Some("15:00")), "08:00-15:00 override: snow"),
     ];
     for (own, expected) in rows {
-        assert_said(&nyse.with_hours("DESK", own).expect("valid"), &[("2026-11-24", expected)]);
+        assert_said(&nyse.with_hours("DESK", own, None).expect("valid"), &[("2026-11-24", expected)]);
     }
 }
 
 #[test]
 fn overrides_of_own_hours_are_exact() {
     let own = OwnHours { close: Some(time("15:00")), ..OwnHours::default() };
-    let desk = builtin("XNYS").with_hours("DESK", own).expect("valid");
+    let desk = builtin("XNYS").with_hours("DESK", own, None).expect("valid");
     let desk = desk.with_overrides(&[word("2026-11-24", Some((None, Some("17:00"))))]).expect("valid");
     assert_said(&desk, &[("2026-11-24", "09:30-17:00 override: snow"), ("2026-11-25", "09:30-15:00")]);
 }
@@ -447,9 +451,9 @@ fn whatever_is_laid_over_a_calendar_its_answers_agree_and_its_instants_are_in_or
     let overridden = nyse.with_overrides(&words).expect("valid");
     let own =
         |timezone, open, close| OwnHours { timezone, open: Some(time(open)), close: Some(time(close)), weekdays: None };
-    let wide = nyse.with_hours("WIDE", own(None, "00:30", "23:30")).expect("valid");
-    let noon = overridden.with_hours("NOON", own(Some(London), "17:00", "19:00")).expect("valid");
-    let far = overridden.with_hours("FAR", own(Some(chrono_tz::Asia::Tokyo), "02:30", "05:00")).expect("valid");
+    let wide = nyse.with_hours("WIDE", own(None, "00:30", "23:30"), None).expect("valid");
+    let noon = overridden.with_hours("NOON", own(Some(London), "17:00", "19:00"), None).expect("valid");
+    let far = overridden.with_hours("FAR", own(Some(chrono_tz::Asia::Tokyo), "02:30", "05:00"), None).expect("valid");
     for calendar in [&nyse, &overridden, &wide, &noon, &far] {
         for date in calendar.range().start().iter_days().take_while(|date| date <= calendar.range().end()) {
             let day = calendar.day(date).expect("in range");
@@ -476,7 +480,7 @@ fn own_hours_that_end_before_they_begin_are_a_fault() {
         ..OwnHours::default()
     };
     for (hours, key) in [(own(Some("16:00"), None), "open"), (own(None, Some("09:30")), "close")] {
-        assert_eq!(builtin("XNYS").with_hours("DESK", hours).expect_err("empty").key, key);
+        assert_eq!(builtin("XNYS").with_hours("DESK", hours, None).expect_err("empty").key, key);
     }
 }
 

@@ -123,7 +123,8 @@ fn local_times_stay_and_utc_shifts_when_the_clocks_change() {
 #[test]
 fn a_start_in_the_skipped_hour_moves_forward_and_one_in_the_repeated_hour_is_the_first() {
     let all = [Weekday::Mon, Weekday::Tue, Weekday::Wed, Weekday::Thu, Weekday::Fri, Weekday::Sat, Weekday::Sun];
-    let calendar = Calendar::plain("ny", chrono_tz::America::New_York, TimeOfDay::MIDNIGHT, TimeOfDay::DAY_END, &all);
+    let calendar = Calendar::plain("ny", chrono_tz::America::New_York, TimeOfDay::MIDNIGHT, TimeOfDay::DAY_END, &all)
+        .expect("valid");
     let night = spec(clock("02:30:00"), clock("12:00:00"));
     assert_eq!(planned(&night, &calendar, "2026-03-08"), "08 07:00 08 16:00");
     let night = spec(clock("01:30:00"), clock("12:00:00"));

@@ -1,5 +1,8 @@
 //! Which calendars there are: built-in ones, files of `calendar_dir`, tables `[calendar.ID]`, own hours of `[market]`, and overrides.
 
+mod files;
+mod own;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -7,16 +10,16 @@ use std::sync::Arc;
 use chrono::{NaiveDate, Weekday};
 
 use super::builtin;
-use super::fault::{Bad, Place, Report};
-use super::node::{Data, Node};
+use super::fault::{Bad, Report};
+use super::node::Node;
 use super::overrides::{self, Dated};
 use super::section::Section;
 use super::sources::absolute;
 use super::values::{self, Parsed};
-use crate::domain::calendar::{self, Calendar, Override, OwnHours, TimeOfDay};
-
-const MARKET_KEYS: [&str; 5] = ["calendar", "timezone", "open", "close", "calendar_dir"];
-const OWN_KEYS: [&str; 5] = ["extends", "timezone", "open", "close", "weekdays"];
+use crate::domain::calendar::{self, Calendar, Origin, Override, OwnHours};
+use files::Files;
+pub(super) use own::read_hours;
+use own::{Table, WEEKDAYS, different, market_origin, own_hours, read_table};
 
 /// The id of the default calendar where `[market]` gives it hours of its own: a script that names the exchange gets the exchange's.
 pub(super) const MARKET: &str = "market";
@@ -26,28 +29,47 @@ type Ready = BTreeMap<Arc<str>, Arc<Calendar>>;
 /// Overrides by the id of their calendar.
 type Words = BTreeMap<Arc<str>, Vec<Override>>;
 
-/// A calendar before its overrides.
+/// A calendar before its overrides, and how it came to be.
 #[derive(Clone)]
 struct Known {
     calendar: Calendar,
-    /// Its id and those it is derived from: an override of any of them concerns it.
-    lineage: Vec<Arc<str>>,
+    /// What it begins with: a built-in calendar, a file, or plain hours.
+    base: Calendar,
+    /// The hours that were laid over that, one after the other.
+    layers: Vec<Layer>,
 }
 
-/// A `[calendar.ID]`, read but not yet laid over what it extends.
-struct Table<'a> {
-    node: &'a Node,
-    extends: Option<String>,
+/// Hours of one's own over a calendar.
+#[derive(Clone)]
+struct Layer {
+    id: Arc<str>,
     hours: OwnHours,
-    /// A fault was reported: whoever names it gets a stand-in, and no second fault.
-    faulty: bool,
+    origin: Option<Origin>,
+}
+
+impl Known {
+    fn of(base: Calendar) -> Self {
+        Self { calendar: base.clone(), base, layers: Vec::new() }
+    }
+
+    fn under(self, id: &str, hours: OwnHours, origin: Option<Origin>) -> Result<Self, calendar::Fault> {
+        let calendar = self.calendar.with_hours(id, hours, origin.clone())?;
+        let layer = Layer { id: id.into(), hours, origin };
+        Ok(Self { calendar, layers: self.layers.into_iter().chain([layer]).collect(), ..self })
+    }
+
+    /// Its place in its own line of descent: 0 is the base.
+    fn rank(&self, id: &str) -> Option<usize> {
+        let layers = self.layers.iter().map(|layer| &*layer.id);
+        [self.base.id()].into_iter().chain(layers).position(|known| known == id)
+    }
 }
 
 /// All calendars that a configuration may name.
 pub(super) struct Calendars<'a> {
     report: &'a Report,
-    /// Of `calendar_dir`, by id.
-    files: BTreeMap<String, Calendar>,
+    /// Of `calendar_dir`.
+    files: Files,
     /// `[calendar.ID]`, by id as written.
     tables: BTreeMap<String, Table<'a>>,
     dated: Vec<Dated>,
@@ -64,20 +86,20 @@ impl<'a> Calendars<'a> {
     /// Reads everything about calendars; `root` is the whole configuration, `file_overrides` the content of calendar-overrides.toml.
     pub fn read(root: &'a Node, file_overrides: &[Node], base_dir: &Path, report: &'a Report) -> Self {
         let market = Section::new("market", root.get("market"), None, report);
-        market.only(&MARKET_KEYS, &[]);
+        own::only_known_keys(&market);
         let xnys = Calendar::builtin(builtin::CALENDAR).expect("the default calendar is built in");
         let mut all = Self {
             report,
-            files: BTreeMap::new(),
+            files: Files::default(),
             tables: BTreeMap::new(),
             dated: Vec::new(),
-            market: Known { calendar: xnys, lineage: Vec::new() },
+            market: Known::of(xnys),
             ready: BTreeMap::new(),
             plain: BTreeMap::new(),
             named: BTreeMap::new(),
         };
         if let Some(dir) = market.read_set("calendar_dir", values::string) {
-            all.read_dir(&absolute(base_dir, Path::new(&dir)), market.get("calendar_dir"));
+            all.files = Files::read(&absolute(base_dir, Path::new(&dir)), market.get("calendar_dir"), report);
         }
         all.read_tables(root);
         all.market = all.read_market(&market);
@@ -91,7 +113,7 @@ impl<'a> Calendars<'a> {
         }
         let market = all.market.clone();
         all.finish(&market);
-        let files = all.files.values().map(|calendar| (calendar.id().into(), Arc::new(calendar.clone())));
+        let files = all.files.calendars.values().map(|calendar| (calendar.id().into(), Arc::new(calendar.clone())));
         all.plain.extend(files);
         all
     }
@@ -125,41 +147,6 @@ impl<'a> Calendars<'a> {
         (self.ready, self.plain, overrides)
     }
 
-    fn read_dir(&mut self, dir: &Path, node: Option<&Node>) {
-        let place = node.map_or(Place::BuiltIn, |node| node.place.clone());
-        let entries = match std::fs::read_dir(dir) {
-            Ok(entries) => entries,
-            Err(error) => {
-                let message =
-                    format!("cannot read the directory {}: {error}; create it, or correct the path", dir.display());
-                return self.report.fault(&place, "market.calendar_dir", message);
-            }
-        };
-        let mut files: Vec<_> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
-        files.sort();
-        for path in files.into_iter().filter(|path| path.extension().is_some_and(|ext| ext == "toml")) {
-            let Some(id) = path.file_stem().and_then(|stem| stem.to_str()) else {
-                continue;
-            };
-            let at = |line| Place::File { path: path.clone(), line };
-            match std::fs::read_to_string(&path) {
-                Err(error) => self.report.fault(
-                    &at(None),
-                    "",
-                    format!("cannot be read: {error}; mend it, or move it out of calendar_dir"),
-                ),
-                Ok(text) => match Calendar::parse_file(id, &text, &path.display().to_string()) {
-                    Ok(calendar) => {
-                        self.files.insert(id.to_owned(), calendar);
-                    }
-                    Err(faults) => {
-                        faults.into_iter().for_each(|f| self.report.fault(&at(f.line), &f.key, f.message));
-                    }
-                },
-            }
-        }
-    }
-
     fn read_market(&self, section: &Section<'_>) -> Known {
         let named = section.read("calendar", |node| self.find(&values::string(node)?, &mut Vec::new()));
         let base = named.unwrap_or_else(|| self.market.clone());
@@ -167,11 +154,8 @@ impl<'a> Calendars<'a> {
         if hours == OwnHours::default() {
             return base;
         }
-        match base.calendar.with_hours(MARKET, hours) {
-            Ok(calendar) => {
-                let lineage = base.lineage.into_iter().chain([Arc::from(MARKET)]).collect();
-                Known { calendar, lineage }
-            }
+        match base.clone().under(MARKET, hours, market_origin(section)) {
+            Ok(known) => known,
             Err(fault) => {
                 self.hours_fault(section, fault);
                 base
@@ -192,14 +176,17 @@ impl<'a> Calendars<'a> {
         if let Some((id, table)) = self.tables.iter().find(|(id, _)| id.eq_ignore_ascii_case(name)) {
             return self.build(id, table, seen);
         }
-        let file =
-            self.files.iter().find(|(id, _)| id.eq_ignore_ascii_case(name)).map(|(_, calendar)| calendar.clone());
-        if let Some(calendar) = file.or_else(|| Calendar::builtin(name)) {
-            // An alias may stand for a calendar that a newer file replaces.
-            let calendar = self.files.get(calendar.id()).cloned().unwrap_or(calendar);
-            return Ok(Known { lineage: vec![calendar.id().into()], calendar });
+        if let Some(calendar) = self.files.find(name) {
+            return Ok(Known::of(calendar.clone()));
         }
-        let own = self.tables.keys().chain(self.files.keys()).map(String::as_str);
+        if self.files.is_faulty(name) {
+            return Ok(self.market.clone());
+        }
+        if let Some(calendar) = Calendar::builtin(name) {
+            // An alias may stand for a calendar that a newer file replaces.
+            return Ok(Known::of(self.files.find(calendar.id()).cloned().unwrap_or(calendar)));
+        }
+        let own = self.tables.keys().chain(self.files.calendars.keys()).map(String::as_str);
         let names: Vec<&str> = own.chain(Calendar::builtin_ids()).collect();
         let message = format!("unknown calendar {name:?}; known are {}", names.join(", "));
         Err(Bad::near(message, name, names))
@@ -216,24 +203,30 @@ impl<'a> Calendars<'a> {
         let hours = table.hours;
         if let Some(extends) = &table.extends {
             let base = self.find(extends, seen)?;
-            let calendar = base.calendar.with_hours(id, hours).map_err(|fault| Bad::from(fault.message))?;
-            return Ok(Known { calendar, lineage: base.lineage.into_iter().chain([id.into()]).collect() });
+            return base.under(id, hours, table.origin()).map_err(|fault| Bad::from(fault.message));
         }
         let (Some(zone), Some(open), Some(close)) = (hours.timezone, hours.open, hours.close) else {
             return Err("needs either extends, or timezone, open and close (\"24:00\" = the end of the day)".into());
         };
-        let close = close.closing();
-        if close <= open {
-            let message = "closes at or before it opens: where the session opens on the evening before, write open = \"HH:MM -1d\"";
-            return Err(message.into());
-        }
-        if close.seconds() - open.seconds() > TimeOfDay::DAY_END.seconds() {
-            return Err("is open for more than 24 hours: the sessions of two dates would overlap".into());
-        }
         let on = hours.weekdays.unwrap_or([true, true, true, true, true, false, false]);
         let days: Vec<Weekday> = WEEKDAYS.iter().zip(on).filter(|(_, on)| *on).map(|((_, day), _)| *day).collect();
-        let calendar = Calendar::plain(id, zone, open, close, &days);
-        Ok(Known { calendar, lineage: vec![id.into()] })
+        let calendar = Calendar::plain(id, zone, open, close, &days).map_err(|fault| Bad::from(fault.message))?;
+        Ok(Known::of(calendar))
+    }
+
+    /// A weekday that is asked for, and on which the calendar below never has a session, stays closed: that may not be meant.
+    fn warn_of_lost_days(&self, id: &str, table: &Table<'_>) {
+        let (Some(extends), Some(wanted)) = (&table.extends, table.hours.weekdays) else { return };
+        let Ok(base) = self.find(extends, &mut vec![id.to_owned()]) else { return };
+        let has = base.calendar.weekdays();
+        let lost: Vec<&str> = (0..7).filter(|day| wanted[*day] && !has[*day]).map(|day| WEEKDAYS[day].0).collect();
+        if let Some(node) = table.node.get("weekdays").filter(|_| !lost.is_empty()) {
+            let message = format!(
+                "{extends} has no session on {}, so {id} has none either: a special session is an [[override]]",
+                lost.join(", ")
+            );
+            self.report.warn(&node.place, &node.key, message);
+        }
     }
 
     /// Reads every `[calendar.ID]`, used or not, and marks those that cannot be.
@@ -250,10 +243,17 @@ impl<'a> Calendars<'a> {
             let Some(table) = self.tables.get(id) else {
                 continue;
             };
-            if let Err(bad) = self.build(id, table, &mut Vec::new()) {
-                self.report.fault(&table.node.place, &table.node.key, bad);
-                if let Some(table) = self.tables.get_mut(id) {
-                    table.faulty = true;
+            let file = self.files.find(id).map(|calendar| {
+                format!("{id} is the name of a calendar file (of {}): choose another id", calendar.id())
+            });
+            match self.build(id, table, &mut Vec::new()) {
+                Ok(_) if file.is_none() => self.warn_of_lost_days(id, table),
+                built => {
+                    let bad = file.map(Bad::from).or(built.err()).unwrap_or_else(|| Bad::from(String::new()));
+                    self.report.fault(&table.node.place, &table.node.key, bad);
+                    if let Some(table) = self.tables.get_mut(id) {
+                        table.faulty = true;
+                    }
                 }
             }
         }
@@ -288,35 +288,49 @@ impl<'a> Calendars<'a> {
         if self.ready.contains_key(&key) {
             return key;
         }
-        let concerning = self.concerning(known);
-        let days: Vec<Override> = concerning.iter().map(|dated| dated.day.clone()).collect();
-        let calendar = known.calendar.with_overrides(&days).unwrap_or_else(|faults| {
-            for fault in faults {
-                let Some((dated, name)) = overridden(&concerning, &fault.key) else { continue };
-                let message = format!(
-                    "on {key}, which has the dates of {}: {}; give {key} an [[override]] of its own for this date",
-                    dated.calendar, fault.message
-                );
-                dated.fault(name, message, self.report);
-            }
-            known.calendar.clone()
-        });
+        let calendar = self.with_words(known);
         self.ready.insert(Arc::clone(&key), Arc::new(calendar));
         self.plain.insert(Arc::clone(&key), Arc::new(known.calendar.clone()));
         key
     }
 
-    /// The overrides of a calendar and of those it is derived from; of one date those of the most specific calendar alone.
-    fn concerning(&self, known: &Known) -> Vec<&Dated> {
-        let rank = |dated: &Dated| known.lineage.iter().position(|id| **id == *dated.calendar);
+    /// The calendar with the overrides of each calendar that it is derived from, laid over that one: in its zone, and under hours of one's
+    /// own like the exchange's own word.
+    fn with_words(&self, known: &Known) -> Calendar {
+        let mut calendar = self.overridden(known.base.clone(), known, 0);
+        for (index, layer) in known.layers.iter().enumerate() {
+            match calendar.with_hours(&layer.id, layer.hours, layer.origin.clone()) {
+                Ok(under) => calendar = self.overridden(under, known, index + 1),
+                // It has been tried without overrides, which do not matter to it.
+                Err(_) => return known.calendar.clone(),
+            }
+        }
+        calendar
+    }
+
+    fn overridden(&self, calendar: Calendar, known: &Known, rank: usize) -> Calendar {
+        let words: Vec<&Dated> =
+            self.concerning(known).into_iter().filter(|(at, _)| *at == rank).map(|(_, d)| d).collect();
+        let days: Vec<Override> = words.iter().map(|dated| dated.day.clone()).collect();
+        calendar.with_overrides(&days).unwrap_or_else(|faults| {
+            for fault in faults {
+                if let Some((dated, name)) = overridden(&words, &fault.key) {
+                    dated.fault(name, fault.message, self.report);
+                }
+            }
+            calendar
+        })
+    }
+
+    /// The overrides of a calendar and of those it is derived from, with the place of theirs; of one date those of the most specific
+    /// calendar alone.
+    fn concerning(&self, known: &Known) -> Vec<(usize, &Dated)> {
+        let ranked = self.dated.iter().filter_map(|dated| Some((known.rank(&dated.calendar)?, dated)));
         let mut best: BTreeMap<NaiveDate, usize> = BTreeMap::new();
-        for (dated, rank) in self.dated.iter().filter_map(|dated| Some((dated, rank(dated)?))) {
+        for (rank, dated) in ranked.clone() {
             best.entry(dated.day.date).and_modify(|best| *best = rank.max(*best)).or_insert(rank);
         }
-        self.dated
-            .iter()
-            .filter(|dated| rank(dated).is_some_and(|rank| best.get(&dated.day.date) == Some(&rank)))
-            .collect()
+        ranked.filter(|(rank, dated)| best.get(&dated.day.date) == Some(rank)).collect()
     }
 }
 
@@ -324,70 +338,4 @@ impl<'a> Calendars<'a> {
 fn overridden<'d>(list: &[&'d Dated], key: &'d str) -> Option<(&'d Dated, &'d str)> {
     let (index, name) = key.strip_prefix("override[")?.split_once("].")?;
     Some((*list.get(index.parse::<usize>().ok()?)?, name))
-}
-
-const WEEKDAYS: [(&str, Weekday); 7] = [
-    ("mon", Weekday::Mon),
-    ("tue", Weekday::Tue),
-    ("wed", Weekday::Wed),
-    ("thu", Weekday::Thu),
-    ("fri", Weekday::Fri),
-    ("sat", Weekday::Sat),
-    ("sun", Weekday::Sun),
-];
-
-/// Looks at the keys of `[market]` one by one, whatever calendar it names.
-pub(super) fn read_hours(market: &Section<'_>) {
-    market.only(&MARKET_KEYS, &[]);
-    own_hours(market);
-}
-
-fn own_hours(section: &Section<'_>) -> OwnHours {
-    OwnHours {
-        timezone: section.read_set("timezone", values::zone),
-        open: section.read_set("open", values::local_time),
-        close: section.read_set("close", values::local_time),
-        weekdays: section.read("weekdays", weekdays),
-    }
-}
-
-/// A list of weekdays, whatever the case. One that names none would mean a calendar without a session.
-fn weekdays(node: &Node) -> Parsed<[bool; 7]> {
-    let weekday = |day: &Node| {
-        let lower = values::string(day)?.to_lowercase();
-        values::choice(&Node { data: Data::Text(lower), ..day.clone() }, &WEEKDAYS)
-    };
-    let mut on = [false; 7];
-    let days = values::items(node, "a list such as [\"mon\", \"tue\"]", weekday)?;
-    days.iter().for_each(|day| on[day.num_days_from_monday() as usize] = true);
-    match on {
-        [false, false, false, false, false, false, false] => {
-            Err("names no day: write those with a session, such as [\"mon\", \"tue\"], or leave the key out".into())
-        }
-        on => Ok(on),
-    }
-}
-
-/// Own hours that only repeat what the calendar says are none: compose files like to write the usual ones out.
-fn different(hours: OwnHours, calendar: &Calendar) -> OwnHours {
-    let timezone = hours.timezone.filter(|zone| *zone != calendar.zone());
-    if timezone.is_some() {
-        return hours;
-    }
-    let (open, close) = calendar.regular_hours(calendar.published_to());
-    let open = hours.open.filter(|own| *own != open);
-    OwnHours { timezone, open, close: hours.close.filter(|own| own.closing() != close), ..hours }
-}
-
-fn read_table<'a>(id: &str, node: &'a Node, report: &Report) -> Table<'a> {
-    let faults_before = report.count();
-    let section = Section::new(&format!("calendar.{id}"), Some(node), None, report);
-    section.only(&OWN_KEYS, &[]);
-    let builtin = Calendar::builtin_ids().into_iter().any(|known| known.eq_ignore_ascii_case(id));
-    if builtin || id.eq_ignore_ascii_case(MARKET) {
-        report.fault(&node.place, &node.key, format!("{id} is the name of a built-in calendar: choose another id"));
-    }
-    let extends = section.read_set("extends", values::string);
-    let hours = own_hours(&section);
-    Table { node, extends, hours, faulty: report.count() > faults_before }
 }
