@@ -97,8 +97,6 @@ struct Explained<'a> {
     calendar: &'a Calendar,
     title: String,
     day: Day,
-    /// Of which kind it is for people.
-    kind: DayKind,
     /// What the calendar says without the override, where there is one.
     without: Option<Day>,
     now: DateTime<Utc>,
@@ -126,7 +124,6 @@ impl<'a> Explained<'a> {
         Ok(Self {
             calendar,
             title: shown.title(),
-            kind: shown.kind(&day),
             without: shown.plain.day(date).ok().filter(|_| day.basis == Basis::Override),
             now,
             today,
@@ -187,7 +184,7 @@ impl<'a> Explained<'a> {
     /// A special session ends when it is to, and not early.
     fn standing(&self) -> Standing {
         match self.day.standing(self.now) {
-            Standing::ClosedEarly if self.kind == DayKind::Special => Standing::Closed,
+            Standing::ClosedEarly if self.day.kind == DayKind::Special => Standing::Closed,
             standing => standing,
         }
     }
@@ -334,7 +331,7 @@ impl<'a> Explained<'a> {
             "calendar": calendar.id(),
             "name": filled(calendar.name()),
             "is_session": session.is_some(),
-            "kind": self.kind.name(),
+            "kind": day.kind.name(),
             "standing": self.standing().name(),
             "phase": self.phase.map(|(phase, _)| phase.name()),
             "phase_date": self.phase.and_then(|(_, date)| date),

@@ -18,26 +18,24 @@ pub(in crate::cli) enum Home {
         /// It stands in the place of a built-in one.
         replaces: bool,
     },
-    /// Hours in the configuration, laid over the calendar of this file; None: they stand alone.
-    OwnHours(Option<Arc<str>>),
+    /// Hours in the configuration, laid over the days of a calendar of this name; None: they stand alone.
+    OwnHours(Option<String>),
 }
 
 impl Home {
     /// Of a calendar without overrides, since those stand elsewhere.
     pub(in crate::cli) fn of(plain: &Calendar) -> Self {
-        let Some(file) = file_of(plain) else { return Self::OwnHours(None) };
-        // Hours of one's own have the file of what they are laid over, and another id.
-        let builtin = Calendar::builtin(plain.id()).filter(|builtin| builtin.id().eq_ignore_ascii_case(plain.id()));
-        if builtin.as_ref().and_then(file_of).as_ref() == Some(&file)
-            && let Some(text) = Calendar::builtin_text(plain.id())
-        {
-            return Self::BuiltIn(text);
-        }
-        let stem = Path::new(&*file).file_stem().and_then(|stem| stem.to_str());
-        if stem == Some(plain.id()) {
-            Self::File { path: file, replaces: builtin.is_some() }
-        } else {
-            Self::OwnHours(Some(file))
+        let (id, file) = (plain.id(), file_of(plain));
+        // Hours of one's own may not be called like a built-in calendar; a file of that name takes its place.
+        let builtin = Calendar::builtin(id).filter(|builtin| builtin.id() == id);
+        let own = || Self::OwnHours(Some(plain.name().to_owned()).filter(|name| !name.is_empty()));
+        match (file, builtin) {
+            (Some(file), Some(builtin)) if Some(&file) == file_of(&builtin).as_ref() => {
+                Calendar::builtin_text(id).map_or_else(own, Self::BuiltIn)
+            }
+            (Some(path), Some(_)) => Self::File { path, replaces: true },
+            (Some(path), None) if is_file_of(&path, id) => Self::File { path, replaces: false },
+            (Some(_) | None, _) => own(),
         }
     }
 
@@ -58,38 +56,47 @@ impl fmt::Display for Home {
             Self::File { path, replaces: false } => write!(f, "from {path}"),
             Self::File { path, replaces: true } => write!(f, "from {path}, in the place of the built-in one"),
             Self::OwnHours(None) => f.write_str("own hours"),
-            Self::OwnHours(Some(file)) => write!(f, "own hours over {file}"),
+            Self::OwnHours(Some(name)) => write!(f, "own hours, the days of {name}"),
         }
     }
 }
 
-/// The file in which the days of a calendar stand: each names it.
+/// The file in which a day of the calendar stands.
 fn file_of(calendar: &Calendar) -> Option<Arc<str>> {
     calendar.day(*calendar.range().start()).ok()?.origin.map(|origin| origin.file)
+}
+
+/// Whether a file is that of a calendar: it is named so, and it is no configuration that happens to be named like hours in it.
+fn is_file_of(path: &str, id: &str) -> bool {
+    Path::new(path).file_stem().is_some_and(|stem| stem == id)
+        && std::fs::read_to_string(path).is_ok_and(|text| Calendar::parse(id, &text).is_ok())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::calendar::OwnHours;
 
     #[test]
-    fn every_calendar_is_built_in_a_file_or_hours_of_ones_own() {
+    fn every_built_in_calendar_is_at_home_in_the_program_unless_a_file_takes_its_place() {
         for id in Calendar::builtin_ids() {
             let calendar = Calendar::builtin(id).expect("built in");
             let Home::BuiltIn(text) = Home::of(&calendar) else { panic!("{id}") };
             assert_eq!(Calendar::parse(calendar.id(), text).expect("sound").name(), calendar.name(), "{id}");
+            let file = Calendar::parse_file(calendar.id(), text, "/cal/x.toml").expect("sound");
+            assert_eq!(Home::of(&file).to_string(), "from /cal/x.toml, in the place of the built-in one", "{id}");
         }
-        let nyse = Calendar::builtin("XNYS").expect("built in");
-        let hours = OwnHours { open: "10:00".parse().ok(), ..OwnHours::default() };
-        let own = Home::of(&nyse.with_hours("DESK", hours).expect("sound"));
-        assert_eq!(own.to_string(), "own hours over config/calendars/xnys.toml (built in)");
+    }
+
+    #[test]
+    fn a_configuration_that_is_named_like_hours_in_it_is_not_their_file() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = |name: &str| dir.path().join(name).display().to_string();
         let text = Calendar::builtin_text("lse").expect("built in");
-        let file = |id: &str, path: &str| Home::of(&Calendar::parse_file(id, text, path).expect("sound"));
-        assert_eq!(file("MINE", "/cal/MINE.toml").to_string(), "from /cal/MINE.toml");
-        assert_eq!(file("xlon", "/cal/xlon.toml").to_string(), "from /cal/xlon.toml, in the place of the built-in one");
-        let utc = ["09:00", "10:00"].map(|at| at.parse().expect("a time"));
-        let plain = Calendar::plain("X", chrono_tz::UTC, utc[0], utc[1], &[chrono::Weekday::Mon]);
-        assert_eq!(Home::of(&plain), Home::OwnHours(None));
+        let home = |id: &str, file: &str| Home::of(&Calendar::parse_file(id, text, &path(file)).expect("sound"));
+        let own = "own hours, the days of London Stock Exchange";
+        std::fs::write(path("mho.toml"), "[calendar.mho]\nextends = \"XLON\"\n").expect("written");
+        std::fs::write(path("MINE.toml"), text).expect("written");
+        assert_eq!([home("mho", "mho.toml"), home("DESK", "MINE.toml")].map(|home| home.to_string()), [own, own]);
+        assert_eq!(home("MINE", "MINE.toml").to_string(), format!("from {}", path("MINE.toml")));
     }
 }

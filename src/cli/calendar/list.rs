@@ -134,7 +134,7 @@ fn day_json(shown: &Shown<'_>, day: &Day) -> Value {
         "early_close": session.is_some_and(Session::is_early_close),
         "reason": (!day.reason.is_empty()).then_some(&*day.reason),
         "basis": day.basis.name(),
-        "kind": shown.kind(day).name(),
+        "kind": day.kind.name(),
         "premarket": at(|session| session.premarket).filter(|_| session.is_some_and(has_premarket)),
         "postmarket": at(|session| session.postmarket).filter(|_| session.is_some_and(has_postmarket)),
         "break_start": pause.map(|(start, _)| rfc3339(start, calendar.zone())),

@@ -20,7 +20,7 @@ use clap::{Subcommand, ValueEnum};
 
 use super::{Failure, Global, OK, USAGE};
 use crate::config::{self, Settings};
-use crate::domain::calendar::{Basis, Calendar, Day, DayKind, OutOfRange};
+use crate::domain::calendar::{Calendar, OutOfRange};
 use home::Home;
 
 /// Everything that `mho calendar` can be asked.
@@ -201,16 +201,6 @@ impl Shown<'_> {
     fn title(&self) -> String {
         title(self.calendar)
     }
-
-    /// Of which kind a day is for people: where there would be no session, it is a special one, whenever it ends.
-    fn kind(&self, day: &Day) -> DayKind {
-        let is_special = |day: &Day| day.session.is_none() || day.reason.starts_with("special session");
-        let kind = match day.basis {
-            Basis::Override => self.plain.day(day.date).is_ok_and(|plain| is_special(&plain)),
-            Basis::Published | Basis::Projected => is_special(day),
-        };
-        if kind && day.kind == DayKind::EarlyClose { DayKind::Special } else { day.kind }
-    }
 }
 
 /// Id and name of a calendar.
@@ -240,13 +230,10 @@ fn file_text(plain: &Calendar) -> Result<Cow<'static, str>, CalendarError> {
             Ok(text) => Ok(Cow::Owned(text)),
             Err(error) => Err(CalendarError::NoFile(format!("cannot read {path}: {error}"))),
         },
-        Home::OwnHours(base) => {
-            let base = base.map(|file| format!(", laid over {file}: name the calendar of that file"));
-            let base = base.unwrap_or_default();
-            Err(CalendarError::NoFile(format!(
-                "calendar {} has no file: it is hours of your own in the configuration{base}",
-                plain.id()
-            )))
+        Home::OwnHours(of) => {
+            let of = of.map(|of| format!(", laid over the days of {of}: name that calendar")).unwrap_or_default();
+            let text = format!("calendar {} has no file: it is hours of your own in the configuration{of}", plain.id());
+            Err(CalendarError::NoFile(text))
         }
     }
 }

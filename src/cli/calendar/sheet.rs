@@ -32,15 +32,13 @@ pub(super) struct Sheet<'a> {
 /// One of them.
 pub(super) struct Cell {
     pub(super) day: Day,
-    /// Of which kind it is for people.
-    kind: DayKind,
     clocks: Option<ClockChange>,
 }
 
 impl Cell {
     /// What is special about it, the most important first.
     pub(super) fn marks(&self) -> Vec<char> {
-        let kind = match self.kind {
+        let kind = match self.day.kind {
             DayKind::Regular => None,
             DayKind::EarlyClose => Some('E'),
             DayKind::Special => Some('S'),
@@ -50,7 +48,7 @@ impl Cell {
         let basis = match self.day.basis {
             Basis::Override => Some('!'),
             // That a weekend is projected tells nobody anything.
-            Basis::Projected if self.kind != DayKind::Weekend => Some('~'),
+            Basis::Projected if self.day.kind != DayKind::Weekend => Some('~'),
             Basis::Projected | Basis::Published => None,
         };
         let clocks = self.clocks.as_ref().map(|_| 'c');
@@ -60,7 +58,7 @@ impl Cell {
     /// Hours and reason, where there is something to tell.
     fn story(&self, calendar: &Calendar) -> Option<(Option<String>, String)> {
         let clocks = self.clocks.as_ref().map(ToString::to_string);
-        if matches!(self.kind, DayKind::Regular | DayKind::Weekend) && self.day.basis != Basis::Override {
+        if matches!(self.day.kind, DayKind::Regular | DayKind::Weekend) && self.day.basis != Basis::Override {
             return clocks.map(|clocks| (None, clocks));
         }
         let what = self.day.session.as_ref().map_or_else(|| "closed".to_owned(), |s| hours_text(calendar.zone(), s));
@@ -75,10 +73,7 @@ impl<'a> Sheet<'a> {
     pub(super) fn of(shown: Shown<'a>, first: NaiveDate, last: NaiveDate) -> Result<Self, OutOfRange> {
         let (calendar, zone) = (shown.calendar, shown.calendar.zone());
         let dates = first.iter_days().take_while(|date| *date <= last);
-        let cell = |date| {
-            let day = calendar.day(date).ok()?;
-            Some(Cell { kind: shown.kind(&day), day, clocks: clock_change(zone, date) })
-        };
+        let cell = |date| Some(Cell { day: calendar.day(date).ok()?, clocks: clock_change(zone, date) });
         let cells: Vec<Cell> = dates.filter_map(cell).collect();
         if cells.is_empty() {
             calendar.day(first)?;
