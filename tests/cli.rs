@@ -220,6 +220,34 @@ fn a_calendar_that_does_not_exist_or_dates_outside_its_data_are_usage_errors() {
 }
 
 #[test]
+fn simulate_wants_the_calendar_of_every_enabled_script_to_know_its_dates() {
+    let script = |name: &str, more: &str| format!("[[script]]\nname = \"{name}\"\ncommand = [\"./x\"]\n{more}");
+    let mine = "calendar = \"MINE\"\n";
+    let config =
+        |more: &str| format!("[market]\ncalendar_dir = \"cal\"\n{}{}", script("demo", ""), script("mine", more));
+    let world = World::new("");
+    world.write(
+        "cal/MINE.toml",
+        "timezone = \"UTC\"\nname = \"Mine\"\nfrom = 2026-12-10\nto = 2026-12-12\n\
+                                 weekdays = [\"thu\"]\n[hours]\nopen = \"09:00\"\nclose = \"10:00\"\n",
+    );
+    let simulate = |config: String, from: &str, to: &str| {
+        world.write("mho.toml", &config);
+        world.cli(&["simulate", "--config", "mho.toml", "--from", from, "--to", to])
+    };
+    for (from, to, date) in [("2026-12-11", "2026-12-14", "2026-12-14"), ("2026-12-09", "2026-12-11", "2026-12-09")] {
+        let done = simulate(config(mine), from, to);
+        let expected =
+            format!("mho: script mine: calendar MINE has no data for {date}: it covers 2026-12-10 to 2026-12-12; ");
+        assert_eq!((done.code, done.out.as_str()), (2, ""), "{done:?}");
+        assert!(done.err.starts_with(&expected), "{done:?}");
+        assert_eq!(simulate(config(&format!("{mine}enabled = false\n")), from, to).code, 0);
+        assert_eq!(simulate(config(""), from, to).code, 0);
+    }
+    assert_eq!(simulate(config(mine), "2026-12-10", "2026-12-12").code, 0);
+}
+
+#[test]
 fn next_json_lists_boundaries_in_order() {
     let done = World::new(DEMO).cli(&["next", "-n", "8", "--json", "--config", "mho.toml"]);
     let lines = done.lines();

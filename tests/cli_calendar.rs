@@ -344,8 +344,95 @@ fn explain_takes_date_and_calendar_in_any_order_and_names_a_line_that_says_so() 
     );
     refused(&world, 2, &["explain", "2051-01-01"], &["no data for 2051-01-01: it covers 1990-01-01 to 2035-12-31"]);
     refused(&world, 2, &["explain", "2025-31-11"], &["\"2025-31-11\" is no date: use YYYY-MM-DD"]);
+    let two = "give one date and at most one calendar";
+    refused(&world, 2, &["explain", "2025-11-27", "2025-11-28"], &["two dates: ", two]);
+    refused(&world, 2, &["explain", "XNYS", "lse"], &["two calendars: ", two]);
+    let neither = "\"tomorrow\" is neither a date (YYYY-MM-DD) nor a calendar; known are: ";
+    for args in [&["explain", "tomorrow"][..], &["explain", "tomorrow", "XNYS"], &["XNYS", "explain", "tomorrow"]] {
+        refused(&world, 2, args, &[neither]);
+    }
+    refused(&world, 2, &["explain", "XNYZ"], &["nor a calendar", "did you mean \"XNYS\"?"]);
+    for args in [["explain", "2025-11-27", "XNYZ"], ["explain", "XNYZ", "2025-11-27"]] {
+        refused(&world, 2, &args, &["no calendar named \"XNYZ\"", "did you mean \"XNYS\"?"]);
+    }
+    refused(&world, 2, &["--to", "2000-01-01"], &["is before today (20", "where --from is not given"]);
     refused(&world, 2, &["XLON", "explain", "2025-11-11", "XHKG"], &["two calendars are named, XLON and XHKG"]);
     refused(&world, 2, &["--from", "2025-11-11", "explain"], &["--from", "leave them out"]);
+}
+
+#[test]
+fn programs_are_told_where_the_data_ends_beside_what_they_read() {
+    let world = World::new("");
+    for (format, last) in [("csv", "2035-12-31,1,2035-12-31T14:30:00Z,2035-12-31T21:00:00Z,0,\n"), ("json", "\n]\n")] {
+        let done = ask(&world, &["--from", "2035-12-29", "--format", format]);
+        assert_eq!((done.code, done.err.as_str()), (0, "mho: no data after 2035-12-31\n"), "{done:?}");
+        assert!(done.out.ends_with(last), "{done:?}");
+        told(&world, &["--from", "2035-12-29", "--to", "2035-12-31", "--format", format]);
+    }
+    assert!(told(&world, &["--from", "2035-12-29"]).ends_with("\n\nNo data after 2035-12-31.\n"));
+}
+
+#[test]
+fn the_file_of_a_calendar_is_the_beginning_of_ones_own() {
+    let world =
+        World::new("[market]\ncalendar_dir = \"cal\"\n[calendar.DESK]\nextends = \"XLON\"\nclose = \"12:00\"\n");
+    world.write("cal/.keep", "");
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/config/calendars/");
+    let of = |name: &str| std::fs::read_to_string(format!("{folder}{name}")).expect("readable");
+    assert_eq!(told(&world, &["--format", "toml"]), of("xnys.toml"));
+    assert_eq!(told(&world, &["hkex", "--format", "toml"]), of("xhkg.toml"));
+    // What is printed is a file that loads, once it has aliases of its own; overrides stand elsewhere and leave it as it is.
+    world.write("cal/MINE.toml", &told(&world, &["XLON", "--format", "toml"]).replace("\"LSE\"", "\"ELSE\""));
+    world.write("cal/XHKG.toml", &of("xhkg.toml").replace("Hong Kong\"", "Kowloon\""));
+    told(&world, &add("2031-03-06", &["--closed", "--reason", "x", "--calendar", "MINE"]));
+    assert_eq!(told(&world, &["mine", "--format", "toml"]), world.read("cal/MINE.toml"));
+    assert_eq!(told(&world, &["HKEX", "--format", "toml"]), world.read("cal/XHKG.toml"));
+    let own = "calendar DESK has no file: it is hours of your own in the configuration, laid over the days of London Stock Exchange: ";
+    refused(&world, 2, &["DESK", "--format", "toml"], &[own]);
+    for more in [&["--from", "2031-01-01"][..], &["--to", "2031-01-01"], &["--month"], &["--year"], &["explain"]] {
+        refused(&world, 2, &[&["--format", "toml"], more].concat(), &["--format"]);
+    }
+    told(&world, &["override", "remove", "2031-03-06", "--calendar", "MINE"]);
+    world.write("mho.toml", "[market]\nopen = \"10:00\"\n");
+    refused(&world, 2, &["--format", "toml"], &["calendar market has no file", "New York Stock Exchange"]);
+}
+
+#[test]
+fn check_says_where_each_calendar_stands() {
+    let config = "[market]\ncalendar_dir = \"cal\"\n[calendar.DESK]\nextends = \"XLON\"\nclose = \"12:00\"\n\
+                  [calendar.BARE]\ntimezone = \"UTC\"\nopen = \"09:00\"\nclose = \"10:00\"\n";
+    let scripts = ["XHKG", "MINE"].map(|id| {
+        format!("[[script]]\nname = \"{}\"\ncommand = \"sleep 300\"\ncalendar = \"{id}\"\n", id.to_lowercase())
+    });
+    let world = World::new(&format!("{config}{}", scripts.concat()));
+    let hkex = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/config/calendars/xhkg.toml"));
+    let hkex = hkex.expect("readable");
+    world.write("cal/XHKG.toml", &hkex);
+    let is_alias = |line: &&str| line.starts_with("aliases");
+    let mine: Vec<&str> = hkex.lines().filter(|line| !is_alias(line)).collect();
+    world.write("cal/MINE.toml", &mine.join("\n"));
+    let done = world.cli(&["check", "--config", "mho.toml"]);
+    let dir = world.path("cal").display().to_string();
+    for line in [
+        "calendar      XNYS (default): built in, zone America/New_York, published to ".to_owned(),
+        "calendar      DESK: own hours, the days of London Stock Exchange, zone Europe/London, ".to_owned(),
+        "calendar      BARE: own hours, zone UTC, ".to_owned(),
+        format!("calendar      MINE: from {dir}/MINE.toml, zone Asia/Hong_Kong, "),
+        format!("calendar      XHKG: from {dir}/XHKG.toml, in the place of the built-in one, zone "),
+    ] {
+        assert!(done.out.contains(&line), "{line}: {}", done.out);
+    }
+    let found = world.cli(&["check", "--json", "--config", "mho.toml"]).json();
+    let homes = found["calendars"].as_array().expect("a list").iter();
+    let homes: Vec<_> = homes.map(|c| (c["id"].as_str(), c["home"].as_str(), c["replaces_built_in"] == true)).collect();
+    let expected = [
+        ("BARE", "own_hours", false),
+        ("DESK", "own_hours", false),
+        ("MINE", "file", false),
+        ("XHKG", "file", true),
+        ("XNYS", "built_in", false),
+    ];
+    assert_eq!(homes, expected.map(|(id, home, replaces)| (Some(id), Some(home), replaces)));
 }
 
 #[test]

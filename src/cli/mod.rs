@@ -5,6 +5,7 @@ pub mod check;
 mod exec;
 mod history;
 pub mod init;
+mod layout;
 mod logs;
 mod next;
 mod run;

@@ -49,8 +49,9 @@ pub(super) fn run(global: &Global, args: &SimulateArgs, out: &mut dyn Write) -> 
         return Err(Failure::new(USAGE, format!("--to {to} is before --from {from}")));
     }
     for date in [from, to] {
-        calendar.day(date).map_err(|error| Failure::new(USAGE, error))?;
+        calendar.is_session(date).map_err(|error| Failure::new(USAGE, error))?;
     }
+    in_range(&settings, [from, to])?;
     let pretence = pretence(&settings, &args.exit)?;
     let midnight = |date: NaiveDate| resolve_local(calendar.zone(), date.and_time(NaiveTime::MIN));
     let end = midnight(to.checked_add_days(Days::new(1)).unwrap_or(to));
@@ -65,6 +66,17 @@ pub(super) fn run(global: &Global, args: &SimulateArgs, out: &mut dyn Write) -> 
         }
     }
     Ok(OK)
+}
+
+/// Whether the calendars of all scripts that would run know these dates.
+fn in_range(settings: &Settings, dates: [NaiveDate; 2]) -> Result<(), Failure> {
+    for spec in settings.scripts.iter().filter(|spec| spec.enabled) {
+        let Some(calendar) = settings.calendars.get(&spec.window.calendar) else { continue };
+        for date in dates {
+            calendar.is_session(date).map_err(|error| Failure::new(USAGE, format!("script {}: {error}", spec.name)))?;
+        }
+    }
+    Ok(())
 }
 
 fn pretence(settings: &Settings, exits: &[(String, Act)]) -> Result<Pretence, Failure> {

@@ -4,19 +4,22 @@
 use std::io::Write;
 
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
+use chrono_tz::Tz;
 use serde_json::{Value, json};
 
 use super::clocks::{ClockChange, clock_change, clock_on, hours_text, span_text, time_text};
 use super::list::{has_postmarket, has_premarket};
-use super::{Failure, Global, USAGE, find, one_of, parse_date};
+use super::{Failure, Global, Shown, USAGE, find, known, one_of, parse_date};
 use crate::cli::OK;
+use crate::cli::layout::{escaped, hung};
+use crate::config::Settings;
 use crate::domain::calendar::{Basis, Calendar, Day, DayKind, OutOfRange, Phase, Session, Standing};
 use crate::domain::notice::rfc3339;
 
 /// Arguments of `mho calendar explain`.
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct ExplainArgs {
-    /// The date, YYYY-MM-DD [default: today in the calendar's zone]
+    /// The date, YYYY-MM-DD [default: that of the session under way, else today in the calendar's zone]
     #[arg(value_name = "DATE")]
     date: Option<String>,
     /// Id or alias of a calendar [default: the one of the market section]
@@ -28,22 +31,43 @@ pub(super) struct ExplainArgs {
 }
 
 impl ExplainArgs {
-    /// Date and calendar. A calendar alone means today.
-    fn parts(&self) -> Result<(Option<NaiveDate>, Option<&str>), Failure> {
-        let is_name = |text: &str| text.starts_with(|letter: char| letter.is_ascii_alphabetic());
-        match (self.date.as_deref(), self.calendar.as_deref()) {
-            (Some(name), None) if is_name(name) => Ok((None, Some(name))),
-            (first, second) => {
-                // Either order: which of the two is a date is plain to see.
-                let (date, name) = if first.is_some_and(is_name) { (second, first) } else { (first, second) };
-                let parsed = date.map(parse_date).transpose();
-                let parsed = parsed.map_err(|advice| {
-                    Failure::new(USAGE, format!("{:?} is no date: {advice}", date.unwrap_or_default()))
-                });
-                Ok((parsed?, name))
+    /// Date and calendar, in either order; either may be missing.
+    fn parts(&self, settings: &Settings) -> Result<(Option<NaiveDate>, Option<&str>), Failure> {
+        let two = |what: &str| Failure::new(USAGE, format!("two {what}: give one date and at most one calendar"));
+        let (mut date, mut name, mut unknown) = (None, None, None);
+        for word in [&self.date, &self.calendar].into_iter().flatten() {
+            if let Ok(parsed) = parse_date(word) {
+                if date.replace(parsed).is_some() {
+                    return Err(two("dates"));
+                }
+            } else if settings.calendar(word).is_some() {
+                if name.replace(word.as_str()).is_some() {
+                    return Err(two("calendars"));
+                }
+            } else {
+                unknown = unknown.or(Some(word.as_str()));
+            }
+        }
+        match unknown {
+            None => Ok((date, name)),
+            Some(word) if word.starts_with(|letter: char| letter.is_ascii_digit()) => {
+                let advice = parse_date(word).err().unwrap_or_default();
+                Err(Failure::new(USAGE, format!("{word:?} is no date: {advice}")))
+            }
+            // That there is no such calendar is told where it is looked for.
+            Some(word) if date.is_some() => Ok((date, Some(word))),
+            Some(word) => {
+                let text = format!("{word:?} is neither a date (YYYY-MM-DD) nor a calendar; {}", known(settings, word));
+                Err(Failure::new(USAGE, text))
             }
         }
     }
+}
+
+/// The date that a moment belongs to: that of the session under way, else the civil one.
+fn date_of(calendar: &Calendar, now: DateTime<Utc>) -> NaiveDate {
+    let under_way = calendar.phase_at(now).ok().and_then(|(_, date)| date);
+    under_way.unwrap_or_else(|| now.with_timezone(&calendar.zone()).date_naive())
 }
 
 pub(super) fn run(
@@ -53,13 +77,13 @@ pub(super) fn run(
     now: DateTime<Utc>,
     out: &mut dyn Write,
 ) -> Result<u8, Failure> {
-    let (date, behind) = args.parts()?;
     let settings = global.look()?;
+    let (date, behind) = args.parts(&settings)?;
     let calendar = find(&settings, one_of(before, behind)?)?;
-    let date = date.unwrap_or_else(|| now.with_timezone(&calendar.zone()).date_naive());
+    let date = date.unwrap_or_else(|| date_of(&calendar, now));
     let plain = settings.calendar_without_overrides(calendar.id());
-    let explained =
-        Explained::of(&calendar, plain.as_deref(), date, now).map_err(|error| Failure::new(USAGE, error))?;
+    let shown = Shown { calendar: &calendar, plain: plain.as_ref().unwrap_or(&calendar), now };
+    let explained = Explained::of(&shown, date).map_err(|error| Failure::new(USAGE, error))?;
     if args.json {
         writeln!(out, "{}", serde_json::to_string_pretty(&explained.json()).map_err(std::io::Error::from)?)?;
     } else {
@@ -71,50 +95,58 @@ pub(super) fn run(
 /// All that there is to say of a date.
 struct Explained<'a> {
     calendar: &'a Calendar,
+    title: String,
     day: Day,
     /// What the calendar says without the override, where there is one.
     without: Option<Day>,
     now: DateTime<Utc>,
     today: NaiveDate,
     clocks: Option<ClockChange>,
-    /// The first session after the date.
+    /// The session after a past date, where it has begun.
+    followed_by: Option<Session>,
+    /// The first session after the date that is still to come.
     next: Option<Session>,
-    /// What the market does now, and for which date; only where that is asked.
+    /// It is today's date, or its session is under way.
+    is_current: bool,
+    /// What the market does now, and for which date; only where the date is current.
     phase: Option<(Phase, Option<NaiveDate>)>,
 }
 
 impl<'a> Explained<'a> {
-    fn of(
-        calendar: &'a Calendar,
-        plain: Option<&Calendar>,
-        date: NaiveDate,
-        now: DateTime<Utc>,
-    ) -> Result<Self, OutOfRange> {
+    fn of(shown: &Shown<'a>, date: NaiveDate) -> Result<Self, OutOfRange> {
+        let (calendar, now, today) = (shown.calendar, shown.now, shown.today());
         let day = calendar.day(date)?;
-        let today = now.with_timezone(&calendar.zone()).date_naive();
-        let plain = plain.filter(|_| day.basis == Basis::Override);
+        let is_under_way = day.session.as_ref().is_some_and(|s| s.premarket <= now && now < s.postmarket);
+        let is_current = date == today || is_under_way;
+        let after = |date: NaiveDate| date.succ_opt().into_iter().flat_map(|next| calendar.sessions(next..));
+        // Those of the past are many: none before yesterday's is still to come.
+        let recent = today.pred_opt().map_or(date, |yesterday| date.max(yesterday));
         Ok(Self {
             calendar,
-            without: plain.and_then(|plain| plain.day(date).ok()),
+            title: shown.title(),
+            without: shown.plain.day(date).ok().filter(|_| day.basis == Basis::Override),
             now,
             today,
             clocks: clock_change(calendar.zone(), date),
-            next: date.succ_opt().and_then(|next| calendar.sessions(next..).next()),
-            phase: (date == today).then(|| calendar.phase_at(now)).transpose()?,
+            followed_by: after(date).next().filter(|next| date < today && next.open <= now),
+            next: after(recent).find(|next| now < next.open),
+            is_current,
+            phase: is_current.then(|| calendar.phase_at(now).ok()).flatten(),
             day,
         })
     }
 
     fn text(&self) -> String {
-        let (calendar, date) = (self.calendar, self.day.date);
-        let name = if calendar.name().is_empty() { String::new() } else { format!(", {}", calendar.name()) };
-        let mut text = format!("{}{name}: {}\n{}\n", calendar.id(), date.format("%A %Y-%m-%d"), self.answer());
+        let head = format!("{}: {}", self.title, self.day.date.format("%A %Y-%m-%d"));
+        let mut text = format!("{}\n{}\n", hung("", &escaped(&head), 2), hung("", &escaped(&self.answer()), 2));
         let mut paragraph = |rows: Vec<(&str, String)>| {
             if !rows.is_empty() {
                 text.push('\n');
             }
             for (label, value) in rows {
-                text.push_str(&format!("  {label:<12} {value}\n"));
+                let label = format!("  {label:<12} ");
+                text.push_str(&hung(&label, &escaped(&value), label.len()));
+                text.push('\n');
             }
         };
         paragraph(self.times());
@@ -127,9 +159,8 @@ impl<'a> Explained<'a> {
         let Some(session) = &self.day.session else { return self.no_session() };
         let why = if self.day.reason.is_empty() { String::new() } else { format!("; {}", self.day.reason) };
         let (open, close) = (self.when(session.open), self.when(session.close));
-        let is_today = self.day.date == self.today;
-        match self.day.standing(self.now) {
-            Standing::NotYetOpen if is_today || session.premarket <= self.now => {
+        match self.standing() {
+            Standing::NotYetOpen if self.is_current => {
                 format!("not yet open: opens at {open}, in {}{why}", wait(session.open - self.now))
             }
             Standing::NotYetOpen => format!("will be open from {open} to {close}{why}"),
@@ -139,14 +170,22 @@ impl<'a> Explained<'a> {
                 let what = if end - start < LUNCH { "halted" } else { "lunch break" };
                 format!("{what} until {}{why}", self.when(end))
             }
-            Standing::ClosedEarly if is_today => {
+            Standing::ClosedEarly if self.is_current => {
                 let cause = self.day.reason.strip_prefix("early close: ").unwrap_or(&self.day.reason);
                 format!("closed early at {close}: {cause}")
             }
-            Standing::Closed if is_today => format!("closed at {close}: the session of this date is over{why}"),
+            Standing::Closed if self.is_current => format!("closed at {close}: the session of this date is over{why}"),
             Standing::Closed | Standing::ClosedEarly | Standing::Holiday | Standing::Weekend => {
                 format!("was open from {open} to {close}{why}")
             }
+        }
+    }
+
+    /// A special session ends when it is to, and not early.
+    fn standing(&self) -> Standing {
+        match self.day.standing(self.now) {
+            Standing::ClosedEarly if self.day.kind == DayKind::Special => Standing::Closed,
+            standing => standing,
         }
     }
 
@@ -173,8 +212,13 @@ impl<'a> Explained<'a> {
 
     /// An instant on the calendar's clock, with its date where that is another one.
     fn when(&self, at: DateTime<Utc>) -> String {
+        self.when_on(self.day.date, at)
+    }
+
+    /// The same, where it is `date` that was spoken of.
+    fn when_on(&self, date: NaiveDate, at: DateTime<Utc>) -> String {
         let local = at.with_timezone(&self.calendar.zone());
-        let clock = clock_on(self.calendar.zone(), self.day.date, at);
+        let clock = clock_on(self.calendar.zone(), date, at);
         match clock.split_once(' ') {
             Some((time, _)) => format!("{time} {}", local.format("%Z on %a %Y-%m-%d")),
             None => format!("{clock} {}", local.format("%Z")),
@@ -209,10 +253,11 @@ impl<'a> Explained<'a> {
         rows
     }
 
-    /// Why, on what basis, where it stands, and what comes next.
+    /// What is under way instead, why the day is as it is, on what basis, where that stands, and what comes next.
     fn facts(&self) -> Vec<(&'static str, String)> {
         let mut rows = Vec::new();
         let day = &self.day;
+        rows.extend(self.other_session().map(|text| ("now", text)));
         if !day.reason.is_empty() {
             rows.push(("reason", day.reason.to_string()));
         }
@@ -223,7 +268,7 @@ impl<'a> Explained<'a> {
                 format!("published: a rule that holds up to {last}")
             }
             Basis::Published => format!("published: the exchange's days are known up to {last}"),
-            Basis::Projected => format!("projected from rules: after the exchange's published horizon, {last}"),
+            Basis::Projected => format!("projected: the exchange's published days end on {last}"),
             Basis::Override => "override: you have said so; it wins over everything built in".to_owned(),
         };
         rows.push(("basis", basis));
@@ -236,11 +281,12 @@ impl<'a> Explained<'a> {
             let text = change.to_string();
             ("clocks", format!("{} at {}", text.trim_start_matches("clocks "), time_text(change.at)))
         }));
-        rows.extend(self.other_session().map(|text| ("now", text)));
-        rows.extend(self.next.as_ref().map(|next| {
-            let hours = hours_text(self.calendar.zone(), next);
-            ("next session", format!("{}, {hours}", next.date.format("%a %Y-%m-%d")))
-        }));
+        for (label, session) in [("followed by", &self.followed_by), ("next session", &self.next)] {
+            rows.extend(session.as_ref().map(|session| {
+                let hours = hours_text(self.calendar.zone(), session);
+                (label, format!("{}, {hours}", session.date.format("%a %Y-%m-%d")))
+            }));
+        }
         rows
     }
 
@@ -270,7 +316,7 @@ impl<'a> Explained<'a> {
             Phase::Post => ("post-market", session.postmarket),
         };
         let date = session.date.format("%a %Y-%m-%d");
-        Some(format!("{what}: the session of {date}, until {}", self.when(until)))
+        Some(format!("{what}: the session of {date}, until {}", self.when_on(session.date, until)))
     }
 
     fn json(&self) -> Value {
@@ -286,7 +332,7 @@ impl<'a> Explained<'a> {
             "name": filled(calendar.name()),
             "is_session": session.is_some(),
             "kind": day.kind.name(),
-            "standing": day.standing(self.now).name(),
+            "standing": self.standing().name(),
             "phase": self.phase.map(|(phase, _)| phase.name()),
             "phase_date": self.phase.and_then(|(_, date)| date),
             "answer": self.answer(),
@@ -306,11 +352,8 @@ impl<'a> Explained<'a> {
             "source": origin.and_then(|origin| origin.source.as_deref()),
             "clock_change": self.clocks.as_ref().map(ToString::to_string),
             "without_override": self.without.as_ref().map(|plain| self.plain_json(plain)),
-            "next_session": self.next.as_ref().map(|next| json!({
-                "date": next.date,
-                "open": rfc3339(next.open, zone),
-                "close": rfc3339(next.close, zone),
-            })),
+            "followed_by": self.followed_by.as_ref().map(|session| session_json(session, zone)),
+            "next_session": self.next.as_ref().map(|session| session_json(session, zone)),
         })
     }
 
@@ -334,6 +377,14 @@ impl<'a> Explained<'a> {
 
 /// A shorter break is a halt.
 const LUNCH: TimeDelta = TimeDelta::minutes(45);
+
+fn session_json(session: &Session, zone: Tz) -> Value {
+    json!({
+        "date": session.date,
+        "open": rfc3339(session.open, zone),
+        "close": rfc3339(session.close, zone),
+    })
+}
 
 fn filled(text: &str) -> Option<&str> {
     (!text.is_empty()).then_some(text)

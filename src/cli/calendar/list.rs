@@ -2,11 +2,12 @@
 
 use std::io::{self, Write};
 
-use chrono::{DateTime, Days, SecondsFormat, Utc};
+use chrono::{DateTime, Days, NaiveDate, SecondsFormat, Utc};
 use serde_json::{Value, json};
 
 use super::clocks::clock_on;
-use super::{CalendarArgs, CalendarError, Format};
+use super::{CalendarArgs, CalendarError, Format, Shown};
+use crate::cli::layout::{WIDEST, escaped, hung};
 use crate::domain::calendar::{Calendar, Day, Session};
 use crate::domain::notice::rfc3339;
 
@@ -14,46 +15,67 @@ use crate::domain::notice::rfc3339;
 const DEFAULT_SPAN: Days = Days::new(30);
 
 /// Prints the days asked for, or none of them: what is wrong with the dates is found before the first line.
-pub(super) fn print(
-    args: &CalendarArgs,
-    calendar: &Calendar,
-    now: DateTime<Utc>,
-    out: &mut dyn Write,
-) -> Result<(), CalendarError> {
-    let from = args.from.unwrap_or_else(|| now.with_timezone(&calendar.zone()).date_naive());
+pub(super) fn print(args: &CalendarArgs, shown: &Shown<'_>, out: &mut dyn Write) -> Result<(), CalendarError> {
+    let calendar = shown.calendar;
+    let from = args.from.unwrap_or_else(|| shown.today());
     let last = *calendar.range().end();
-    let to = args.to.unwrap_or_else(|| from.checked_add_days(DEFAULT_SPAN).map_or(last, |to| to.min(last)).max(from));
+    let wanted = from.checked_add_days(DEFAULT_SPAN).unwrap_or(NaiveDate::MAX);
+    let to = args.to.unwrap_or_else(|| wanted.min(last).max(from));
     if to < from {
-        return Err(CalendarError::Backwards { from, to });
+        return Err(match args.from {
+            Some(from) => CalendarError::Backwards { from, to },
+            None => CalendarError::Past { today: from, to },
+        });
     }
     calendar.is_session(from)?;
     calendar.is_session(to)?;
     let days = from.iter_days().take_while(|date| *date <= to);
     let days = days.map(|date| calendar.day(date)).collect::<Result<Vec<_>, _>>()?;
+    // Who says how far it shall go gets that, or an error.
+    let is_cut = args.to.is_none() && last < wanted;
     match args.format {
-        Format::Table => write_table(calendar, &days, out),
-        Format::Csv => write_csv(&days, out),
-        Format::Json => write_json(calendar, &days, out),
-    }?;
+        Format::Table => {
+            write_table(shown, &days, out)?;
+            if is_cut {
+                writeln!(out, "\nNo data after {last}.")?;
+            }
+        }
+        Format::Csv | Format::Json => {
+            if args.format == Format::Csv { write_csv(&days, out) } else { write_json(shown, &days, out) }?;
+            if is_cut {
+                // Programs read the rest.
+                let _ = writeln!(io::stderr(), "mho: no data after {last}");
+            }
+        }
+        // No list of days: it is shown elsewhere.
+        Format::Toml => {}
+    }
     Ok(())
 }
 
-fn write_table(calendar: &Calendar, days: &[Day], out: &mut dyn Write) -> io::Result<()> {
-    let title = if calendar.name().is_empty() { String::new() } else { format!(", {}", calendar.name()) };
+fn write_table(shown: &Shown<'_>, days: &[Day], out: &mut dyn Write) -> io::Result<()> {
+    let calendar = shown.calendar;
     let times: Vec<[String; 2]> = days.iter().map(|day| times_of(calendar, day)).collect();
     let other_day = |text: &&String| text.ends_with('d') && text.contains(' ');
     let hint = match times.iter().flatten().find(other_day).and_then(|text| text.split_once(' ')) {
-        Some((_, "-1d")) => "; -1d is the civil day before the date",
-        Some(_) => "; +1d is the civil day after the date",
+        Some((_, "-1d")) => "-1d is the civil day before the date",
+        Some(_) => "+1d is the civil day after the date",
         None => "",
     };
-    writeln!(out, "{}{title}; times in {}{hint}\n", calendar.id(), calendar.zone())?;
+    let title = format!("{}; times in {}", shown.title(), calendar.zone());
+    let title = escaped(&title);
+    match hint {
+        "" => writeln!(out, "{}\n", hung("", &title, 2))?,
+        hint if title.chars().count() + 2 + hint.len() <= WIDEST => writeln!(out, "{title}; {hint}\n")?,
+        hint => writeln!(out, "{}\n{hint}\n", hung("", &title, 2))?,
+    }
     let width = |at: usize| times.iter().map(|times| times[at].len()).max().unwrap_or_default().max(6);
     let (wide, high) = (width(0), width(1));
     writeln!(out, "DATE        DAY  {:<wide$} {:<high$} BASIS      REASON", "OPEN", "CLOSE")?;
     for (day, [open, close]) in days.iter().zip(&times) {
         let (date, basis) = (day.date, day.basis.name());
-        let line = format!("{date}  {}  {open:<wide$} {close:<high$} {basis:<10} {}", date.format("%a"), day.reason);
+        let reason = escaped(&day.reason);
+        let line = format!("{date}  {}  {open:<wide$} {close:<high$} {basis:<10} {reason}", date.format("%a"));
         writeln!(out, "{}", line.trim_end())?;
     }
     Ok(())
@@ -90,16 +112,17 @@ fn quoted(field: &str) -> String {
     }
 }
 
-fn write_json(calendar: &Calendar, days: &[Day], out: &mut dyn Write) -> io::Result<()> {
+fn write_json(shown: &Shown<'_>, days: &[Day], out: &mut dyn Write) -> io::Result<()> {
     for (index, day) in days.iter().enumerate() {
-        let row = day_json(calendar, day);
+        let row = day_json(shown, day);
         write!(out, "{}{row}", if index == 0 { "[\n" } else { ",\n" })?;
     }
     writeln!(out, "\n]")
 }
 
 /// A day as JSON: null for what it has not, instants with the calendar's offset.
-fn day_json(calendar: &Calendar, day: &Day) -> Value {
+fn day_json(shown: &Shown<'_>, day: &Day) -> Value {
+    let calendar = shown.calendar;
     let session = day.session.as_ref();
     let at = |instant: fn(&Session) -> DateTime<Utc>| session.map(|s| rfc3339(instant(s), calendar.zone()));
     let pause = session.and_then(|session| session.pause);
@@ -131,7 +154,7 @@ pub(super) fn has_postmarket(session: &Session) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use chrono::{NaiveDate, NaiveTime};
+    use chrono::NaiveTime;
 
     use super::super::run;
     use super::*;
@@ -194,7 +217,8 @@ mod tests {
     #[test]
     fn a_session_that_opens_on_the_evening_before_says_so_and_the_columns_stay_in_line() {
         let text = printed("CMES", Some("2026-11-25"), Some("2026-11-28"), Format::Table).expect("printed");
-        let expected = "CMES, CME Globex, equity index futures; times in America/Chicago; -1d is the civil day before the date\n\n\
+        let expected = "CMES, CME Globex, equity index futures; times in America/Chicago\n\
+            -1d is the civil day before the date\n\n\
             DATE        DAY  OPEN      CLOSE  BASIS      REASON\n\
             2026-11-25  Wed  17:00 -1d 16:00  published\n\
             2026-11-26  Thu  17:00 -1d 12:00  published  early close: Thanksgiving\n\
@@ -227,7 +251,45 @@ mod tests {
     }
 
     #[test]
+    fn where_the_data_ends_before_what_was_asked_for_the_table_says_so() {
+        let told = |from, to| printed("XNYS", Some(from), to, Format::Table).expect("printed");
+        let cut = told("2035-12-30", None);
+        assert!(cut.ends_with("\n2035-12-31  Mon  09:30  16:00  projected\n\nNo data after 2035-12-31.\n"), "{cut}");
+        assert!(!told("2035-12-01", None).contains("No data"), "the 31st of December is the 30th day after the first");
+        assert!(!told("2035-12-30", Some("2035-12-31")).contains("No data"));
+        let csv = printed("XNYS", Some("2035-12-30"), None, Format::Csv).expect("printed");
+        assert!(csv.ends_with("2035-12-31,1,2035-12-31T14:30:00Z,2035-12-31T21:00:00Z,0,\n"), "{csv}");
+    }
+
+    #[test]
+    fn control_characters_are_written_out_in_the_table_and_kept_for_programs() {
+        let reason = "a\u{1b}[31m\nb".to_owned();
+        let words =
+            [Override { date: date("2026-11-25"), closed: true, open: None, close: None, reason, origin: None }];
+        let calendar = Calendar::builtin("XNYS").and_then(|nyse| nyse.with_overrides(&words).ok()).expect("a calendar");
+        let shown = |format| {
+            let day = Some(date("2026-11-25"));
+            let args = CalendarArgs { from: day, to: day, format, ..CalendarArgs::default() };
+            let mut out = Vec::new();
+            run(&args, &calendar, DateTime::UNIX_EPOCH, &mut out).expect("printed");
+            String::from_utf8(out).expect("text")
+        };
+        assert!(
+            shown(Format::Table).ends_with("  override   override: a\\u{1b}[31m\\nb\n"),
+            "{}",
+            shown(Format::Table)
+        );
+        assert!(shown(Format::Csv).ends_with(",\"override: a\u{1b}[31m\nb\"\n"));
+        assert!(shown(Format::Json).contains(r"override: a\u001b[31m\nb"));
+    }
+
+    #[test]
     fn dates_that_cannot_be_shown_print_nothing() {
+        let past = printed("XNYS", None, Some("2026-01-01"), Format::Csv).expect_err("past");
+        assert_eq!(
+            past.to_string(),
+            "--to 2026-01-01 is before today (2026-11-25), the first day where --from is not given"
+        );
         let backwards = printed("XNYS", Some("2026-11-27"), Some("2026-11-26"), Format::Csv).expect_err("backwards");
         assert_eq!(backwards.to_string(), "--to 2026-11-26 is before --from 2026-11-27");
         let beyond = printed("XNYS", Some("2035-12-31"), Some("2036-01-01"), Format::Csv).expect_err("beyond");

@@ -3,12 +3,14 @@
 
 mod clocks;
 mod explain;
+pub(super) mod home;
 mod list;
 mod month;
 mod overrides;
 mod sheet;
 mod year;
 
+use std::borrow::Cow;
 use std::io::{self, Write};
 use std::str::FromStr;
 use std::sync::Arc;
@@ -19,22 +21,27 @@ use clap::{Subcommand, ValueEnum};
 use super::{Failure, Global, OK, USAGE};
 use crate::config::{self, Settings};
 use crate::domain::calendar::{Calendar, OutOfRange};
+use home::Home;
 
 /// Everything that `mho calendar` can be asked.
 #[derive(Clone, Debug, clap::Args)]
 #[command(disable_help_subcommand = true, subcommand_value_name = "QUESTION", subcommand_help_heading = "Questions")]
 #[command(after_help = "\
 Examples:
-  mho calendar --month                 this month, what is special is marked and told
-  mho calendar XLON --year 2027        a year of another exchange
-  mho calendar explain 2026-11-27      open or not, when, why, and where that is written; --json
-  mho calendar override list           what you have said of single dates; --json
-  mho calendar override add 2027-01-11 --closed --reason \"national day of mourning\"
-  mho calendar override add 2027-03-04 --open 11:00 --close 12:30 --reason \"notice\" --replace
+  mho calendar --month             this month, with what is special about it
+  mho calendar XLON --year 2027    a year of another exchange
+  mho calendar NYSE --format csv   table, csv, json: a line for every day
+  mho calendar HKEX --format toml  its file, to begin one of your own with
+  mho calendar explain 2026-11-27  open or not, why, where it is written; --json
+  mho calendar override list       what you have said of single dates; --json
+  mho calendar override add 2027-01-11 --closed --reason \"day of mourning\"
+  mho calendar override add 2027-03-04 --open 11:00 --close 12:30 --reason fog
+  mho calendar override add 2027-03-04 --closed --reason storm --replace
   mho calendar override remove 2027-01-11 --calendar XNYS
 
-Calendars: XNYS, XLON, XTSE, XETR, XPAR, XTKS, XHKG, XASX, CMES, FX, always, weekdays,
-their aliases, and your own (config/calendars/README.md).")]
+Calendars: XNYS, XLON, XTSE, XETR, XPAR, XTKS, XHKG, XASX, CMES, FX, always,
+weekdays, their aliases (NYSE, NASDAQ, LSE, TSX, XETRA, JPX, HKEX, ASX, CME and
+others), and your own (config/calendars/README.md).")]
 pub(super) struct CalendarCommand {
     #[command(flatten)]
     days: CalendarArgs,
@@ -84,6 +91,8 @@ pub enum Format {
     Csv,
     /// An array of objects, instants with the calendar's offset
     Json,
+    /// The file that the calendar is made from, to begin one of your own with
+    Toml,
 }
 
 /// A month of a year.
@@ -132,6 +141,17 @@ pub enum CalendarError {
         /// The last day.
         to: NaiveDate,
     },
+    /// The last day is past, and no first one was given: a usage error.
+    #[error("--to {to} is before today ({today}), the first day where --from is not given")]
+    Past {
+        /// The current date of the calendar.
+        today: NaiveDate,
+        /// The last day.
+        to: NaiveDate,
+    },
+    /// The calendar has no file that could be shown.
+    #[error("{0}")]
+    NoFile(String),
     /// The calendar does not go that far.
     #[error(transparent)]
     OutOfRange(#[from] OutOfRange),
@@ -159,15 +179,63 @@ pub fn run(
     now: DateTime<Utc>,
     out: &mut dyn Write,
 ) -> Result<(), CalendarError> {
-    let today = now.with_timezone(&calendar.zone()).date_naive();
-    if let Some(month) = args.month {
-        month::print(calendar, month.unwrap_or_else(|| YearMonth::of(today)), today, out)?;
+    show(args, &Shown { calendar, plain: calendar, now }, out)
+}
+
+/// What is shown, and when.
+#[derive(Clone, Copy)]
+struct Shown<'a> {
+    calendar: &'a Calendar,
+    /// What it would be without overrides.
+    plain: &'a Calendar,
+    now: DateTime<Utc>,
+}
+
+impl Shown<'_> {
+    /// The current date of the calendar.
+    fn today(&self) -> NaiveDate {
+        self.now.with_timezone(&self.calendar.zone()).date_naive()
+    }
+
+    /// "New York Stock Exchange" behind its id; an id alone where there is no name.
+    fn title(&self) -> String {
+        title(self.calendar)
+    }
+}
+
+/// Id and name of a calendar.
+fn title(calendar: &Calendar) -> String {
+    let name = if calendar.name().is_empty() { String::new() } else { format!(", {}", calendar.name()) };
+    format!("{}{name}", calendar.id())
+}
+
+fn show(args: &CalendarArgs, shown: &Shown<'_>, out: &mut dyn Write) -> Result<(), CalendarError> {
+    if args.format == Format::Toml {
+        out.write_all(file_text(shown.plain)?.as_bytes())?;
+    } else if let Some(month) = args.month {
+        month::print(shown, month.unwrap_or_else(|| YearMonth::of(shown.today())), out)?;
     } else if let Some(year) = args.year {
-        year::print(calendar, year.unwrap_or_else(|| today.year()), today, out)?;
+        year::print(shown, year.unwrap_or_else(|| shown.today().year()), out)?;
     } else {
-        list::print(args, calendar, now, out)?;
+        list::print(args, shown, out)?;
     }
     Ok(out.flush()?)
+}
+
+/// The text of the file that a calendar, without overrides, is made from.
+fn file_text(plain: &Calendar) -> Result<Cow<'static, str>, CalendarError> {
+    match Home::of(plain) {
+        Home::BuiltIn(text) => Ok(Cow::Borrowed(text)),
+        Home::File { path, .. } => match std::fs::read_to_string(&*path) {
+            Ok(text) => Ok(Cow::Owned(text)),
+            Err(error) => Err(CalendarError::NoFile(format!("cannot read {path}: {error}"))),
+        },
+        Home::OwnHours(of) => {
+            let of = of.map(|of| format!(", laid over the days of {of}: name that calendar")).unwrap_or_default();
+            let text = format!("calendar {} has no file: it is hours of your own in the configuration{of}", plain.id());
+            Err(CalendarError::NoFile(text))
+        }
+    }
 }
 
 /// Answers whatever was asked.
@@ -185,11 +253,17 @@ pub(super) fn answer(
             return Err(Failure::new(USAGE, text));
         }
     }
+    if days.format == Format::Toml && (days.from.is_some() || days.to.is_some()) {
+        let text = "--format toml shows a whole calendar: leave --from and --to out";
+        return Err(Failure::new(USAGE, text));
+    }
     match &command.question {
         None => {
             let settings = global.look()?;
             let calendar = find(&settings, days.id.as_deref())?;
-            run(days, &calendar, now, out)?;
+            let plain = settings.calendar_without_overrides(calendar.id());
+            let plain = plain.as_ref().unwrap_or(&calendar);
+            show(days, &Shown { calendar: &calendar, plain, now }, out)?;
             Ok(OK)
         }
         Some(Question::Explain(args)) => explain::run(global, args, days.id.as_deref(), now, out),
@@ -200,15 +274,20 @@ pub(super) fn answer(
 /// A calendar by id or alias; without a name the default one.
 fn find(settings: &Settings, id: Option<&str>) -> Result<Arc<Calendar>, Failure> {
     let Some(id) = id else { return Ok(Arc::clone(settings.default_calendar())) };
-    settings.calendar(id).ok_or_else(|| {
-        let own = settings.plain_calendars.keys().map(|key| &**key);
-        let mut known: Vec<&str> = own.chain(Calendar::builtin_ids()).collect();
-        known.sort_unstable();
-        known.dedup();
-        let meant = config::nearest(id, known.iter().copied());
-        let meant = meant.map(|name| format!("; did you mean {name:?}?")).unwrap_or_default();
-        Failure::new(USAGE, format!("no calendar named {id:?}; known are: {}{meant}", known.join(", ")))
-    })
+    settings
+        .calendar(id)
+        .ok_or_else(|| Failure::new(USAGE, format!("no calendar named {id:?}; {}", known(settings, id))))
+}
+
+/// Which calendars there are, and which of them a name that none has may mean.
+fn known(settings: &Settings, id: &str) -> String {
+    let own = settings.plain_calendars.keys().map(|key| &**key);
+    let mut known: Vec<&str> = own.chain(Calendar::builtin_ids()).collect();
+    known.sort_unstable();
+    known.dedup();
+    let meant = config::nearest(id, known.iter().copied());
+    let meant = meant.map(|name| format!("; did you mean {name:?}?")).unwrap_or_default();
+    format!("known are: {}{meant}", known.join(", "))
 }
 
 /// The calendar of a question may be named before or behind it.

@@ -5,19 +5,13 @@ use std::io::Write;
 use chrono::NaiveDate;
 
 use super::sheet::{Sheet, monday_of, month_end};
-use super::{CalendarError, YearMonth};
-use crate::domain::calendar::Calendar;
+use super::{CalendarError, Shown, YearMonth};
 
 const WEEK: usize = 7;
 
-pub(super) fn print(
-    calendar: &Calendar,
-    month: YearMonth,
-    today: NaiveDate,
-    out: &mut dyn Write,
-) -> Result<(), CalendarError> {
+pub(super) fn print(shown: &Shown<'_>, month: YearMonth, out: &mut dyn Write) -> Result<(), CalendarError> {
     let (first, last) = (month.first, month_end(month.first));
-    let sheet = Sheet::of(calendar, first, last, today)?;
+    let sheet = Sheet::of(*shown, first, last)?;
     sheet.head(&first.format("%B %Y").to_string(), "", out)?;
     writeln!(out, " Mon     Tue     Wed     Thu     Fri     Sat     Sun")?;
     let mut used = Vec::new();
@@ -48,7 +42,7 @@ fn cell(sheet: &Sheet<'_>, date: NaiveDate, used: &mut Vec<char>) -> String {
 mod tests {
     use super::super::{CalendarArgs, run};
     use super::*;
-    use crate::domain::calendar::Override;
+    use crate::domain::calendar::{Calendar, Override};
 
     fn shown(calendar: &Calendar, month: &str, now: &str) -> Result<String, CalendarError> {
         let month = Some(Some(month.parse().expect("a month")));
@@ -116,11 +110,59 @@ c clocks change   [ ] today
         let later = shown(&builtin("XHKG"), "2029-02", NOW).expect("shown");
         assert!(later.contains(" 12 E~   13 H~   14 H~   15 H~   16 ~    17 .    18 .\n"), "{later}");
         assert!(
-            later.contains("published days end on 2027-12-31; what comes after is projected from rules.\n"),
+            later.contains("\nThe exchange's published days end on 2027-12-31; later ones are projected.\n"),
             "{later}"
         );
         let tokyo = shown(&builtin("XTKS"), "2024-11", NOW).expect("shown");
-        assert!(tokyo.contains("; regular hours 09:00-15:00, from 2024-11-05 09:00-15:30\n"), "{tokyo}");
+        assert!(
+            tokyo.contains("November 2024: 20 sessions\nRegular hours 09:00-15:00, from 2024-11-05 09:00-15:30\n"),
+            "{tokyo}"
+        );
+    }
+
+    #[test]
+    fn a_session_on_a_day_that_would_have_none_is_special_even_if_it_ends_early() {
+        let word = |date: &str, open: Option<&str>, close: &str| Override {
+            date: date.parse().expect("a date"),
+            closed: false,
+            open: open.map(|open| open.parse().expect("a time")),
+            close: close.parse().ok(),
+            reason: "x".into(),
+            origin: None,
+        };
+        let globex = shown(&builtin("CMES"), "2026-04", NOW).expect("shown");
+        assert!(globex.contains("  3 S  ") && globex.contains("\n. no session   S special hours\n"), "{globex}");
+        // Thanksgiving, the half day after it, and an ordinary day.
+        let plain = builtin("XNYS");
+        let words = [
+            word("2026-11-26", Some("10:00"), "12:00"),
+            word("2026-11-27", None, "12:00"),
+            word("2026-11-30", None, "12:00"),
+        ];
+        let calendar = plain.with_overrides(&words).expect("sound");
+        let what = Shown { calendar: &calendar, plain: &plain, now: NOW.parse().expect("an instant") };
+        let mut out = Vec::new();
+        print(&what, "2026-11".parse().expect("a month"), &mut out).expect("shown");
+        let text = String::from_utf8(out).expect("text");
+        assert!(text.contains("[26]S!   27 E!") && text.contains("\n 30 E!\n"), "{text}");
+    }
+
+    #[test]
+    fn long_and_strange_reasons_are_wrapped_below_themselves_and_escaped() {
+        let reason = format!("a\u{1b}[2Jb\n{}", ["word"; 30].join(" "));
+        let word = Override {
+            date: "2026-11-25".parse().expect("a date"),
+            closed: true,
+            open: None,
+            close: None,
+            reason,
+            origin: None,
+        };
+        let calendar = builtin("XNYS").with_overrides(&[word]).expect("sound");
+        let text = shown(&calendar, "2026-11", NOW).expect("shown");
+        assert!(text.contains("\n25 Wed  closed       override: a\\u{1b}[2Jb\\nword word "), "{text}");
+        assert!(text.contains("word\n                     word word "), "{text}");
+        assert!(text.lines().all(|line| line.len() <= 80), "{text}");
     }
 
     #[test]

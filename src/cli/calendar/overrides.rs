@@ -14,6 +14,7 @@ use crate::app::{
     self, OverridesFileError, OverridesTextError, ReloadResult, Told, append_override, edit_overrides,
     remove_overrides, replace_override,
 };
+use crate::cli::layout::escaped;
 use crate::cli::{FAILED, Failure, Global, OK, USAGE, faults_text, load};
 use crate::config::{self, Fault, Flags, OverrideNote, Purpose, Settings, Sources, overrides_digest as digest};
 use crate::domain::calendar::{Override, TimeOfDay};
@@ -149,7 +150,7 @@ impl Desk {
                 writeln!(out, "{what} {shown}: {}", described(id, &word))?;
                 // What is odd about it is said, and it is done all the same.
                 for note in notes {
-                    let _ = writeln!(io::stderr(), "mho: WARNING: {}", note.text);
+                    let _ = writeln!(io::stderr(), "mho: WARNING: {}", escaped(&note.text));
                 }
                 tell(settings, id, &digest, out)
             }
@@ -277,7 +278,8 @@ fn what_of(word: &Override) -> String {
 }
 
 fn described(id: &str, word: &Override) -> String {
-    format!("{id}, {}: {}, {}", word.date.format("%a %Y-%m-%d"), what_of(word), word.reason)
+    let reason = escaped(&word.reason);
+    format!("{id}, {}: {}, {reason}", word.date.format("%a %Y-%m-%d"), what_of(word))
 }
 
 fn list(
@@ -326,7 +328,8 @@ fn list(
         let short: Vec<String> = notes(id, word).into_iter().map(|note| note.short).collect();
         let short = if short.is_empty() { String::new() } else { format!("  ({})", short.join(", ")) };
         let place = format!("{}{short}", place_of(word));
-        [word.date.format("%Y-%m-%d  %a").to_string(), (*id).to_owned(), what_of(word), word.reason.clone(), place]
+        let reason = escaped(&word.reason).into_owned();
+        [word.date.format("%Y-%m-%d  %a").to_string(), (*id).to_owned(), what_of(word), reason, place]
     };
     let rows: Vec<[String; 5]> = std::iter::once(header).chain(words.iter().map(row)).collect();
     let width = |at: usize| rows.iter().map(|row| row[at].chars().count()).max().unwrap_or_default();

@@ -4,11 +4,10 @@ use std::io::{self, Write};
 
 use chrono::{Datelike, NaiveDate};
 
+use super::Shown;
 use super::clocks::{ClockChange, clock_change, hours_text, span_text};
+use crate::cli::layout::{WIDEST, escaped, hung};
 use crate::domain::calendar::{Basis, Calendar, Day, DayKind, OutOfRange};
-
-/// No line of a view is longer.
-const WIDEST: usize = 80;
 
 /// A mark and what it means; so they stand in the legend.
 const MARKS: [(char, &str); 7] = [
@@ -23,7 +22,7 @@ const MARKS: [(char, &str); 7] = [
 
 /// The days of a span of civil dates, as far as the data goes.
 pub(super) struct Sheet<'a> {
-    pub(super) calendar: &'a Calendar,
+    shown: Shown<'a>,
     pub(super) today: NaiveDate,
     pub(super) cells: Vec<Cell>,
     first: NaiveDate,
@@ -71,20 +70,15 @@ impl Cell {
 
 impl<'a> Sheet<'a> {
     /// The days from `first` to `last`, at least one of which must be in the data's range.
-    pub(super) fn of(
-        calendar: &'a Calendar,
-        first: NaiveDate,
-        last: NaiveDate,
-        today: NaiveDate,
-    ) -> Result<Self, OutOfRange> {
-        let zone = calendar.zone();
+    pub(super) fn of(shown: Shown<'a>, first: NaiveDate, last: NaiveDate) -> Result<Self, OutOfRange> {
+        let (calendar, zone) = (shown.calendar, shown.calendar.zone());
         let dates = first.iter_days().take_while(|date| *date <= last);
         let cell = |date| Some(Cell { day: calendar.day(date).ok()?, clocks: clock_change(zone, date) });
         let cells: Vec<Cell> = dates.filter_map(cell).collect();
         if cells.is_empty() {
             calendar.day(first)?;
         }
-        Ok(Self { calendar, today, cells, first, last })
+        Ok(Self { shown, today: shown.today(), cells, first, last })
     }
 
     pub(super) fn cell(&self, date: NaiveDate) -> Option<&Cell> {
@@ -95,13 +89,18 @@ impl<'a> Sheet<'a> {
 
     /// The calendar, and what is shown of it. `hint` follows the number of sessions.
     pub(super) fn head(&self, title: &str, hint: &str, out: &mut dyn Write) -> io::Result<()> {
-        let (calendar, id) = (self.calendar, self.calendar.id());
-        let name = if calendar.name().is_empty() { String::new() } else { format!(", {}", calendar.name()) };
-        writeln!(out, "{id}{name}; times in {}\n", calendar.zone())?;
+        let calendar = self.shown.calendar;
+        let names = format!("{}; times in {}", self.shown.title(), calendar.zone());
+        writeln!(out, "{}\n", hung("", &escaped(&names), 2))?;
         let hours = self.regular_hours();
         let sessions = self.cells.iter().filter(|cell| cell.day.session.is_some()).count();
         let s = if sessions == 1 { "" } else { "s" };
-        writeln!(out, "{title}: {sessions} session{s}{hint}; regular hours {hours}")?;
+        let title = format!("{title}: {sessions} session{s}{hint}");
+        if title.len() + hours.len() + 16 <= WIDEST {
+            writeln!(out, "{title}; regular hours {hours}")?;
+        } else {
+            writeln!(out, "{title}\n{}", hung("", &format!("Regular hours {hours}"), 2))?;
+        }
         let (from, to) = calendar.range().into_inner();
         if self.first < from {
             writeln!(out, "No data before {from}.")?;
@@ -117,7 +116,7 @@ impl<'a> Sheet<'a> {
         let mut periods: Vec<String> = Vec::new();
         let mut known = None;
         for date in self.cells.iter().map(|cell| cell.day.date) {
-            let hours @ (open, close) = self.calendar.regular_hours(date);
+            let hours @ (open, close) = self.shown.calendar.regular_hours(date);
             if known.replace(hours) != Some(hours) {
                 let from = if periods.is_empty() { String::new() } else { format!("from {date} ") };
                 periods.push(format!("{from}{}", span_text(&open.to_string(), &close.to_string())));
@@ -143,10 +142,10 @@ impl<'a> Sheet<'a> {
             writeln!(out, "{line}")?;
         }
         if self.cells.iter().any(|cell| cell.day.basis == Basis::Projected) {
-            let last = self.calendar.published_to();
-            writeln!(out, "The exchange's published days end on {last}; what comes after is projected from rules.")?;
+            let last = self.shown.calendar.published_to();
+            writeln!(out, "The exchange's published days end on {last}; later ones are projected.")?;
         }
-        let story = |cell: &Cell| Some((cell.day.date, cell.story(self.calendar)?));
+        let story = |cell: &Cell| Some((cell.day.date, cell.story(self.shown.calendar)?));
         let stories: Vec<_> = self.cells.iter().filter_map(story).collect();
         if !stories.is_empty() && !parts.is_empty() {
             writeln!(out)?;
@@ -156,7 +155,8 @@ impl<'a> Sheet<'a> {
         for (date, (what, why)) in stories {
             let what = what.map(|what| format!("{what:<widest$}  ")).unwrap_or_default();
             let today = if date == self.today { " (today)" } else { "" };
-            writeln!(out, "{}  {what}{why}{today}", label(date))?;
+            let head = format!("{}  {what}", label(date));
+            writeln!(out, "{}", hung(&head, &format!("{}{today}", escaped(&why)), head.len()))?;
         }
         Ok(())
     }

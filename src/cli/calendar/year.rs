@@ -4,9 +4,9 @@ use std::io::Write;
 
 use chrono::{Datelike, Months, NaiveDate};
 
-use super::CalendarError;
 use super::sheet::{Sheet, monday_of, month_end};
-use crate::domain::calendar::{Basis, Calendar};
+use super::{CalendarError, Shown};
+use crate::domain::calendar::Basis;
 
 const ACROSS: usize = 3;
 const WEEK: usize = 7;
@@ -17,15 +17,10 @@ const GAP: &str = "   ";
 /// A small cell has room for one mark: what the operator said, then what the exchange does, then the rest.
 const BY_WEIGHT: [char; 8] = ['!', 'H', 'E', 'S', 'c', '<', '~', '.'];
 
-pub(super) fn print(
-    calendar: &Calendar,
-    year: i32,
-    today: NaiveDate,
-    out: &mut dyn Write,
-) -> Result<(), CalendarError> {
+pub(super) fn print(shown: &Shown<'_>, year: i32, out: &mut dyn Write) -> Result<(), CalendarError> {
     let day = |month, day| NaiveDate::from_ymd_opt(year, month, day).unwrap_or_default();
     let (first, last) = (day(1, 1), day(12, 31));
-    let sheet = Sheet::of(calendar, first, last, today)?;
+    let sheet = Sheet::of(*shown, first, last)?;
     sheet.head(&year.to_string(), " (in brackets those of each month)", out)?;
     // Where it is true of all days, it need not stand at each.
     let all_projected = sheet.cells.iter().all(|cell| cell.day.basis != Basis::Published);
@@ -73,6 +68,7 @@ fn month(sheet: &Sheet<'_>, first: NaiveDate, all_projected: bool, used: &mut Ve
 mod tests {
     use super::super::{CalendarArgs, run};
     use super::*;
+    use crate::domain::calendar::Calendar;
 
     fn shown(id: &str, year: i32) -> Result<String, CalendarError> {
         let calendar = Calendar::builtin(id).expect("a built-in calendar");

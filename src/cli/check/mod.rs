@@ -9,14 +9,17 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::io::{self, Write};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use chrono::{DateTime, Days, NaiveDate, Utc};
 use serde::Serialize;
 
 use crate::app::clock_is_synchronised;
+use crate::cli::calendar::home::Home;
 use crate::config::{
     Fault, Loaded, Place, Settings, Sources, data_end_warnings, examine, horizon_warnings, override_warnings,
 };
+use crate::domain::calendar::Calendar;
 use crate::domain::notice::rfc3339;
 use crate::domain::script::{ScriptSpec, WindowSpec};
 use crate::domain::timeline::{DayPlan, Window, deadline, plan};
@@ -39,6 +42,22 @@ struct Findings {
     errors: Vec<Fault>,
     warnings: Vec<Fault>,
     scripts: Vec<ScriptFinding>,
+    calendars: Vec<CalendarFinding>,
+}
+
+/// A calendar in use.
+#[derive(Debug, Serialize)]
+struct CalendarFinding {
+    id: String,
+    default: bool,
+    /// `built_in`, `file` or `own_hours`.
+    home: &'static str,
+    file: Option<String>,
+    replaces_built_in: bool,
+    zone: String,
+    published_to: NaiveDate,
+    from: NaiveDate,
+    to: NaiveDate,
 }
 
 #[derive(Debug, Serialize)]
@@ -75,7 +94,8 @@ pub fn run(args: &CheckArgs, sources: &Sources, now: DateTime<Utc>, out: &mut dy
     if let (Some(loaded), Some(windows)) = (&loaded, &windows) {
         warnings.extend(warnings_of(loaded, windows, clock_is_synchronised()));
     }
-    let findings = Findings { ok: errors.is_empty(), errors, warnings, scripts };
+    let calendars = loaded.as_ref().map(|loaded| calendars(&loaded.settings)).unwrap_or_default();
+    let findings = Findings { ok: errors.is_empty(), errors, warnings, scripts, calendars };
     if args.json {
         writeln!(out, "{}", serde_json::to_string_pretty(&findings)?)?;
     } else {
@@ -106,6 +126,31 @@ fn warnings_of<'a>(loaded: &'a Loaded, windows: &NextWindows<'a>, synchronised: 
         }
     }
     warnings
+}
+
+/// Where a calendar in use stands.
+fn home_of(settings: &Settings, calendar: &Calendar) -> Home {
+    let plain = settings.calendar_without_overrides(calendar.id());
+    Home::of(plain.as_deref().unwrap_or(calendar))
+}
+
+fn calendars(settings: &Settings) -> Vec<CalendarFinding> {
+    let finding = |(key, calendar): (&Arc<str>, &Arc<Calendar>)| {
+        let home = home_of(settings, calendar);
+        let (from, to) = calendar.range().into_inner();
+        CalendarFinding {
+            id: key.to_string(),
+            default: *key == settings.market,
+            home: home.name(),
+            replaces_built_in: matches!(home, Home::File { replaces: true, .. }),
+            file: if let Home::File { path, .. } = home { Some(path.to_string()) } else { None },
+            zone: calendar.zone().to_string(),
+            published_to: calendar.published_to(),
+            from,
+            to,
+        }
+    };
+    settings.calendars.iter().map(finding).collect()
 }
 
 /// What is known of a script; without `windows` nothing would be started, so there is no next one.

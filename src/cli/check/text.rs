@@ -5,7 +5,8 @@ use std::io::{self, Write};
 use chrono::{DateTime, Utc};
 
 use super::shutdown::longest_stop;
-use super::{Findings, NextWindows};
+use super::{Findings, NextWindows, home_of};
+use crate::cli::layout::escaped;
 use crate::config::Loaded;
 use crate::domain::notice::compact;
 use crate::domain::timeline::deadline;
@@ -60,7 +61,9 @@ fn settings(loaded: &Loaded, out: &mut dyn Write) -> io::Result<()> {
         let range = calendar.range();
         writeln!(
             out,
-            "calendar      {key}{default}: zone {}, published to {}, data from {} to {}",
+            "calendar      {}{default}: {}, zone {}, published to {}, data from {} to {}",
+            escaped(key),
+            escaped(&home_of(settings, calendar).to_string()),
             calendar.zone(),
             calendar.published_to(),
             range.start(),

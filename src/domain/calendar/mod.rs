@@ -79,6 +79,12 @@ impl Calendar {
         builtin::ids()
     }
 
+    /// The text of the file of a built-in calendar, by id or alias: a file of one's own may begin as its copy.
+    #[must_use]
+    pub fn builtin_text(id: &str) -> Option<&'static str> {
+        builtin::find(id).map(|(.., text)| text)
+    }
+
     /// Compiles the text of a calendar file. The format is described in `config/calendars/README.md`.
     ///
     /// ```
