@@ -97,7 +97,7 @@ fn a_broken_file_changes_nothing_and_says_why_and_a_mended_one_counts() {
     daemon.write("calendar-overrides.toml", "[[override]]\ndate = \"2026-11-25\"\nclosed = true\n");
     daemon.tell_guard(Signal::SIGHUP);
     let refused =
-        daemon.wait_for(&["ERROR: Reload refused, 1 fault: calendar-overrides.toml:1: ", "reason: is missing"]);
+        daemon.wait_for(&["ERROR: Reload refused, 1 fault: ", "/calendar-overrides.toml:1: ", "reason: is missing"]);
     assert!(refused.contains("everything stays as it was"), "{refused}");
     assert!(alive(pid) && daemon.count(&["Stopping script"]) == 0);
     daemon.write(
@@ -138,5 +138,76 @@ fn a_calendar_file_that_changes_counts_and_other_settings_wait_for_the_next_star
     daemon.wait_for(&["INFO: The calendar has changed: stop at 2026-11-25 18:00:00 EST script=demo"]);
     daemon.wait_for(&["WARNING: Other settings than calendars and overrides have changed"]);
     assert!(alive(pid), "it runs on");
+    daemon.stop();
+}
+
+#[test]
+fn a_configuration_that_is_gone_changes_nothing_whatever_else_may_be_found() {
+    let world = World::empty();
+    world.write(
+        "config/mho.toml",
+        &format!("base_dir = \"..\"\n{DEMO}\n[[override]]\ndate = \"2026-11-25\"\nclose = \"15:00\"\nreason = \"x\"\n"),
+    );
+    // The built-in example would be there to be run, if that were what is wanted.
+    world.write("scripts/example_strategy.py", "import time\ntime.sleep(300)\n");
+    let mut command = world.mho(&["run"]);
+    command.args(["--at", NOON]);
+    let mut daemon = world.run_plain(command);
+    let pid = daemon.number("up");
+    std::fs::rename(daemon.path("config/mho.toml"), daemon.path("config/aside")).expect("moved");
+    daemon.tell_guard(Signal::SIGHUP);
+    daemon.wait_for(&["ERROR: Reload refused, 1 fault: ", "config/mho.toml", "everything stays as it was"]);
+    std::fs::rename(daemon.path("config/aside"), daemon.path("config/mho.toml")).expect("moved");
+    daemon.tell_guard(Signal::SIGHUP);
+    daemon.wait_for(&["INFO: Calendars and overrides read again: nothing has changed"]);
+    assert!(alive(pid));
+    daemon.stop();
+}
+
+#[test]
+fn what_stands_there_already_is_told_to_the_daemon_all_the_same() {
+    let mut daemon = at_noon();
+    daemon.write(
+        "calendar-overrides.toml",
+        "[[override]]\ndate = \"2026-11-25\"\nclose = \"15:00\"\nreason = \"early\"\n",
+    );
+    let added = overrides(&daemon, &["add", "2026-11-25", "--close", "15:00", "--reason", "early"]);
+    assert_eq!(added.code, 0, "{added:?}");
+    assert!(
+        added.out.starts_with("already there: calendar-overrides.toml:1\nin effect: the daemon (PID "),
+        "{added:?}"
+    );
+    daemon.wait_for(&["INFO: The calendar has changed: stop at 2026-11-25 15:00:00 EST script=demo"]);
+    // One whose calendar the daemon does not use, because the file was changed since it started.
+    daemon.write("mho.toml", &format!("[market]\nopen = \"09:45\"\n{DEMO}"));
+    let added = overrides(&daemon, &["add", "2026-11-27", "--close", "12:00", "--reason", "early"]);
+    assert_eq!(added.code, 1, "{added:?}");
+    assert!(added.err.contains("does not use the calendar market, only XNYS"), "{added:?}");
+    daemon.stop();
+}
+
+#[test]
+fn a_file_that_keeps_its_reader_waiting_holds_up_neither_scripts_nor_the_end_nor_a_later_reload() {
+    let mut daemon = at_noon();
+    let pid = daemon.number("up");
+    let (file, aside) = (daemon.path("mho.toml"), daemon.path("aside"));
+    std::fs::rename(&file, &aside).expect("moved");
+    nix::unistd::mkfifo(&file, nix::sys::stat::Mode::S_IRWXU).expect("a pipe");
+    daemon.tell_guard(Signal::SIGHUP);
+    daemon.wait_for(&["SIGHUP received"]);
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    std::fs::rename(&aside, &file).expect("moved");
+    daemon.write(
+        "calendar-overrides.toml",
+        "[[override]]\ndate = \"2026-11-25\"\nclose = \"15:00\"\nreason = \"early\"\n",
+    );
+    // It is read as soon as somebody asks after a while.
+    eventually("it is read", || {
+        daemon.tell_guard(Signal::SIGHUP);
+        std::thread::sleep(std::time::Duration::from_millis(500));
+        daemon.count(&["The calendar has changed: stop at 2026-11-25 15:00:00 EST"]) > 0
+    });
+    daemon.wait_for(&["WARNING: The configuration has been read for 1"]);
+    assert!(alive(pid));
     daemon.stop();
 }

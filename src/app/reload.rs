@@ -177,7 +177,11 @@ impl<'a> Reloads<'a> {
 
     fn warn(&mut self, loaded: &Loaded, now: DateTime<Utc>) {
         let warnings = warnings(loaded, now);
-        for warning in warnings.iter().filter(|warning| !self.warned.contains(warning)) {
+        // The file may be named in another way now.
+        let same =
+            |one: &Fault, other: &Fault| (one.line, &one.key, &one.message) == (other.line, &other.key, &other.message);
+        let is_new = |warning: &&Fault| !self.warned.iter().any(|known| same(known, warning));
+        for warning in warnings.iter().filter(is_new) {
             warn!(target: "mho", "{warning}");
         }
         self.warned = warnings;

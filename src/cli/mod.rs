@@ -183,13 +183,15 @@ impl Global {
 }
 
 fn load(sources: &Sources) -> Result<Loaded, Failure> {
-    config::load(sources).map_err(|faults| Failure::new(USAGE, faults_text(&faults)))
+    let outcome = if sources.purpose == Purpose::Run { "; nothing was started" } else { "" };
+    config::load(sources).map_err(|faults| Failure::new(USAGE, faults_text(&faults, outcome)))
 }
 
-fn faults_text(faults: &[Fault]) -> String {
+/// All of them, and what came of it.
+fn faults_text(faults: &[Fault], outcome: &str) -> String {
     let list: Vec<_> = faults.iter().map(|fault| format!("  {fault}")).collect();
     let (n, s) = (faults.len(), if faults.len() == 1 { "" } else { "s" });
-    format!("{n} fault{s} in the configuration; nothing was started:\n{}", list.join("\n"))
+    format!("{n} fault{s} in the configuration{outcome}:\n{}", list.join("\n"))
 }
 
 fn no_such_script(settings: &Settings, name: &str) -> Failure {

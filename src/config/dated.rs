@@ -33,7 +33,7 @@ pub fn override_notes(settings: &Settings, id: &str, word: &Override, now: DateT
         };
         return vec![note("past", format!("is past: it changes nothing any more; remove it with {how}"))];
     }
-    let plain = settings.calendar_without_overrides(id).and_then(|plain| plain.day(word.date).ok());
+    let plain = settings.calendar_without_override(id, word.date).and_then(|plain| plain.day(word.date).ok());
     let (Some(plain), Ok(day)) = (plain, calendar.day(word.date)) else { return Vec::new() };
     let weekday = word.date.format("%A");
     match (&plain.session, &day.session) {

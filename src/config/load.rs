@@ -190,14 +190,15 @@ fn settings(root: &Node, sources: &Sources, found: &Found, report: &Report) -> S
     let mut scripts = scripts(root, sources, found, &around, &mut calendars, &mut left_out);
     scripts.retain(|_| has_base);
     let market = calendars.market();
-    let (calendars, plain_calendars, overrides) = calendars.into_parts();
+    let parts = calendars.into_parts();
     Settings {
         base_dir,
         orchestrator,
         market,
-        calendars,
-        plain_calendars,
-        overrides,
+        calendars: parts.ready,
+        plain_calendars: parts.plain,
+        inherited_calendars: parts.inherited,
+        overrides: parts.overrides,
         overrides_digest: overrides::digest(&text),
         overrides_file,
         overrides_shown,

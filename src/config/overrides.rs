@@ -34,7 +34,13 @@ impl Dated {
 
 /// The text of calendar-overrides.toml; empty if there is no such file.
 pub(super) fn text_of(path: &std::path::Path, shown: &std::path::Path, report: &Report) -> String {
-    match std::fs::read_to_string(path) {
+    // A pipe would keep its reader waiting.
+    let is_file = || std::fs::metadata(path).map(|found| found.is_file());
+    let text = match is_file() {
+        Ok(false) => Err(std::io::Error::other("it is no regular file")),
+        Ok(true) | Err(_) => std::fs::read_to_string(path),
+    };
+    match text {
         Ok(text) => text,
         Err(error) if is_absent(&error) => String::new(),
         Err(error) => {

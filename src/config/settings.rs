@@ -35,6 +35,8 @@ pub struct Settings {
     pub calendars: BTreeMap<Arc<str>, Arc<Calendar>>,
     /// These, and the files of `calendar_dir` that nobody uses, without any override.
     pub plain_calendars: BTreeMap<Arc<str>, Arc<Calendar>>,
+    /// Those with hours of their own without their own overrides, but with those of the calendars that they are derived from.
+    pub inherited_calendars: BTreeMap<Arc<str>, Arc<Calendar>>,
     /// The operator's words on single dates, by id of the calendar they name.
     pub overrides: BTreeMap<Arc<str>, Vec<Override>>,
     /// `calendar-overrides.toml` beside the configuration file; it need not exist.
@@ -91,6 +93,15 @@ impl Settings {
         let builtin = Calendar::builtin(name)?;
         // An alias may stand for a calendar that a newer file replaces.
         Some(self.plain_calendars.get(builtin.id()).cloned().unwrap_or_else(|| Arc::new(builtin)))
+    }
+
+    /// What a calendar would say of a date if the override that counts there did not stand: where that is one of a calendar that this one is
+    /// derived from, without any; where it is its own, with those.
+    #[must_use]
+    pub fn calendar_without_override(&self, id: &str, date: chrono::NaiveDate) -> Option<Arc<Calendar>> {
+        let is_own = self.overrides.get(id).is_some_and(|words| words.iter().any(|word| word.date == date));
+        let inherited = is_own.then(|| self.inherited_calendars.get(id).cloned()).flatten();
+        inherited.or_else(|| self.calendar_without_overrides(id))
     }
 
     /// Whether no configuration can name a calendar: the default one with hours of its own. What names none means it.

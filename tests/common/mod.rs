@@ -114,6 +114,11 @@ impl World {
         self.spawn(command)
     }
 
+    /// The daemon, started by a whole `command`.
+    pub fn run_plain(self, command: Command) -> Daemon {
+        self.spawn(command)
+    }
+
     /// The daemon, started by `command`, which ends in `mho run`.
     pub fn run_as(self, mut command: Command, flags: &[&str]) -> Daemon {
         command.args(["--config", "mho.toml"]).args(flags);

@@ -30,6 +30,9 @@ pub enum FileError {
     /// A link to a file that is not there.
     #[error("{0} is a link to a file that does not exist: create that one, or remove the link")]
     Dangling(String),
+    /// A device, a pipe, a directory.
+    #[error("{0} is no regular file: put one in its place, or remove it")]
+    NoFile(String),
     /// It may not be written.
     #[error("{path} cannot be changed: {reason}; run this as a user who may write it")]
     NotOurs {
@@ -40,8 +43,8 @@ pub enum FileError {
     },
     /// The new one cannot stand in its place.
     #[error(
-        "{path} cannot be changed: {reason}. It is replaced as a whole, so its directory must be writable, and it must not be a mount of its own: \
-         run this as a user who may write the directory, or mount the directory in place of the file"
+        "{path} cannot be changed: {reason}. It is replaced as a whole, by one of the same owner: its directory must be writable, and it must not be \
+         a mount of its own. Run this as its owner, or mount the directory in place of the file"
     )]
     NotReplaced {
         /// The file.
@@ -98,6 +101,8 @@ fn target_of(path: &Path) -> Result<PathBuf, FileError> {
         return Err(FileError::NoDirectory(shown(dir)));
     }
     match path.canonicalize() {
+        // Opening a pipe would wait for its other end, and a device is nothing to put a file in the place of.
+        Ok(target) if !target.is_file() => Err(FileError::NoFile(shown(&target))),
         Ok(target) => Ok(target),
         Err(error) if error.kind() == io::ErrorKind::NotFound && path.is_symlink() => {
             Err(FileError::Dangling(shown(path)))
@@ -145,7 +150,10 @@ fn replace_file(path: &Path, former: &File, text: &str) -> io::Result<()> {
     let new = new_file(path, text)?;
     let made = new.as_file().metadata()?;
     if (made.uid(), made.gid()) != (former.uid(), former.gid()) {
-        fchown(new.as_file(), Some(former.uid()), Some(former.gid()))?;
+        let (user, group) = (former.uid(), former.gid());
+        fchown(new.as_file(), Some(user), Some(group)).map_err(|error| {
+            io::Error::new(error.kind(), format!("it belongs to user {user}, group {group}: {error}"))
+        })?;
     }
     new.as_file().set_permissions(Permissions::from_mode(former.mode() & 0o7777))?;
     new.as_file().sync_all()?;
@@ -238,6 +246,9 @@ mod tests {
         fs::write(&target, "a").expect("written");
         add(&link, "b").expect("changed");
         assert!(link.is_symlink());
+        let null = dir.path().join("null");
+        std::os::unix::fs::symlink("/dev/null", &null).expect("linked");
+        assert!(matches!(add(&null, "x"), Err(FileError::NoFile(_))));
         assert_eq!(fs::read_to_string(&target).expect("readable"), "ab");
         assert!(is_same_file(&link, &target) && !is_same_file(&link, dir.path()));
     }

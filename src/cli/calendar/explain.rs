@@ -81,7 +81,7 @@ pub(super) fn run(
     let (date, behind) = args.parts(&settings)?;
     let calendar = find(&settings, one_of(before, behind)?)?;
     let date = date.unwrap_or_else(|| date_of(&calendar, now));
-    let plain = settings.calendar_without_overrides(calendar.id());
+    let plain = settings.calendar_without_override(calendar.id(), date);
     let shown = Shown { calendar: &calendar, plain: plain.as_ref().unwrap_or(&calendar), now };
     let explained = Explained::of(&shown, date).map_err(|error| Failure::new(USAGE, error))?;
     if args.json {

@@ -178,7 +178,7 @@ impl Desk {
     fn load_with(&self, text: &str, added: Option<(&str, &Override)>) -> Result<Settings, Failure> {
         let sources = Sources { overrides_text: Some(text.to_owned()), ..self.sources.clone() };
         config::load(&sources).map(|loaded| loaded.settings).map_err(|faults| match added {
-            None => Failure::new(USAGE, format!("nothing was changed: {}", faults_text(&faults))),
+            None => Failure::new(USAGE, format!("nothing was changed: {}", faults_text(&faults, ""))),
             Some((id, word)) => {
                 let list: Vec<String> = faults.iter().map(|fault| format!("  {}", in_short(fault))).collect();
                 let what = described(id, word);

@@ -3,7 +3,7 @@
 mod files;
 mod own;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -65,6 +65,18 @@ impl Known {
     }
 }
 
+/// What a configuration says of calendars.
+pub(super) struct Parts {
+    /// Those in use.
+    pub ready: Ready,
+    /// Without overrides.
+    pub plain: Ready,
+    /// Derived ones without their own overrides.
+    pub inherited: Ready,
+    /// All overrides, by the id of the calendar they name.
+    pub overrides: Words,
+}
+
 /// All calendars that a configuration may name.
 pub(super) struct Calendars<'a> {
     report: &'a Report,
@@ -78,6 +90,8 @@ pub(super) struct Calendars<'a> {
     ready: Ready,
     /// The same, and files that nobody asked for, without overrides.
     plain: Ready,
+    /// The same without their own overrides, but with those of the calendars that they are derived from.
+    inherited: Ready,
     /// The keys of names that scripts have asked for: thousands may name the same one.
     named: BTreeMap<String, Arc<str>>,
 }
@@ -96,6 +110,7 @@ impl<'a> Calendars<'a> {
             market: Known::of(xnys),
             ready: BTreeMap::new(),
             plain: BTreeMap::new(),
+            inherited: BTreeMap::new(),
             named: BTreeMap::new(),
         };
         if let Some(dir) = market.read_set("calendar_dir", values::string) {
@@ -105,7 +120,7 @@ impl<'a> Calendars<'a> {
         all.market = all.read_market(&market);
         let lists = root.get("override").into_iter().chain(file_overrides);
         let items: Vec<Dated> = lists.flat_map(|list| overrides::read(list, report)).collect();
-        items.into_iter().for_each(|dated| all.place_override(dated));
+        all.place_overrides(items);
         for id in all.tables.keys().cloned().collect::<Vec<_>>() {
             if let Ok(known) = all.find(&id, &mut Vec::new()) {
                 all.finish(&known);
@@ -138,13 +153,13 @@ impl<'a> Calendars<'a> {
         self.ready.get(key)
     }
 
-    /// The calendars in use, those without overrides, and all overrides by the id of the calendar they name.
-    pub fn into_parts(self) -> (Ready, Ready, Words) {
+    /// What all this came to.
+    pub fn into_parts(self) -> Parts {
         let mut overrides = Words::new();
         for dated in self.dated {
             overrides.entry(dated.calendar.into()).or_default().push(dated.day);
         }
-        (self.ready, self.plain, overrides)
+        Parts { ready: self.ready, plain: self.plain, inherited: self.inherited, overrides }
     }
 
     fn read_market(&self, section: &Section<'_>) -> Known {
@@ -259,27 +274,38 @@ impl<'a> Calendars<'a> {
         }
     }
 
-    /// Resolves the calendar that an override names, and tries it together with those before, so that its fault has its place.
-    fn place_override(&mut self, dated: Dated) {
-        let found = match &dated.named {
-            Some(name) => self.find(name, &mut Vec::new()),
-            None => Ok(self.market.clone()),
-        };
-        let known = match found {
-            Ok(known) => known,
-            Err(bad) => return dated.fault("calendar", bad, self.report),
-        };
-        let dated = Dated { calendar: known.calendar.id().to_owned(), ..dated };
-        let same = self.dated.iter().filter(|other| other.calendar == dated.calendar);
-        let days: Vec<Override> = same.chain([&dated]).map(|dated| dated.day.clone()).collect();
-        match known.calendar.with_overrides(&days) {
-            Ok(_) => self.dated.push(dated),
-            Err(faults) => {
-                for fault in faults {
-                    let key = fault.key.rsplit('.').next().unwrap_or_default();
-                    dated.fault(key, fault.message, self.report);
+    /// Resolves the calendars that overrides name, and tries all of each calendar at once. Those with faults are told and left out.
+    fn place_overrides(&mut self, items: Vec<Dated>) {
+        let mut of: BTreeMap<String, (Calendar, Vec<Dated>)> = BTreeMap::new();
+        for dated in items {
+            let found = match &dated.named {
+                Some(name) => self.find(name, &mut Vec::new()),
+                None => Ok(self.market.clone()),
+            };
+            match found {
+                Ok(Known { calendar, .. }) => {
+                    let id = calendar.id().to_owned();
+                    let dated = Dated { calendar: id.clone(), ..dated };
+                    of.entry(id).or_insert_with(|| (calendar, Vec::new())).1.push(dated);
                 }
+                Err(bad) => dated.fault("calendar", bad, self.report),
             }
+        }
+        for (calendar, mut words) in of.into_values() {
+            let days: Vec<Override> = words.iter().map(|dated| dated.day.clone()).collect();
+            if let Err(faults) = calendar.with_overrides(&days) {
+                let mut bad = BTreeSet::new();
+                for fault in faults {
+                    let Some((at, name)) = overridden(&fault.key) else { continue };
+                    if let Some(dated) = words.get(at) {
+                        dated.fault(name, fault.message, self.report);
+                    }
+                    bad.insert(at);
+                }
+                let mut at = 0..;
+                words.retain(|_| at.next().is_none_or(|at| !bad.contains(&at)));
+            }
+            self.dated.extend(words);
         }
     }
 
@@ -288,19 +314,22 @@ impl<'a> Calendars<'a> {
         if self.ready.contains_key(&key) {
             return key;
         }
-        let calendar = self.with_words(known);
+        let calendar = self.with_words(known, known.layers.len());
+        if let Some(below) = known.layers.len().checked_sub(1) {
+            self.inherited.insert(Arc::clone(&key), Arc::new(self.with_words(known, below)));
+        }
         self.ready.insert(Arc::clone(&key), Arc::new(calendar));
         self.plain.insert(Arc::clone(&key), Arc::new(known.calendar.clone()));
         key
     }
 
     /// The calendar with the overrides of each calendar that it is derived from, laid over that one: in its zone, and under hours of one's
-    /// own like the exchange's own word.
-    fn with_words(&self, known: &Known) -> Calendar {
-        let mut calendar = self.overridden(known.base.clone(), known, 0);
+    /// own like the exchange's own word. Those of a higher rank than `last` are left out.
+    fn with_words(&self, known: &Known, last: usize) -> Calendar {
+        let mut calendar = self.overridden(known.base.clone(), known, (0, last));
         for (index, layer) in known.layers.iter().enumerate() {
             match calendar.with_hours(&layer.id, layer.hours, layer.origin.clone()) {
-                Ok(under) => calendar = self.overridden(under, known, index + 1),
+                Ok(under) => calendar = self.overridden(under, known, (index + 1, last)),
                 // It has been tried without overrides, which do not matter to it.
                 Err(_) => return known.calendar.clone(),
             }
@@ -308,13 +337,15 @@ impl<'a> Calendars<'a> {
         calendar
     }
 
-    fn overridden(&self, calendar: Calendar, known: &Known, rank: usize) -> Calendar {
+    fn overridden(&self, calendar: Calendar, known: &Known, (rank, last): (usize, usize)) -> Calendar {
         let words: Vec<&Dated> =
-            self.concerning(known).into_iter().filter(|(at, _)| *at == rank).map(|(_, d)| d).collect();
+            self.concerning(known, last).into_iter().filter(|(at, _)| *at == rank).map(|(_, d)| d).collect();
         let days: Vec<Override> = words.iter().map(|dated| dated.day.clone()).collect();
         calendar.with_overrides(&days).unwrap_or_else(|faults| {
             for fault in faults {
-                if let Some((dated, name)) = overridden(&words, &fault.key) {
+                if let Some((at, name)) = overridden(&fault.key)
+                    && let Some(dated) = words.get(at)
+                {
                     dated.fault(name, fault.message, self.report);
                 }
             }
@@ -324,8 +355,9 @@ impl<'a> Calendars<'a> {
 
     /// The overrides of a calendar and of those it is derived from, with the place of theirs; of one date those of the most specific
     /// calendar alone.
-    fn concerning(&self, known: &Known) -> Vec<(usize, &Dated)> {
+    fn concerning(&self, known: &Known, last: usize) -> Vec<(usize, &Dated)> {
         let ranked = self.dated.iter().filter_map(|dated| Some((known.rank(&dated.calendar)?, dated)));
+        let ranked = ranked.filter(|(rank, _)| *rank <= last);
         let mut best: BTreeMap<NaiveDate, usize> = BTreeMap::new();
         for (rank, dated) in ranked.clone() {
             best.entry(dated.day.date).and_modify(|best| *best = rank.max(*best)).or_insert(rank);
@@ -334,8 +366,8 @@ impl<'a> Calendars<'a> {
     }
 }
 
-/// The override that a fault of `override[INDEX].KEY` means, and KEY.
-fn overridden<'d>(list: &[&'d Dated], key: &'d str) -> Option<(&'d Dated, &'d str)> {
+/// INDEX and KEY of a fault of `override[INDEX].KEY`.
+fn overridden(key: &str) -> Option<(usize, &str)> {
     let (index, name) = key.strip_prefix("override[")?.split_once("].")?;
-    Some((*list.get(index.parse::<usize>().ok()?)?, name))
+    Some((index.parse().ok()?, name))
 }

@@ -35,8 +35,13 @@ impl Calendar {
             }
             match seen.insert(word.date, word) {
                 Some(earlier) if earlier.agrees_with(word) => continue,
-                Some(_) => {
-                    fault("date", "another override of this date says something else; keep one of them".into());
+                Some(earlier) => {
+                    let place = earlier.origin.as_ref().map(|origin| format!(" ({}:{})", origin.file, origin.line));
+                    let place = place.unwrap_or_default();
+                    fault(
+                        "date",
+                        format!("another override of this date{place} says something else; keep one of them"),
+                    );
                     continue;
                 }
                 None => {}

@@ -64,7 +64,7 @@ impl Day {
                 Some((from, to)) if from <= now && now < to => Standing::Break,
                 Some(_) | None => Standing::Open,
             },
-            Some(session) if session.is_early_close() => Standing::ClosedEarly,
+            Some(_) if self.kind == DayKind::EarlyClose => Standing::ClosedEarly,
             Some(_) => Standing::Closed,
         }
     }
