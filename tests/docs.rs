@@ -211,3 +211,14 @@ fn the_readme_and_the_help_list_the_built_in_calendars_as_they_are() {
     let listed: Vec<&str> = listed.split([',', ' ', '\n']).filter(|word| !word.is_empty()).collect();
     assert_eq!(listed, ids);
 }
+
+#[test]
+fn the_example_of_a_calendar_file_is_one() {
+    let text = page("config/calendars/README.md");
+    let (_, rest) = text.split_once("```toml\n").expect("an example");
+    let (example, _) = rest.split_once("```").expect("its end");
+    let night = mho::domain::calendar::Calendar::parse("NIGHT", example).expect("valid");
+    let session = night.session("2026-12-24".parse().expect("a date")).expect("in range").expect("a session");
+    let said = [session.open, session.close].map(|at| at.to_rfc3339());
+    assert_eq!(said, ["2026-12-23T22:00:00+00:00", "2026-12-24T02:00:00+00:00"]);
+}

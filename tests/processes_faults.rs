@@ -105,7 +105,7 @@ fn as_root() -> bool {
 /// `mho run` by this user.
 fn as_user(world: &World, user: u32) -> Command {
     let binary = world.path("mho");
-    std::fs::copy(env!("CARGO_BIN_EXE_mho"), &binary).expect("copied");
+    common::copy_program(&binary);
     std::fs::set_permissions(world.root(), PermissionsExt::from_mode(0o777)).expect("opened");
     let mut command = Command::new(binary);
     world.prepare(&mut command);

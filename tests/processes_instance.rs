@@ -220,7 +220,7 @@ fn where_nobody_can_look_a_rehearsal_says_so() {
         std::fs::set_permissions(world.root(), PermissionsExt::from_mode(0o755)).expect("set");
         std::fs::set_permissions(world.path("state"), PermissionsExt::from_mode(0o700)).expect("set");
         let mho = world.path("mho");
-        std::fs::copy(env!("CARGO_BIN_EXE_mho"), &mho).expect("copied");
+        common::copy_program(&mho);
         let mut command = Command::new("setpriv");
         world.prepare(&mut command);
         command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(mho);

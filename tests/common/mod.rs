@@ -187,6 +187,12 @@ impl Done {
     }
 }
 
+/// By another process: a test beside this one that forks while this one writes the copy would keep it from being run ("text file busy").
+pub fn copy_program(to: &Path) {
+    let copied = Command::new("cp").arg(env!("CARGO_BIN_EXE_mho")).arg(to).status().expect("cp runs");
+    assert!(copied.success());
+}
+
 pub fn done(mut command: Command) -> Done {
     let output = command.output().expect("it runs");
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
