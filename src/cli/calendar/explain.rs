@@ -25,6 +25,9 @@ pub(super) struct ExplainArgs {
     /// Id or alias of a calendar [default: the one of the market section]
     #[arg(value_name = "ID")]
     calendar: Option<String>,
+    /// The same as ID
+    #[arg(long = "calendar", value_name = "ID")]
+    named: Option<String>,
     /// Print JSON alone
     #[arg(long)]
     json: bool,
@@ -79,7 +82,8 @@ pub(super) fn run(
 ) -> Result<u8, Failure> {
     let settings = global.look()?;
     let (date, behind) = args.parts(&settings)?;
-    let calendar = find(&settings, one_of(before, behind)?)?;
+    let named = one_of(behind, args.named.as_deref())?;
+    let calendar = find(&settings, one_of(before, named)?)?;
     let date = date.unwrap_or_else(|| date_of(&calendar, now));
     let plain = settings.calendar_without_override(calendar.id(), date);
     let shown = Shown { calendar: &calendar, plain: plain.as_ref().unwrap_or(&calendar), now };

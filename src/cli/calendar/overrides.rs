@@ -60,6 +60,9 @@ pub(super) struct AddArgs {
 /// Arguments of `mho calendar override list`.
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct ListArgs {
+    /// Id or alias of a calendar [default: all]
+    #[arg(long, value_name = "ID")]
+    calendar: Option<String>,
     /// Print JSON alone
     #[arg(long)]
     json: bool,
@@ -93,7 +96,10 @@ pub(super) fn run(
     let settings = load(&sources)?.settings;
     let desk = Desk { sources, now };
     match verb {
-        OverrideVerb::List(args) => list(&settings, before, now, args.json, out).map(|()| OK),
+        OverrideVerb::List(args) => {
+            let only = one_of(before, args.calendar.as_deref())?;
+            list(&settings, only, now, args.json, out).map(|()| OK)
+        }
         OverrideVerb::Add(args) => {
             let id = find(&settings, one_of(before, args.calendar.as_deref())?)?.id().to_owned();
             desk.add(&settings, &id, args, out)
