@@ -524,3 +524,28 @@ fn a_rehearsal_without_directories_uses_throw_away_ones_and_says_where() {
     assert!(said.contains("WARNING: REHEARSAL"), "{said}");
     assert!(!world.has("state") && !world.has("logs"), "the real ones are left alone");
 }
+
+#[test]
+fn the_zone_of_the_host_changes_no_answer() {
+    let config = format!(
+        "[market]\ncalendar = \"XTKS\"\n{DEMO}[[script]]\nname = \"night\"\ncommand = \"./nosuch\"\ncalendar = \"CMES\"\n"
+    );
+    let world = World::new(&config);
+    let questions: [&[&str]; 3] = [
+        &["simulate", "--json", "--from", "2026-10-30", "--to", "2026-11-03"],
+        &["calendar", "CMES", "--from", "2026-10-30", "--to", "2026-11-03"],
+        &["calendar", "explain", "2026-11-02", "XHKG", "--json"],
+    ];
+    for question in questions {
+        let answer = |zone: &str| {
+            let mut command = world.mho(question);
+            command.args(["--config", "mho.toml"]).env("TZ", zone);
+            done(command).out
+        };
+        let expected = answer("UTC");
+        assert!(expected.lines().count() > 3, "{expected}");
+        for zone in ["Pacific/Kiritimati", "America/Los_Angeles", "Australia/Lord_Howe", "nonsense"] {
+            assert_eq!(answer(zone), expected, "{zone}");
+        }
+    }
+}
