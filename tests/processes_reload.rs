@@ -47,6 +47,7 @@ fn an_override_that_is_added_while_a_script_runs_stops_it_early_and_one_that_is_
     let added = overrides(&daemon, &["add", "2026-11-25", "--close", &close, "--reason", "burst pipe"]);
     assert_eq!(added.code, 0, "{added:?}");
     assert!(added.out.contains("in effect: the daemon (PID "), "{added:?}");
+    assert_eq!(added.err, "", "on the daemon's clock that day is not past");
     assert!(
         added.out.contains(&format!("XNYS 2026-11-25 is 09:30 to {close} (override: burst pipe), was 09:30 to 16:00")),
         "{added:?}"

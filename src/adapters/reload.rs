@@ -21,6 +21,8 @@ const PATIENCE: (u32, Duration) = (250, Duration::from_millis(20));
 pub struct Reloaded {
     /// When, on the machine's clock.
     pub at: DateTime<Utc>,
+    /// When, on the market clock: a rehearsal lives on another day.
+    pub market_time: DateTime<Utc>,
     /// By which daemon.
     pub pid: u32,
     /// Which file of overrides it reads.
@@ -86,6 +88,17 @@ pub enum Told {
     },
 }
 
+impl Told {
+    /// What the market clock of the daemon shows.
+    #[must_use]
+    pub fn market_time(&self) -> Option<DateTime<Utc>> {
+        match self {
+            Self::Answered(answer) => Some(answer.market_time),
+            Self::NoDaemon | Self::Silent { .. } | Self::NotAsked { .. } => None,
+        }
+    }
+}
+
 /// Asks the daemon of a state directory to read its configuration again, and waits for the answer of one that has read the overrides of this
 /// `digest`; where the file has changed again meanwhile, any answer is as good.
 #[must_use]
@@ -125,6 +138,7 @@ mod tests {
         assert_eq!(Reloaded::read(dir.path()), None);
         let answer = Reloaded {
             at: Utc::now(),
+            market_time: Utc::now(),
             pid: 7,
             overrides_file: "/x/calendar-overrides.toml".into(),
             overrides_digest: "1f".into(),

@@ -155,7 +155,7 @@ impl<'a> Reloads<'a> {
             }
         };
         self.in_use.extend(changed.clone());
-        self.answer(result, text, digest);
+        self.answer(now, result, text, digest);
         if std::mem::take(&mut self.once_more) {
             self.read();
         }
@@ -198,11 +198,11 @@ impl<'a> Reloads<'a> {
     }
 
     /// For `mho calendar override`, which waits for it. By a thread of its own, as above.
-    fn answer(&self, result: ReloadResult, text: String, overrides_digest: String) {
+    fn answer(&self, market_time: DateTime<Utc>, result: ReloadResult, text: String, overrides_digest: String) {
         let overrides_file = self.started_with.overrides_file.clone();
         let calendars = self.in_use.keys().map(ToString::to_string).collect();
         let (at, pid) = (Utc::now(), std::process::id());
-        let answer = Reloaded { at, pid, overrides_file, overrides_digest, calendars, result, text };
+        let answer = Reloaded { at, market_time, pid, overrides_file, overrides_digest, calendars, result, text };
         let state_dir = self.started_with.orchestrator.state_dir.clone();
         let write = move || {
             if let Err(error) = answer.write(&state_dir) {

@@ -8,6 +8,7 @@ mod list;
 mod month;
 mod overrides;
 mod sheet;
+mod told;
 mod year;
 
 use std::borrow::Cow;

@@ -2,21 +2,19 @@
 //! A change is judged as the configuration would judge it, before anything is written; then a running daemon is told.
 
 use std::io::{self, Write};
-use std::path::Path;
 
 use chrono::{DateTime, NaiveDate, Utc};
 use clap::Subcommand;
 use serde_json::json;
 
 use super::clocks::span_text;
-use super::{find, one_of, parse_date};
+use super::{find, one_of, parse_date, told};
 use crate::app::{
-    self, OverridesFileError, OverridesTextError, ReloadResult, Told, append_override, edit_overrides,
-    remove_overrides, replace_override,
+    OverridesFileError, OverridesTextError, append_override, edit_overrides, remove_overrides, replace_override,
 };
 use crate::cli::layout::escaped;
 use crate::cli::{FAILED, Failure, Global, OK, USAGE, faults_text, load};
-use crate::config::{self, Fault, Flags, OverrideNote, Purpose, Settings, Sources, overrides_digest as digest};
+use crate::config::{self, Fault, Flags, Purpose, Settings, Sources, overrides_digest as digest};
 use crate::domain::calendar::{Override, TimeOfDay};
 
 /// What can be done with overrides.
@@ -140,25 +138,26 @@ impl Desk {
             };
             let new = new.map_err(|error| not_edited(settings, &error))?;
             let after = self.load_with(&new, Some((id, &word)))?;
-            let added = words_on(&after, id, date).into_iter().find(|there| there.agrees_with(&word));
-            let notes = added.map(|word| config::override_notes(&after, id, word, self.now)).unwrap_or_default();
-            let digest = digest(&new);
-            Ok::<_, Failure>((Some(new), Added::Now { replaced: !there.is_empty(), notes, digest }))
+            let (replaced, after, digest) = (!there.is_empty(), Box::new(after), digest(&new));
+            Ok::<_, Failure>((Some(new), Added::Now { replaced, after, digest }))
         })?;
         match done {
             // A daemon may not have heard of it yet: it was written by hand, or the daemon did not answer then.
             Added::There(place, digest) => {
                 writeln!(out, "already there: {place}")?;
-                tell(settings, id, &digest, out)
+                told::report(settings, id, &told::ask(settings, &digest, out)?, out)
             }
-            Added::Now { replaced, notes, digest } => {
+            Added::Now { replaced, after, digest } => {
                 let what = if replaced { "replaced in" } else { "added to" };
                 writeln!(out, "{what} {shown}: {}", described(id, &word))?;
-                // What is odd about it is said, and it is done all the same.
-                for note in notes {
+                let told = told::ask(settings, &digest, out)?;
+                // A rehearsal lives on another day. What is odd is said, and done all the same.
+                let now = told.market_time().unwrap_or(self.now);
+                let added = words_on(&after, id, date).into_iter().find(|there| there.agrees_with(&word));
+                for note in added.into_iter().flat_map(|word| config::override_notes(&after, id, word, now)) {
                     let _ = writeln!(io::stderr(), "mho: WARNING: {}", escaped(&note.text));
                 }
-                tell(settings, id, &digest, out)
+                told::report(settings, id, &told, out)
             }
         }
     }
@@ -177,7 +176,7 @@ impl Desk {
         })?;
         let (removed, digest) = removed;
         writeln!(out, "removed from {shown}: {removed}")?;
-        tell(settings, id, &digest, out)
+        told::report(settings, id, &told::ask(settings, &digest, out)?, out)
     }
 
     /// The settings that the configuration comes to if the file of overrides has this text. `added` is what would be new in it.
@@ -200,7 +199,7 @@ enum Added {
     There(String, String),
     Now {
         replaced: bool,
-        notes: Vec<OverrideNote>,
+        after: Box<Settings>,
         digest: String,
     },
 }
@@ -344,64 +343,6 @@ fn list(
         writeln!(out, "{d:<date$}  {c:<calendar$}  {w:<what$}  {r:<reason$}  {place}")?;
     }
     Ok(())
-}
-
-/// Tells a running daemon, and says what came of it.
-fn tell(settings: &Settings, id: &str, digest: &str, out: &mut dyn Write) -> Result<u8, Failure> {
-    // What was done is seen before the daemon is waited for.
-    out.flush()?;
-    let state_dir = &settings.orchestrator.state_dir;
-    // Whoever uses it here would use it there, if the daemon had this configuration.
-    let used = settings.calendars.contains_key(id).then_some(id);
-    match judged(&app::ask_to_reload(state_dir, digest), &settings.overrides_file, used, state_dir) {
-        Ok(text) => {
-            writeln!(out, "{text}")?;
-            Ok(OK)
-        }
-        Err(text) => Err(Failure::new(FAILED, format!("it stands in the file, but {text}"))),
-    }
-}
-
-/// What a daemon's answer means for the change.
-fn judged(told: &Told, ours: &Path, used: Option<&str>, state_dir: &Path) -> Result<String, String> {
-    match told {
-        Told::NoDaemon => Ok(format!("no daemon runs in {}: it takes effect when one starts", state_dir.display())),
-        Told::Answered(answer) if !app::is_same_file(&answer.overrides_file, ours) => Err(format!(
-            "the daemon (PID {}) reads another file, {}: run this with the same --config as the daemon",
-            answer.pid,
-            answer.overrides_file.display()
-        )),
-        Told::Answered(answer) if used.is_some_and(|id| !answer.calendars.iter().any(|known| known == id)) => {
-            Err(format!(
-                "the daemon (PID {}) does not use the calendar {}, only {}: its configuration was changed since it started, or it has other flags; \
-             start it again",
-                answer.pid,
-                used.unwrap_or_default(),
-                answer.calendars.join(", ")
-            ))
-        }
-        Told::Answered(answer) => match answer.result {
-            ReloadResult::Changed => Ok(format!("in effect: the daemon (PID {}): {}", answer.pid, answer.text)),
-            ReloadResult::Unchanged => {
-                Ok(format!("the daemon (PID {}) has read it, and nothing changes for it: {}", answer.pid, answer.text))
-            }
-            ReloadResult::Refused => Err(format!(
-                "the daemon (PID {}) has refused it and goes on as before: {}; mho check tells what is wrong",
-                answer.pid, answer.text
-            )),
-        },
-        Told::Silent { pid } => Err(format!(
-            "the daemon (PID {pid}) was asked to read it and has not answered: if it is starting, that takes effect by itself; else ask \
-             again with kill -HUP {pid}, and look into its log"
-        )),
-        Told::NotAsked { pid: Some(pid), reason } => {
-            Err(format!("the daemon (PID {pid}) could not be asked to read it: {reason}; as its user, kill -HUP {pid}"))
-        }
-        Told::NotAsked { pid: None, reason } => Err(format!(
-            "whether a daemon runs in {} cannot be told: {reason}; if one does, as its user, kill -HUP its PID",
-            state_dir.display()
-        )),
-    }
 }
 
 #[cfg(test)]

@@ -1,10 +1,23 @@
+use std::path::Path;
+
+use super::told::judged;
 use super::*;
-use crate::app::Reloaded;
+use crate::app::{ReloadResult, Reloaded, Told};
 
 fn answered(result: ReloadResult, file: &str) -> Told {
     let (overrides_digest, calendars) = (String::new(), vec!["XNYS".to_owned()]);
     let (at, text) = (Utc::now(), "XNYS changed".to_owned());
-    Told::Answered(Reloaded { at, pid: 7, overrides_file: file.into(), overrides_digest, calendars, result, text })
+    let market_time = at;
+    Told::Answered(Reloaded {
+        at,
+        market_time,
+        pid: 7,
+        overrides_file: file.into(),
+        overrides_digest,
+        calendars,
+        result,
+        text,
+    })
 }
 
 #[test]
