@@ -475,3 +475,162 @@ async fn a_step_back_does_not_hide_a_process_that_was_left_alone() {
     lab.change_calendar("XNYS", with(closed())).await;
     assert_eq!(lab.story_of(&["stop"]), ["08:50:00 demo stop 1: window end"]);
 }
+
+fn waiting_for(name: &str, spec: ScriptSpec) -> ScriptSpec {
+    let script = ScriptName::new(name).expect("a name");
+    ScriptSpec { depends_on: vec![Dependency { script, condition: Condition::Succeeded }], ..spec }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dependent_waits_for_a_predecessor_whose_window_was_given_back_also_after_a_restart() {
+    let pre = || ScriptSpec::with_defaults("pre", "pre.py");
+    let lab = Lab::new(&format!("{DAY} 08:00:00")).script(pre()).script(waiting_for("pre", demo()));
+    let lab = lab.acts("pre", [Act::RunUntilStopped, Act::Exit(0, Duration::from_secs(3600))]).start().await;
+    closed_and_open_again(&lab, "12:00:00", "12:05:00").await;
+    assert_eq!(lab.view("demo").await.state, StateName::Waiting, "{:#?}", lab.story());
+    until(&lab, "14:00:00").await;
+    assert_eq!(lab.story_of(&["start"]), ["08:30:00 pre start 1", "12:05:00 pre start 2", "13:05:00 demo start 1"]);
+    // The same where the window is given back while no daemon runs.
+    let lab = Lab::new(&format!("{DAY} 08:00:00")).script(pre()).script(waiting_for("pre", demo())).start().await;
+    until(&lab, "12:00:00").await;
+    lab.change_calendar("XNYS", with(closed())).await;
+    until(&lab, "12:01:00").await;
+    lab.shut_down();
+    lab.settle().await;
+    let next = Lab::new(&format!("{DAY} 12:10:00")).script(pre()).script(waiting_for("pre", demo()));
+    let next = next.acts("pre", [Act::Exit(0, Duration::from_secs(3600))]);
+    let next = next.after(&lab.journal.clone(), &format!("{DAY} 12:05:00")).start().await;
+    until(&next, "14:00:00").await;
+    assert_eq!(next.story_of(&["start"]), ["12:10:00 pre start 2", "13:10:00 demo start 1"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dependent_that_comes_back_has_the_window_as_it_is_now() {
+    let lab = Lab::new(&format!("{DAY} 08:00:00")).calendar("XNYS", with(hours(None, Some("12:00"))));
+    let mut pre = ScriptSpec::with_defaults("pre", "pre.py");
+    pre.restart.cooldown = Some(Duration::from_secs(1200));
+    let lab = lab.script(pre).script(waiting_for("pre", demo()));
+    let crash = Act::Exit(1, Duration::ZERO);
+    let acts: Vec<Act> = vec![crash; 22].into_iter().chain([Act::Exit(0, Duration::from_secs(60))]).collect();
+    let lab = lab.acts("pre", acts).start().await;
+    until(&lab, "12:10:00").await;
+    assert_eq!(lab.view("demo").await.state, StateName::Skipped);
+    lab.change_calendar("XNYS", nyse()).await;
+    until(&lab, "15:59:00").await;
+    let view = lab.view("demo").await;
+    assert_eq!(view.state, StateName::Running, "{:#?}", lab.story());
+    assert_eq!(view.stop_at.map(|at| at.to_rfc3339()).as_deref(), Some("2026-11-25T21:00:00+00:00"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_crash_just_before_a_start_that_moved_waits_for_it() {
+    let lab = at("08:00:00", vec![Act::Exit(1, Duration::from_secs(8999)), Act::RunUntilStopped]).await; // 10:59:59
+    until(&lab, "09:00:00").await;
+    lab.change_calendar("XNYS", with(hours(Some("12:00"), None))).await;
+    until(&lab, "12:00:00").await;
+    assert_eq!(lab.story_of(&["start"]), ["08:30:00 demo start 1", "11:00:00 demo start 2"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_limit_beyond_the_moment_does_not_keep_a_run_from_coming_back() {
+    let mut spec = demo();
+    spec.max_duration = Some(Duration::from_secs(5 * 3600)); // 13:30
+    let lab = Lab::new(&format!("{DAY} 08:00:00")).script(spec);
+    let lab = lab.acts("demo", [Act::Exit(1, Duration::from_secs(5400)), Act::RunUntilStopped]).start().await;
+    until(&lab, "10:00:00").await;
+    assert_eq!(lab.view("demo").await.state, StateName::Backoff);
+    lab.change_calendar("XNYS", with(closed())).await;
+    lab.change_calendar("XNYS", nyse()).await;
+    until(&lab, "11:00:00").await;
+    assert_eq!(lab.view("demo").await.state, StateName::Running, "{:#?}", lab.story());
+    until(&lab, "23:00:00").await;
+    assert_eq!(lab.story_of(&["stop"]), ["13:30:00 demo stop 2: time limit"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn closed_given_back_and_moved_within_one_grace_starts_at_the_new_start() {
+    let lab = at("08:00:00", vec![Act::Ignore, Act::RunUntilStopped]).await;
+    closed_and_open_again(&lab, "09:00:00", "09:00:02").await;
+    lab.change_calendar("XNYS", with(hours(Some("12:00"), None))).await;
+    until(&lab, "23:00:00").await;
+    let expected = [
+        "08:30:00 demo start 1",
+        "09:00:00 demo stop 1: window end",
+        "11:00:00 demo start 2",
+        "16:00:00 demo stop 2: window end",
+    ];
+    assert_eq!(lab.story_of(&["start", "stop"]), expected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_had_waited_in_time_does_not_come_too_late_when_it_is_given_back() {
+    let mut spec = waiting_for("data", demo());
+    spec.window.start_deadline = Some(Duration::from_secs(60));
+    let mut data = ScriptSpec::with_defaults("data", "data.py");
+    data.window.calendar = "DATA".into();
+    let lab = Lab::new(&format!("{DAY} 08:00:00")).calendar("DATA", with(hours(Some("14:00"), None)));
+    let lab = lab.script(data).script(spec).acts("data", [Act::Exit(0, Duration::from_secs(60))]).start().await;
+    until(&lab, "09:00:00").await;
+    lab.change_calendar("DATA", with(closed())).await;
+    assert_eq!(lab.view("demo").await.state, StateName::Skipped);
+    lab.change_calendar("DATA", with(hours(Some("14:00"), None))).await;
+    until(&lab, "13:30:00").await;
+    assert_eq!(lab.story_of(&["start"]), ["13:00:00 data start 1", "13:01:00 demo start 1"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_put_off_has_a_result_also_when_another_daemon_hears_that_its_window_does_not_come() {
+    let lab = at("08:00:00", vec![Act::Exit(1, Duration::from_secs(3600))]).await;
+    until(&lab, "09:00:00").await;
+    lab.change_calendar("XNYS", with(hours(Some("12:00"), None))).await;
+    until(&lab, "10:00:00").await;
+    lab.shut_down();
+    lab.settle().await;
+    let late = with(hours(Some("12:00"), None));
+    let next = Lab::new(&format!("{DAY} 10:10:00")).calendar("XNYS", late).script(demo());
+    let next = next.after(&lab.journal.clone(), &format!("{DAY} 10:05:00")).start().await;
+    until(&next, "10:20:00").await;
+    next.change_calendar("XNYS", with(closed())).await;
+    assert_eq!(results(&next), [RunResult::Failed]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_step_back_to_before_the_start_does_not_hide_a_process_from_a_closed_day() {
+    let lab = at("08:00:00", vec![Act::RunUntilStopped]).await;
+    until(&lab, "09:00:00").await;
+    lab.clock.step(TimeDelta::minutes(-40));
+    lab.settle().await;
+    lab.change_calendar("XNYS", with(closed())).await;
+    assert_eq!(lab.story_of(&["stop"]), ["08:20:00 demo stop 1: window end"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_step_back_after_a_wait_in_vain_starts_nothing() {
+    let mut data = ScriptSpec::with_defaults("data", "data.py");
+    data.window.stop =
+        mho::domain::script::TimePoint::Anchor(mho::domain::script::Anchor::Close, TimeDelta::minutes(1));
+    let lab = Lab::new(&format!("{DAY} 15:00:00")).script(data).script(waiting_for("data", demo())).start().await;
+    until(&lab, "16:05:00").await;
+    assert_eq!(results(&lab), [RunResult::Skipped]);
+    lab.clock.step(TimeDelta::minutes(-10));
+    lab.settle().await;
+    until(&lab, "23:00:00").await;
+    assert_eq!(lab.story_of(&["start"]).len(), 1, "{:#?}", lab.story());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_window_that_is_past_when_the_calendar_is_changed_is_missed() {
+    let mut spec = demo();
+    let close = |minutes| {
+        mho::domain::script::TimePoint::Anchor(mho::domain::script::Anchor::Close, TimeDelta::minutes(minutes))
+    };
+    (spec.window.start, spec.window.stop) = (close(10), close(60));
+    let lab = Lab::new(&format!("{DAY} 08:00:00")).script(spec).start().await;
+    until(&lab, "13:30:00").await;
+    lab.change_calendar("XNYS", with(hours(None, Some("12:00")))).await;
+    assert_eq!(results(&lab), [RunResult::Missed]);
+    lab.change_calendar("XNYS", with(hours(None, Some("12:00")))).await;
+    until(&lab, "23:00:00").await;
+    assert_eq!(results(&lab), [RunResult::Missed]);
+    assert_eq!(lab.story_of(&["start"]), [""; 0]);
+}

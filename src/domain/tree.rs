@@ -123,8 +123,10 @@ fn dependents_first(dependents: &[Vec<usize>]) -> Vec<usize> {
 pub fn barred(scripts: &[ScriptSpec], timeline: &Timeline, past: &Past, now: DateTime<Utc>) -> Option<String> {
     let failed = |(index, script): (usize, &ScriptSpec)| {
         let ClockEvent::WindowOpen { window, .. } = timeline.level(index, now) else { return None };
-        let results = &past.scripts.get(&script.name)?.results;
-        let failed = results.contains(&(window.trading_date, RunResult::Failed));
+        let past = past.scripts.get(&script.name)?;
+        // One that only ran out of time goes on where its window is longer now, and else its window is not open.
+        let has_more_time = past.window_ended.as_ref().is_some_and(|run| run.trading_date() == window.trading_date);
+        let failed = past.results.contains(&(window.trading_date, RunResult::Failed)) && !has_more_time;
         (failed && script.critical).then(|| {
             let (name, date) = (&script.name, window.trading_date);
             format!(

@@ -17,7 +17,8 @@ use super::messages::{ClockMsg, RootMsg};
 use super::recorder::RecorderSlot;
 use super::script_worker::{ScriptWorker, WorkerArgs};
 use super::{Plan, Ports};
-use crate::domain::lifecycle::{Event, State, View};
+use crate::domain::dependency::{Progress, Standing};
+use crate::domain::lifecycle::{Event, State, View, step};
 use crate::domain::notice::{Notice, What};
 use crate::domain::record::{ActionRecord, Grade, Record};
 use crate::domain::script::ScriptSpec;
@@ -224,6 +225,7 @@ impl Tree {
     }
 
     async fn on_clock(&mut self, myself: &ActorRef<RootMsg>, events: Vec<Addressed>) -> Result<(), ActorProcessingErr> {
+        self.revoke(&events);
         for Addressed { at, to, event } in events {
             match (to, event) {
                 (Some(index), event) if self.children[index].worker.is_none() => {
@@ -237,6 +239,33 @@ impl Tree {
             }
         }
         Ok(())
+    }
+
+    /// A window that is given back, or gets more time, brings a run back to life that was over. Its dependents hear of that before they hear of
+    /// their own windows: they would take the old result for the last word.
+    fn revoke(&self, events: &[Addressed]) {
+        let now = self.ports.clock.now();
+        for Addressed { to, event, .. } in events {
+            let (Some(index), ClockEvent::WindowOpen { window, .. }) = (*to, event) else { continue };
+            let child = &self.children[index];
+            let date = window.trading_date;
+            let is_over = |state: &State| {
+                let of_date = state.standings().into_iter().rfind(|standing| standing.trading_date == date);
+                of_date.map(|standing| matches!(standing.progress, Progress::Over(_)))
+            };
+            if child.dependents.is_empty() || is_over(&child.state) != Some(true) {
+                continue;
+            }
+            // What its worker is about to decide is a pure function of what is known here.
+            let (after, _) = step(child.state.clone(), Event::Clock(event.clone()), &child.spec, &now);
+            if is_over(&after) != Some(true) {
+                let standing = Standing { trading_date: date, progress: Progress::Pending };
+                for dependent in &child.dependents {
+                    let script = child.spec.name.clone();
+                    self.send(*dependent, Event::Standing { script, standing: standing.clone() });
+                }
+            }
+        }
     }
 
     /// A worker that is down hears nothing: it is told its level when it comes back.

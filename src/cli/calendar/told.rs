@@ -35,7 +35,10 @@ pub(super) fn judged(told: &Told, ours: &Path, used: Option<&str>, state_dir: &P
             answer.pid,
             answer.overrides_file.display()
         )),
-        Told::Answered(answer) if used.is_some_and(|id| !answer.calendars.iter().any(|known| known == id)) => {
+        Told::Answered(answer)
+            if answer.result == ReloadResult::Unchanged
+                && used.is_some_and(|id| !answer.calendars.iter().any(|known| known == id)) =>
+        {
             Err(format!(
                 "the daemon (PID {}) does not use the calendar {}, only {}: its configuration was changed since it started, or it has other flags; \
              start it again",

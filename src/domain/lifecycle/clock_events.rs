@@ -1,7 +1,7 @@
 //! What the market clock's words mean in each state. Every pair is written out; an ignored one says why.
 
-use super::resume::Step;
-use super::{Actual, Effect, Machine, NaiveDate, RestartCause, RunResult, StopReason, Wanted, What, Window};
+use super::resume::{Step, Unfinished};
+use super::{Actual, Effect, Machine, NaiveDate, RestartCause, RunResult, Stop, StopReason, Wanted, What, Window};
 use crate::domain::timeline::{Absence, Arrival};
 use chrono_tz::Tz;
 
@@ -206,9 +206,11 @@ impl Machine<'_> {
                 let run = self.in_window(run, window);
                 Actual::Running { run, live }
             }
+            // It is being ended because its window was to be over; that is to come again.
             Actual::Stopping { run, live, stop } => {
                 let run = self.in_window(run, window);
-                Actual::Stopping { run, live, stop }
+                let ends = stop.ends.filter(|reason| *reason != StopReason::WindowEnd);
+                Actual::Stopping { run, live, stop: Stop { ends, ..stop } }
             }
             Actual::Sweeping { run, live, ended, force } => {
                 let run = self.in_window(run, window);
@@ -238,14 +240,20 @@ impl Machine<'_> {
     /// The watcher is new and finds no window: a run that was cut off has no more time, unless its window is (again) to come, because the clock
     /// was set back or the window was moved.
     pub(super) fn on_no_window(&mut self, actual: Actual, upcoming: Option<NaiveDate>) -> Actual {
-        match self.memory.unfinished.take_if(|unfinished| upcoming.is_none_or(|next| unfinished.trading_date() < next))
-        {
+        let is_over = |unfinished: &Unfinished| upcoming.is_none_or(|next| unfinished.trading_date() < next);
+        let Some(unfinished) = self.memory.unfinished.as_ref().filter(|unfinished| is_over(unfinished)) else {
+            return actual; // nothing was cut off
+        };
+        if unfinished.window_end() > self.now.wall {
+            return self.end_put_off(actual); // its window was taken away
+        }
+        match self.memory.unfinished.take() {
             Some(unfinished) => self.end_unwatched(unfinished),
-            None => actual, // nothing was cut off
+            None => actual,
         }
     }
 
-    pub(super) fn on_window_passed(&mut self, actual: Actual, window: &Window) -> Actual {
+    pub(super) fn on_window_passed(&mut self, actual: Actual, window: &Window, absence: Absence) -> Actual {
         let date = window.trading_date;
         if actual.is_at_work_on(date) {
             // It was at work since before the clock was set back, and now its window is over, unless another one goes on from it.
@@ -261,7 +269,7 @@ impl Machine<'_> {
         if self.memory.unfinished.as_ref().is_some_and(|left| left.trading_date() == date) {
             return actual; // of another date; when that is over, this one gets its result
         }
-        let reason = Absence::Jump.reason().to_owned();
+        let reason = absence.reason().to_owned();
         let what = What::Finished { result: RunResult::Missed, reason: reason.clone() };
         self.conclude_unseen(actual, (date, window.zone), RunResult::Missed, what, reason)
     }
@@ -269,6 +277,9 @@ impl Machine<'_> {
     pub(super) fn on_window_skipped(&mut self, actual: Actual, date: NaiveDate, zone: Tz, reason: String) -> Actual {
         if self.wanted == Wanted::Ended || self.memory.result(date).is_some() {
             return actual;
+        }
+        if self.memory.unfinished.as_ref().is_some_and(|left| left.trading_date() == date) {
+            return self.end_put_off(actual); // it had begun, and now it sits the rest out
         }
         let what = What::Skipped { reason: reason.clone() };
         self.conclude_unseen(actual, (date, zone), RunResult::Skipped, what, reason)

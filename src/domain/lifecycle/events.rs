@@ -3,7 +3,7 @@
 
 use super::{
     Actual, Alarm, AttemptId, ClockEvent, Effect, Ended, Event, Exit, Force, Live, Machine, ProcessEvent, ProcessId,
-    RestartCause, Run, RunResult, ScriptName, SpawnError, Standing, Step, Stop, StopReason, Timer, Wanted, What,
+    RestartCause, Run, ScriptName, SpawnError, Standing, Step, Stop, StopReason, Timer, Wanted, What,
 };
 
 impl Machine<'_> {
@@ -20,7 +20,9 @@ impl Machine<'_> {
             Event::Clock(ClockEvent::NoWindow { upcoming }) => self.on_no_window(actual, upcoming),
             Event::Clock(ClockEvent::WindowClose { trading_date }) => self.on_window_close(actual, trading_date),
             Event::Clock(ClockEvent::WindowMoved { window }) => self.on_window_moved(actual, window),
-            Event::Clock(ClockEvent::WindowPassed { window }) => self.on_window_passed(actual, &window),
+            Event::Clock(ClockEvent::WindowPassed { window, absence }) => {
+                self.on_window_passed(actual, &window, absence)
+            }
             Event::Clock(ClockEvent::WindowSkipped { trading_date, zone, reason }) => {
                 self.on_window_skipped(actual, trading_date, zone, reason)
             }
@@ -201,9 +203,9 @@ impl Machine<'_> {
         match actual {
             Actual::Waiting { run, on } => self.start_when_free(run, Some(on)),
             // It was skipped because of a predecessor that has come back to life.
-            Actual::Over { trading_date, result, run: Some(run), .. } if self.is_wanted_again(&run, result) => {
-                self.memory.forget(trading_date);
-                self.start_when_free(run, None)
+            Actual::Over { trading_date, result, reason, run } => {
+                let over = Actual::Over { trading_date, result, reason, run };
+                self.begin_again(over)
             }
             // Conditions are asked before the first attempt only.
             Actual::Off
@@ -213,15 +215,21 @@ impl Machine<'_> {
             | Actual::Stopping { .. }
             | Actual::Sweeping { .. }
             | Actual::Backoff { .. }
-            | Actual::GivenUp { .. }
-            | Actual::Over { .. } => actual,
+            | Actual::GivenUp { .. } => actual,
         }
     }
 
-    fn is_wanted_again(&self, run: &Run, result: RunResult) -> bool {
-        let Wanted::Up(window, _) = &self.wanted else { return false };
-        let is_open = window.trading_date == run.window.trading_date && run.attempts == 0;
-        is_open && self.is_skipped_no_longer(window, result)
+    /// A date that is over is begun again only where it was skipped, because of a predecessor, and that has come back to life.
+    fn begin_again(&mut self, over: Actual) -> Actual {
+        let Actual::Over { trading_date, result, run, .. } = &over else { return over };
+        let Wanted::Up(window, arrival) = &self.wanted else { return over };
+        let has_not_run = run.as_ref().is_none_or(|run| run.attempts == 0);
+        let is_of_window = window.trading_date == *trading_date;
+        if !(has_not_run && is_of_window && self.is_skipped_no_longer(window, *result)) {
+            return over;
+        }
+        let (window, arrival) = (window.clone(), *arrival);
+        self.begin(window, arrival)
     }
 
     fn on_start_nothing(&mut self, actual: Actual) -> Actual {

@@ -100,7 +100,9 @@ impl Machine<'_> {
     /// The clock was set back to before the window of this run: nothing is started until it opens (again). Windows that touch are one span,
     /// and nothing of that is early.
     pub(super) fn is_early(&self, run: &Run) -> bool {
-        !run.carried && !run.window.joined && !self.has_begun(&run.window)
+        // No window is open: this one is to come, and its start will be told.
+        let is_told = self.wanted == Wanted::Down && self.now.wall < run.window.start;
+        is_told || !run.carried && !run.window.joined && !self.has_begun(&run.window)
     }
 
     fn has_begun(&self, window: &Window) -> bool {

@@ -222,7 +222,8 @@ impl State {
         let of = |(date, result): &(NaiveDate, RunResult)| unseen(spec, *date, UTC, *result, reason.to_owned(), now);
         let present = match &self.actual {
             Actual::Over { result, reason, run: Some(run), .. } => {
-                Some(run.record(&spec.name, *result, reason.clone(), now.wall))
+                let unfinished = self.memory.doubtful.clone().filter(|doubtful| doubtful.run == *run);
+                Some(RunRecord { unfinished, ..run.record(&spec.name, *result, reason.clone(), now.wall) })
             }
             _ => self.progress().map(|(run, step)| record(run, step, spec, now)),
         };

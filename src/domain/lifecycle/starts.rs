@@ -20,11 +20,18 @@ impl Machine<'_> {
     /// A window is open and nothing of it has begun here.
     pub(super) fn begin(&mut self, window: Window, arrival: Arrival) -> Actual {
         let date = window.trading_date;
-        let too_late = self.is_too_late(&window, arrival);
-        if let Some(result) = self.memory.result(date) {
+        let known = self.memory.result(date);
+        // What was there in time, or waited for its turn, does not come too late.
+        let is_new = match known {
+            None => true,
+            Some(RunResult::Missed) => !self.is_doubtful(date),
+            Some(_) => false,
+        };
+        let too_late = self.is_too_late(&window, arrival).filter(|_| is_new);
+        if let Some(result) = known {
             let may_go_on = self.is_extended(&window)
-                || too_late.is_none()
-                    && (self.was_judged_too_soon(&window, result) || self.is_skipped_no_longer(&window, result));
+                || too_late.is_none() && self.was_judged_too_soon(&window, result)
+                || self.is_skipped_no_longer(&window, result);
             if !may_go_on {
                 let reason = "it has run on this date".to_owned();
                 return Actual::Over { trading_date: date, result, reason, run: None };
@@ -74,6 +81,10 @@ impl Machine<'_> {
         is_longer && self.now.wall < window.stop
     }
 
+    fn is_doubtful(&self, date: chrono::NaiveDate) -> bool {
+        self.memory.doubtful.as_ref().is_some_and(|run| run.trading_date() == date)
+    }
+
     /// The window as it is now, if it got more time while this run was being ended for its sake alone.
     pub(super) fn more_time(&self, run: &Run) -> Option<Window> {
         let Wanted::Up(window, _) = &self.wanted else { return None };
@@ -84,7 +95,9 @@ impl Machine<'_> {
     /// Nothing of a date has run, and what kept it from running does so no longer.
     pub(super) fn is_skipped_no_longer(&self, window: &Window, result: RunResult) -> bool {
         let judged = || judge(&self.spec.depends_on, &self.memory.standings, &self.memory.absent, window);
-        result == RunResult::Skipped && self.now.wall < window.stop && !matches!(judged(), Dependencies::Never(_))
+        // One that waited until its window ended needs more of it, and is asked about elsewhere.
+        let is_open = self.now.wall < window.stop && !self.is_doubtful(window.trading_date);
+        result == RunResult::Skipped && is_open && !matches!(judged(), Dependencies::Never(_))
     }
 
     /// How late a start would be, if that is later than the script may start.
@@ -234,8 +247,8 @@ impl Machine<'_> {
 
     /// The run is over, but only because its window is: with more time it would go on.
     pub(super) fn end_with_window(&mut self, run: Run, step: Step, result: RunResult, reason: String) -> Actual {
-        // A limit that comes before the window's end is what ended it.
-        if run.deadline.is_none() {
+        // Where a limit comes before the window's end, that is what ended it.
+        if run.deadline.is_none_or(|at| at >= run.window.stop) {
             self.memory.doubtful = Some(Unfinished::new(run.clone(), step, self.now).put_off());
         }
         self.end(run, result, reason)

@@ -157,7 +157,7 @@ fn events(n: u32) -> Vec<(&'static str, Event)> {
         ("opens next", opens(1)),
         ("closes", closes(0)),
         ("no window", Event::Clock(ClockEvent::NoWindow { upcoming: None })),
-        ("passed next", Event::Clock(ClockEvent::WindowPassed { window: window(1, false) })),
+        ("passed next", Event::Clock(ClockEvent::WindowPassed { window: window(1, false), absence: Absence::Jump })),
         ("unwatched", unwatched(1)),
         (
             "skipped next",

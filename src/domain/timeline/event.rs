@@ -24,6 +24,8 @@ pub enum Absence {
     NoDaemon,
     /// The machine slept, or the clock was set.
     Jump,
+    /// The calendar was changed, and nobody could know before.
+    Changed,
 }
 
 impl Absence {
@@ -33,6 +35,7 @@ impl Absence {
         match self {
             Self::NoDaemon => "no daemon ran in its window",
             Self::Jump => "its whole window went by while the machine slept or the clock was set",
+            Self::Changed => "its whole window was past when the calendar was changed",
         }
     }
 }
@@ -78,6 +81,8 @@ pub enum ClockEvent {
     WindowPassed {
         /// Which.
         window: Window,
+        /// Why.
+        absence: Absence,
     },
     /// These dates came to their end while nobody watched, oldest first: said to a script that an earlier daemon knew, before all else, and to
     /// every script when the clock is set far ahead.

@@ -174,7 +174,7 @@ fn told(addressed: &Addressed) -> String {
         ClockEvent::NoWindow { .. } => "no window".to_owned(),
         ClockEvent::WindowClose { trading_date } => format!("end {}", trading_date.format("%d")),
         ClockEvent::WindowMoved { window } => format!("moved {}", window.trading_date.format("%d")),
-        ClockEvent::WindowPassed { window } => {
+        ClockEvent::WindowPassed { window, .. } => {
             let joined = if window.joined { " joined" } else { "" };
             format!("passed {}{joined}", window.trading_date.format("%d"))
         }
@@ -466,7 +466,7 @@ proptest! {
                         opened += 1;
                         told.push(window.trading_date);
                     }
-                    ClockEvent::WindowPassed { window } => told.push(window.trading_date),
+                    ClockEvent::WindowPassed { window, .. } => told.push(window.trading_date),
                     ClockEvent::Unwatched { dates, .. } => told.extend(dates.iter().map(|(date, _)| *date)),
                     ClockEvent::WindowClose { .. } => prop_assert!(false, "nothing ends here"),
                     _ => {}
@@ -496,7 +496,7 @@ proptest! {
                         prop_assert!(window.start <= now && now < window.stop);
                         begun.push(window.trading_date);
                     }
-                    ClockEvent::WindowPassed { window } => {
+                    ClockEvent::WindowPassed { window, .. } => {
                         begun.push(window.trading_date);
                         ended.push(window.trading_date);
                     }

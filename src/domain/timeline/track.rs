@@ -67,7 +67,10 @@ impl Track {
     pub(super) fn begin(&mut self, now: DateTime<Utc>) -> Vec<(DateTime<Utc>, ClockEvent)> {
         let today = now.with_timezone(&self.calendar.zone()).date_naive();
         let mut due = Vec::new();
-        self.open = None;
+        if let Some(open) = self.open.take().filter(|open| open.start > now) {
+            // The clock was set back: somebody may be at work in it before its time.
+            self.moved = Some(open);
+        }
         let mut next = self.seek(today.checked_sub_days(LOOK_BACK).unwrap_or(today));
         while let Some((date, found)) = &next {
             match found {
@@ -105,8 +108,18 @@ impl Track {
     pub(super) fn recalendar(&mut self, calendar: &Arc<Calendar>, now: DateTime<Utc>) -> Vec<ClockEvent> {
         self.calendar = Arc::clone(calendar);
         let before = self.open.take().or_else(|| self.moved.take());
+        let expected = self.upcoming.take().map(|(date, _)| date);
         let mut news: Vec<_> = self.begin(now).into_iter().map(|(_, event)| event).collect();
-        let Some(before) = before else { return news };
+        let Some(before) = before else {
+            // A window that was to come is past now, or a run of an earlier daemon waits for one that does not come any more.
+            if let Some(Ok(DayPlan::Window(window))) = expected.map(|date| plan(&self.spec, &self.calendar, date))
+                && window.stop <= now
+            {
+                news.push(ClockEvent::WindowPassed { window, absence: Absence::Changed });
+            }
+            news.extend(self.open.is_none().then(|| self.no_window()));
+            return news;
+        };
         let date = before.trading_date;
         if let Some(after) = self.open.as_ref().filter(|after| after.trading_date == date) {
             let is_news = *after != before;
@@ -206,7 +219,7 @@ impl Track {
                 if let Some(open) = &mut self.open {
                     open.stop = open.stop.max(window.stop);
                 }
-                events.push((window.start, ClockEvent::WindowPassed { window }));
+                events.push((window.start, ClockEvent::WindowPassed { window, absence: Absence::Jump }));
             }
             DayPlan::Window(window) => {
                 let arrival = if now - window.start > punctual { Arrival::Late } else { Arrival::OnTime };
@@ -226,7 +239,7 @@ fn join_passed(events: &mut [(DateTime<Utc>, ClockEvent)]) {
     for (_, event) in events.iter_mut().rev() {
         match event {
             ClockEvent::WindowOpen { window, .. } => open_from = Some(window.start),
-            ClockEvent::WindowPassed { window } => {
+            ClockEvent::WindowPassed { window, .. } => {
                 window.joined = open_from.is_some_and(|from| from <= window.stop);
                 open_from = window.joined.then_some(window.start);
             }
@@ -242,7 +255,7 @@ fn tell_together(events: &mut Vec<(DateTime<Utc>, ClockEvent)>) {
     let (Some(at), FEW..) = (passed.next(), passed.count()) else { return };
     let (passed, rest): (Vec<_>, Vec<_>) = events.drain(..).partition(|(_, event)| is_passed(event));
     let date = |(_, event)| match event {
-        ClockEvent::WindowPassed { window } => Some((window.trading_date, DayPlan::Window(window))),
+        ClockEvent::WindowPassed { window, .. } => Some((window.trading_date, DayPlan::Window(window))),
         _ => None,
     };
     let dates = passed.into_iter().filter_map(date).collect();
