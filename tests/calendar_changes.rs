@@ -634,3 +634,21 @@ async fn a_window_that_is_past_when_the_calendar_is_changed_is_missed() {
     assert_eq!(results(&lab), [RunResult::Missed]);
     assert_eq!(lab.story_of(&["start"]), [""; 0]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_run_that_was_stopped_with_its_daemon_and_whose_window_is_gone_then_has_not_failed() {
+    let lab = at("08:00:00", vec![Act::RunUntilStopped]).await;
+    until(&lab, "09:00:00").await;
+    lab.shut_down();
+    lab.settle().await;
+    let late = with(hours(Some("12:00"), None));
+    let next = Lab::new(&format!("{DAY} 09:10:00")).calendar("XNYS", late).script(demo());
+    let next = next.after(&lab.journal.clone(), &format!("{DAY} 09:05:00")).start().await;
+    until(&next, "09:20:00").await;
+    assert_eq!(next.story_of(&["start"]), [""; 0]);
+    next.change_calendar("XNYS", with(closed())).await;
+    assert_eq!(results(&next), [RunResult::WindowEnd]);
+    next.change_calendar("XNYS", nyse()).await;
+    until(&next, "09:30:00").await;
+    assert_eq!(next.story_of(&["start"]), ["09:20:00 demo start 2"]);
+}

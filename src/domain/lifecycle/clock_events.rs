@@ -2,6 +2,7 @@
 
 use super::resume::{Step, Unfinished};
 use super::{Actual, Effect, Machine, NaiveDate, RestartCause, RunResult, Stop, StopReason, Wanted, What, Window};
+use crate::domain::outcome::AttemptResult;
 use crate::domain::timeline::{Absence, Arrival};
 use chrono_tz::Tz;
 
@@ -165,7 +166,14 @@ impl Machine<'_> {
             let reason = "its window was put off, and then did not come".to_owned();
             return self.end_with_window(run, Step::Cut, RunResult::Skipped, reason);
         }
-        self.end_between_attempts(run, Step::Cut, "its window was put off, and then did not come")
+        let why = "its window was put off, and then did not come";
+        match run.last_exit.map(|last| last.result) {
+            // Nothing was wrong with it: it was stopped with a daemon.
+            Some(AttemptResult::Stopped | AttemptResult::KilledAfterGrace | AttemptResult::Lost) => {
+                self.end_with_window(run, Step::Cut, RunResult::WindowEnd, why.to_owned())
+            }
+            _ => self.end_between_attempts(run, Step::Cut, why),
+        }
     }
 
     /// The calendar has changed, and the window begins later than now: a process goes on, everything else waits for the window.
@@ -181,7 +189,10 @@ impl Machine<'_> {
         if let Some(run) = actual.run_mut() {
             // It may have come here from the date before; now it has a beginning of its own.
             run.carried = false;
-            let pid = actual.live_pid();
+            let pid = match &actual {
+                Actual::Running { live, .. } => Some(live.process.pid),
+                _ => None,
+            };
             self.effects.push(Effect::Tell {
                 trading_date: date,
                 attempt: 0,

@@ -332,15 +332,6 @@ impl Actual {
         !matches!(self, Self::Over { .. }) && self.run().is_some_and(|run| run.window.trading_date == date)
     }
 
-    fn live_pid(&self) -> Option<u32> {
-        match self {
-            Self::Running { live, .. } | Self::Stopping { live, .. } | Self::Sweeping { live, .. } => {
-                Some(live.process.pid)
-            }
-            _ => None,
-        }
-    }
-
     fn run_mut(&mut self) -> Option<&mut Run> {
         match self {
             Self::Off | Self::Over { .. } => None,
