@@ -3,14 +3,20 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::{DateTime, NaiveDate, Utc};
+use chrono_tz::Tz;
+use serde_json::Value;
+use tokio::sync::broadcast;
 
 pub use crate::domain::attempt::{AttemptId, LaunchContext, ProcessEvent, ProcessId, RestartCause};
 use crate::domain::notice::Notice;
+use crate::domain::operator::{Asked, By, Refused, Whom};
 use crate::domain::outcome::{Signal, SpawnError};
 use crate::domain::record::{Grade, Record};
 use crate::domain::script::{Launch, OutputSpec};
+use crate::domain::status::{Day, HistoryLine, Live, NextLine, Outcome, Status};
 use crate::domain::time::Now;
 
 /// A future that a port hands out.
@@ -93,4 +99,88 @@ pub trait Journal: Send + Sync {
     /// Writes all of them, or none; `PowerSafe` syncs them, and all before them. May take its time, and blocks nobody meanwhile. One call at
     /// a time: the next one after the end of this one.
     fn write(&self, records: Arc<Vec<Record>>, grade: Grade) -> PortFuture<Result<(), JournalError>>;
+}
+
+/// What can be asked of the daemon, by whoever may: the API. Nothing here waits for supervision but the orders, which wait to be done; what is
+/// shown comes from a board that supervision keeps up to date.
+pub trait Control: Send + Sync {
+    /// The market clock, and the zone in which people see it.
+    fn clock(&self) -> (DateTime<Utc>, Tz);
+
+    /// Whether the actors answer within a second.
+    fn is_alive(&self) -> PortFuture<bool>;
+
+    /// All there is to see.
+    fn status(&self) -> PortFuture<Status>;
+
+    /// Something that one script, or all, are to do. With `wait` the answer comes when it is done, or after that time.
+    fn order(&self, whom: Whom, asked: Asked, by: By, wait: Option<Duration>) -> PortFuture<Result<Outcome, Refused>>;
+
+    /// The configuration is read again; scripts whose changes need a new process are restarted only if `restart` says so.
+    fn reload(&self, by: By, restart: bool) -> PortFuture<Result<Outcome, Refused>>;
+
+    /// The daemon ends, in order.
+    fn shut_down(&self, by: By) -> PortFuture<Result<Outcome, Refused>>;
+
+    /// What became of the runs, of one script or of all, oldest first.
+    fn history(&self, query: HistoryQuery) -> PortFuture<Result<Vec<HistoryLine>, Refused>>;
+
+    /// The days of a calendar, as `mho calendar --format json` lists them.
+    fn calendar(&self, query: CalendarQuery) -> PortFuture<Result<Vec<Value>, Refused>>;
+
+    /// A trading date on one page; None = today.
+    fn timeline(&self, date: Option<NaiveDate>) -> PortFuture<Result<Day, Refused>>;
+
+    /// The next boundaries.
+    fn next(&self, count: usize) -> PortFuture<Vec<NextLine>>;
+
+    /// The output of a script: its last lines, and with `follow` what comes after them.
+    fn log(&self, query: LogQuery) -> PortFuture<Result<Box<dyn LogLines>, Refused>>;
+
+    /// What happens from now on. Who reads too slowly loses the oldest, and is told so.
+    fn events(&self) -> broadcast::Receiver<Live>;
+
+    /// Prometheus text.
+    fn metrics(&self) -> PortFuture<String>;
+}
+
+/// Which runs.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HistoryQuery {
+    /// Of this script alone.
+    pub script: Option<String>,
+    /// From this trading date on.
+    pub from: Option<NaiveDate>,
+    /// Up to this one.
+    pub to: Option<NaiveDate>,
+}
+
+/// Which days of which calendar.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CalendarQuery {
+    /// None = the default one.
+    pub calendar: Option<String>,
+    /// None = today.
+    pub from: Option<NaiveDate>,
+    /// None = thirty days on.
+    pub to: Option<NaiveDate>,
+}
+
+/// Which lines of which script's output.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogQuery {
+    /// Whose.
+    pub script: String,
+    /// So many lines at the end.
+    pub tail: usize,
+    /// Of this trading date; None = the latest, and with `follow` later ones too.
+    pub date: Option<NaiveDate>,
+    /// Also what comes after them.
+    pub follow: bool,
+}
+
+/// Output of a script, as it is read. Each piece is bounded in size.
+pub trait LogLines: Send {
+    /// The next piece, of whole lines but where a line is longer than a piece; None = there is no more. With `follow` it waits for more to come.
+    fn next(&mut self) -> Pin<Box<dyn Future<Output = Option<Vec<u8>>> + Send + '_>>;
 }

@@ -6,6 +6,7 @@ use super::{Actual, Force, Run, RunResult, State, Stop, Wanted};
 use crate::domain::attempt::{AttemptEnd, AttemptId};
 use crate::domain::dependency::{Progress, Standing};
 use crate::domain::notice::compact;
+use crate::domain::operator::Hold;
 use crate::domain::outcome::AttemptResult;
 use crate::domain::script::ScriptSpec;
 
@@ -32,6 +33,8 @@ pub enum StateName {
     Failed,
     /// Not on this date.
     Skipped,
+    /// Held by an operator.
+    Paused,
     /// Never.
     Disabled,
 }
@@ -51,6 +54,7 @@ impl StateName {
             Self::Stopped => "stopped",
             Self::Failed => "failed",
             Self::Skipped => "skipped",
+            Self::Paused => "paused",
             Self::Disabled => "disabled",
         }
     }
@@ -62,7 +66,7 @@ const DATES_TOLD: usize = 4;
 /// What happens next, and when.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NextAction {
-    /// `stop`, `limit`, `kill`, `restart`, `skip`.
+    /// `stop`, `limit`, `kill`, `restart`, `resume`, `skip`.
     pub action: &'static str,
     /// When, on the market clock.
     pub at: DateTime<Utc>,
@@ -95,6 +99,12 @@ pub struct View {
     pub last_exit: Option<AttemptEnd>,
     /// What comes next.
     pub next: Option<NextAction>,
+    /// What became of the run, if it is over.
+    pub result: Option<RunResult>,
+    /// Somebody forced the run outside its window.
+    pub forced: bool,
+    /// What an operator forbids.
+    pub holds: Vec<Hold>,
     /// What dependents see.
     pub standing: Option<Standing>,
     /// Nothing lives, and nothing starts any more: the daemon ends.
@@ -144,6 +154,12 @@ impl State {
             deadline: run.and_then(|r| r.deadline),
             last_exit: run.and_then(|r| r.last_exit),
             next,
+            result: match &self.actual {
+                Actual::Over { result, .. } => Some(*result),
+                _ => None,
+            },
+            forced: false,
+            holds: Vec::new(),
             standing: self.standing(),
             ended: self.has_ended(),
             escalated: self.memory.escalated.clone(),
