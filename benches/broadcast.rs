@@ -53,6 +53,7 @@ async fn broadcast() -> std::time::Duration {
         launcher: launcher.clone(),
         notifier: Arc::new(Recording::default()),
         journal: Arc::new(MemoryJournal::default()),
+        observer: Arc::new(mho::ports::Unobserved),
     };
     let (done, _ended) = oneshot::channel();
     let args = RootArgs { plan, ports, with_clock: false, done };

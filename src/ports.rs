@@ -16,8 +16,9 @@ use crate::domain::operator::{Asked, By, Refused, Whom};
 use crate::domain::outcome::{Signal, SpawnError};
 use crate::domain::record::{Grade, Record};
 use crate::domain::script::{Launch, OutputSpec};
-use crate::domain::status::{Day, HistoryLine, Live, NextLine, Outcome, Status};
+use crate::domain::status::{Day, Facts, HistoryLine, Live, NextLine, Outcome, Status};
 use crate::domain::time::Now;
+use crate::domain::timeline::Boundary;
 
 /// A future that a port hands out.
 pub type PortFuture<T = ()> = Pin<Box<dyn Future<Output = T> + Send>>;
@@ -99,6 +100,31 @@ pub trait Journal: Send + Sync {
     /// Writes all of them, or none; `PowerSafe` syncs them, and all before them. May take its time, and blocks nobody meanwhile. One call at
     /// a time: the next one after the end of this one.
     fn write(&self, records: Arc<Vec<Record>>, grade: Grade) -> PortFuture<Result<(), JournalError>>;
+}
+
+/// Sees how every script is, at every change. Must not block, and is not waited for.
+pub trait Observer: Send + Sync {
+    /// A script is in another state, or configured in another way. Its place tells which one it is.
+    fn changed(&self, index: usize, facts: Facts);
+
+    /// A script is not configured any more, and nothing of it lives.
+    fn gone(&self, index: usize);
+
+    /// The configuration's order of those that it has, by their places.
+    fn ordered(&self, order: &[usize]);
+
+    /// A boundary was crossed.
+    fn crossed(&self, boundary: Boundary);
+}
+
+/// Nobody looks.
+pub struct Unobserved;
+
+impl Observer for Unobserved {
+    fn changed(&self, _index: usize, _facts: Facts) {}
+    fn gone(&self, _index: usize) {}
+    fn ordered(&self, _order: &[usize]) {}
+    fn crossed(&self, _boundary: Boundary) {}
 }
 
 /// What can be asked of the daemon, by whoever may: the API. Nothing here waits for supervision but the orders, which wait to be done; what is

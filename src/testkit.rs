@@ -43,20 +43,22 @@ use ractor::{Actor, ActorRef};
 use serde_json::Value;
 use tokio::sync::oneshot;
 
-use crate::actors::messages::RootMsg;
+use crate::actors::messages::{OrderReply, Reconfiguration, RootMsg};
 use crate::actors::root::{Root, RootArgs};
 use crate::actors::{Plan, Ports};
 pub use crate::adapters::pretend::{Act, Call, MemoryJournal, PretendLauncher, Recording, Trouble, VirtualClock};
 use crate::domain::calendar::Calendar;
 use crate::domain::lifecycle::View;
 use crate::domain::notice::{Notice, What};
+pub use crate::domain::operator::{Answer, Asked, By, Refused, Whom};
 use crate::domain::outcome::RunResult;
 use crate::domain::record::{Past, Record};
+pub use crate::domain::reload::Change;
 use crate::domain::script::{ScriptName, ScriptSpec};
 use crate::domain::time::resolve_local;
 use crate::domain::timeline::{Addressed, Arrival, ClockEvent, Window};
 use crate::domain::tree::Outcome;
-use crate::ports::Clock;
+use crate::ports::{Clock, Unobserved};
 
 /// A laboratory to be built.
 pub struct Lab {
@@ -210,6 +212,7 @@ impl Lab {
             launcher: launcher.clone(),
             notifier: recording.clone(),
             journal: self.journal.clone(),
+            observer: Arc::new(Unobserved),
         };
         let (tell, done) = oneshot::channel();
         let args = RootArgs { plan, ports, with_clock: self.with_clock, done: tell };
@@ -279,6 +282,46 @@ impl Running {
         self.settle().await;
     }
 
+    /// Somebody gives an order, and waits up to a minute until it is done.
+    ///
+    /// # Errors
+    /// It was refused.
+    pub async fn order(&self, script: &str, asked: Asked) -> Result<Answer, Refused> {
+        let mut answers = self.order_to(Whom::One(script.to_owned()), asked, Some(Duration::from_secs(60))).await?;
+        Ok(answers.remove(0).1)
+    }
+
+    /// Somebody gives an order; without `wait` the answer comes as soon as it is taken.
+    ///
+    /// # Errors
+    /// It was refused.
+    pub async fn order_to(&self, whom: Whom, asked: Asked, wait: Option<Duration>) -> OrderReply {
+        let by = By { who: "alice".to_owned(), reason: String::new() };
+        let order = |reply| RootMsg::Order { whom, asked, by, wait, reply };
+        let answer = ractor::call!(self.root, order).expect("the root answers");
+        self.settle().await;
+        answer
+    }
+
+    /// The kill file appears, or goes.
+    pub async fn kill_file(&self, path: Option<&str>) {
+        self.root.cast(RootMsg::KillFile(path.map(str::to_owned))).expect("the root lives");
+        self.settle().await;
+    }
+
+    /// The configuration is another one, as after a reload; None: the daemon ends, and nothing was taken over.
+    pub async fn reconfigure(&mut self, scripts: Vec<ScriptSpec>, restart: bool) -> Option<Vec<Change>> {
+        let fresh = scripts.iter().map(|spec| &spec.name).filter(|name| !self.names.contains(name)).cloned();
+        let fresh: Vec<_> = fresh.collect();
+        self.names.extend(fresh);
+        let new = |reply| {
+            RootMsg::Reconfigure(Box::new(Reconfiguration { scripts, calendars: BTreeMap::new(), restart, reply }))
+        };
+        let changes = ractor::call!(self.root, new).expect("the root answers");
+        self.settle().await;
+        changes
+    }
+
     /// Breaks the actor that watches a script, as a fault of this program would; its process lives on. Only while no actor of this tree
     /// was replaced: they are told apart by the order in which they were made.
     pub fn break_worker(&self, script: &str) {
@@ -290,7 +333,9 @@ impl Running {
 
     /// Asks the daemon to end in order, as SIGTERM does.
     pub fn shut_down(&self) {
-        self.root.cast(RootMsg::Shutdown { reason: "asked by the test".to_owned() }).expect("the root lives");
+        self.root
+            .cast(RootMsg::Shutdown { reason: "asked by the test".to_owned(), who: "test".to_owned() })
+            .expect("the root lives");
     }
 
     /// Asks it again, as a second SIGTERM does.

@@ -79,6 +79,7 @@ impl Actor for MarketClock {
             ClockMsg::Wake => ticking.look()?,
             ClockMsg::SetAlarm { index, alarm, at } => ticking.timeline.set_alarm(index, alarm, at),
             ClockMsg::Calendars(changed) => ticking.recalendar(changed)?,
+            ClockMsg::Respecified { scripts, calendars } => ticking.respecify(&scripts, calendars)?,
             ClockMsg::Repeat { index } => {
                 let now = ticking.args.ports.clock.now().wall;
                 let event = ticking.timeline.level(index, now);
@@ -135,6 +136,19 @@ impl Ticking {
         self.look()?;
         let news = self.timeline.recalendar(&changed, self.seen.wall);
         self.args.plan.calendars.extend(changed);
+        self.tell(news)
+    }
+
+    /// What happened until now went by the configuration as it was.
+    fn respecify(
+        &mut self,
+        scripts: &[ScriptSpec],
+        calendars: BTreeMap<Arc<str>, Arc<Calendar>>,
+    ) -> Result<(), ActorProcessingErr> {
+        self.look()?;
+        self.args.plan.calendars = calendars;
+        let plan = &self.args.plan;
+        let news = self.timeline.respecify(scripts, &plan.calendars, &plan.market, self.seen.wall);
         self.tell(news)
     }
 

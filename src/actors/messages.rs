@@ -2,16 +2,35 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use ractor::RpcReplyPort;
 
 use crate::domain::attempt::{AttemptId, ProcessEvent};
 use crate::domain::calendar::Calendar;
-use crate::domain::lifecycle::{State, View};
+use crate::domain::lifecycle::{State, Taken, View};
+use crate::domain::operator::{Answer, Asked, By, Refused, Whom};
 use crate::domain::record::{Grade, Record, RunRecord};
+use crate::domain::reload::Change;
+use crate::domain::script::{ScriptName, ScriptSpec};
 use crate::domain::timeline::{Addressed, Alarm};
 use crate::ports::JournalError;
+
+/// What came of an order, for each script concerned.
+pub type OrderReply = Result<Vec<(ScriptName, Answer)>, Refused>;
+
+/// A configuration that takes the place of the one in use.
+pub struct Reconfiguration {
+    /// All scripts, in the configuration's order.
+    pub scripts: Vec<ScriptSpec>,
+    /// The calendars that are new, or others than before.
+    pub calendars: BTreeMap<Arc<str>, Arc<Calendar>>,
+    /// Scripts whose live processes were started with other values get new ones.
+    pub restart: bool,
+    /// What changed; None: the daemon ends, and nothing was taken over.
+    pub reply: RpcReplyPort<Option<Vec<Change>>>,
+}
 
 /// What the root is told.
 pub enum RootMsg {
@@ -31,7 +50,43 @@ pub enum RootMsg {
         incarnation: u32,
         /// The new state.
         state: Box<State>,
+        /// The configuration by which it came to it.
+        spec: Arc<ScriptSpec>,
     },
+    /// Somebody gives an order.
+    Order {
+        /// To whom.
+        whom: Whom,
+        /// What.
+        asked: Asked,
+        /// Who, and why.
+        by: By,
+        /// Answer when it is done, or after this time; None = as soon as it is taken.
+        wait: Option<Duration>,
+        /// What came of it.
+        reply: RpcReplyPort<OrderReply>,
+    },
+    /// A worker says what becomes of an order.
+    Answered {
+        /// Which.
+        ticket: u64,
+        /// It is taken, or why not.
+        answer: Result<Taken, String>,
+    },
+    /// A process that was ordered has had the time to fail.
+    OrderSettled {
+        /// By which order.
+        ticket: u64,
+    },
+    /// Whoever asked wants no longer to wait.
+    OrderOverdue {
+        /// For what.
+        request: u64,
+    },
+    /// The kill file appeared (its path) or went.
+    KillFile(Option<String>),
+    /// The configuration is another one.
+    Reconfigure(Box<Reconfiguration>),
     /// A worker sets an alarm on the market clock.
     SetAlarm {
         /// Whose.
@@ -45,6 +100,8 @@ pub enum RootMsg {
     Shutdown {
         /// In words.
         reason: String,
+        /// Who asked for it.
+        who: String,
     },
     /// Kill everything.
     Kill,
@@ -92,6 +149,13 @@ pub enum ClockMsg {
     },
     /// These calendars are others than before.
     Calendars(BTreeMap<Arc<str>, Arc<Calendar>>),
+    /// Scripts are configured in another way, and these are all of them; so are all calendars.
+    Respecified {
+        /// By their places; those that are gone are disabled.
+        scripts: Vec<ScriptSpec>,
+        /// Those that did not change are the same ones as before.
+        calendars: BTreeMap<Arc<str>, Arc<Calendar>>,
+    },
     /// A script's worker is new and must hear its level again.
     Repeat {
         /// Whose.

@@ -23,7 +23,7 @@ use std::time::Duration;
 use crate::domain::calendar::Calendar;
 use crate::domain::record::{Past, Record};
 use crate::domain::script::ScriptSpec;
-use crate::ports::{Clock, Journal, Launcher, Notifier};
+use crate::ports::{Clock, Journal, Launcher, Notifier, Observer};
 
 /// What the tree is made of.
 #[derive(Clone)]
@@ -55,4 +55,6 @@ pub struct Ports {
     pub notifier: Arc<dyn Notifier>,
     /// Memory that outlives the daemon.
     pub journal: Arc<dyn Journal>,
+    /// Whoever looks.
+    pub observer: Arc<dyn Observer>,
 }

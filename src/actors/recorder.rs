@@ -349,6 +349,7 @@ mod tests {
             launcher: Arc::new(PretendLauncher::default()),
             notifier: Arc::new(Heard::default()),
             journal: Arc::clone(journal) as Arc<dyn Journal>,
+            observer: Arc::new(crate::ports::Unobserved),
         }
     }
 

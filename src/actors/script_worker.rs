@@ -68,6 +68,9 @@ impl Actor for ScriptWorker {
     ) -> Result<(), ActorProcessingErr> {
         let mut events = VecDeque::from([event]);
         while let Some(event) = events.pop_front() {
+            if let Event::Respecified(spec) = &event {
+                worker.respecify(Arc::clone(spec));
+            }
             let now = worker.args.ports.clock.now();
             let before = worker.args.state.clone();
             let (state, effects) = step(before.clone(), event, &worker.args.spec, &now);
@@ -89,10 +92,17 @@ impl Actor for ScriptWorker {
 }
 
 impl Worker {
+    /// A live process stays as it is; the next one is started by this.
+    fn respecify(&mut self, spec: Arc<ScriptSpec>) {
+        self.launch = Arc::new(spec.launch.clone());
+        self.output = Arc::new(spec.output.clone());
+        self.args.spec = spec;
+    }
+
     fn report(&self) -> Result<(), ActorProcessingErr> {
         let WorkerArgs { index, incarnation, .. } = self.args;
-        let state = Box::new(self.args.state.clone());
-        Ok(self.args.root.cast(RootMsg::Report { index, incarnation, state })?)
+        let (state, spec) = (Box::new(self.args.state.clone()), Arc::clone(&self.args.spec));
+        Ok(self.args.root.cast(RootMsg::Report { index, incarnation, state, spec })?)
     }
 
     /// Power-safe records are waited for: until they are safe, or the recorder has given up on that for the time being.
@@ -136,6 +146,9 @@ impl Worker {
             Effect::Disarm(timer) => self.timers.disarm(timer),
             Effect::SetAlarm { alarm, at } => {
                 self.args.root.cast(RootMsg::SetAlarm { index: self.args.index, alarm, at })?;
+            }
+            Effect::Answer { ticket, answer } => {
+                self.args.root.cast(RootMsg::Answered { ticket, answer })?;
             }
             Effect::Tell { trading_date, attempt, what } => {
                 let about = About { script: self.args.spec.name.clone(), trading_date, attempt };

@@ -34,7 +34,7 @@ use crate::domain::notice::rfc3339;
 use crate::domain::record::LedgerEntry;
 use crate::domain::timeline::Timeline;
 use crate::domain::tree::{Outcome, barred};
-use crate::ports::Clock;
+use crate::ports::{Clock, Unobserved};
 
 /// A rehearsal: the market clock starts at an instant and runs some times as fast; scripts are real, and told so.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -228,7 +228,13 @@ async fn supervise(
         records,
     };
     let journal = Arc::clone(&memory.journal);
-    let ports = Ports { clock: Arc::clone(&clock), launcher: Arc::new(launcher), notifier, journal };
+    let ports = Ports {
+        clock: Arc::clone(&clock),
+        launcher: Arc::new(launcher),
+        notifier,
+        journal,
+        observer: Arc::new(Unobserved),
+    };
     let (tell, done) = oneshot::channel();
     let args = RootArgs { plan, ports, with_clock: true, done: tell };
     let (root, _) = Actor::spawn(None, Root, args).await.map_err(io::Error::other)?;
@@ -312,7 +318,7 @@ async fn watch(
                 Request::Reload => reloads.request(),
                 Request::End(reason) => {
                     asked = Some(clock.now().wall);
-                    ask(root, RootMsg::Shutdown { reason });
+                    ask(root, RootMsg::Shutdown { reason, who: "operator".to_owned() });
                 }
                 Request::EndAtOnce(signal) => {
                     warn!(target: "mho", "{signal} received again: killing all scripts");

@@ -33,6 +33,8 @@ pub enum RestartCause {
     Crash,
     /// The daemon, or the actor that watched the script, died.
     Daemon,
+    /// An operator asked for it.
+    Operator,
 }
 
 impl RestartCause {
@@ -42,6 +44,7 @@ impl RestartCause {
         match self {
             Self::Crash => "crash",
             Self::Daemon => "daemon",
+            Self::Operator => "operator",
         }
     }
 }

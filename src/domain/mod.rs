@@ -9,6 +9,7 @@ pub mod notice;
 pub mod operator;
 pub mod outcome;
 pub mod record;
+pub mod reload;
 pub mod restart;
 pub mod retention;
 pub mod script;

@@ -7,6 +7,7 @@ use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use chrono_tz::Tz;
 use serde_json::{Map, Value, json};
 
+use super::operator::By;
 use super::outcome::{AttemptResult, Exit, RunResult, Signal, SpawnError, StopReason};
 use super::script::ScriptName;
 
@@ -66,6 +67,8 @@ pub enum What {
     Stopping {
         /// Why.
         reason: StopReason,
+        /// Why, in the words of whoever wanted it; empty where the reason says it all.
+        words: String,
         /// The leader.
         pid: u32,
     },
@@ -211,6 +214,20 @@ pub enum What {
         /// Whether it will be started again.
         again: bool,
     },
+    /// An operator's order was taken.
+    Ordered {
+        /// The verb, as on the command line.
+        verb: &'static str,
+        /// Who, and why.
+        by: By,
+    },
+    /// The kill file appeared or went.
+    KillFile {
+        /// Which.
+        path: String,
+        /// It is there.
+        exists: bool,
+    },
     /// The daemon ends, in order.
     ShuttingDown {
         /// In words.
@@ -271,7 +288,7 @@ impl Notice {
                         .with("pids", list(pids)),
                 ]
             }
-            What::Stopping { reason, pid } => stopping_lines(*reason, *pid),
+            What::Stopping { reason, words, pid } => stopping_lines(*reason, words, *pid),
             What::Killing => vec![Line::new(Warning, "Script did not stop gracefully. Force killing...")],
             What::Unkillable { pids } => vec![
                 Line::new(
@@ -378,6 +395,20 @@ impl Notice {
                 };
                 vec![Line::new(Error, format!("The script's supervisor failed: {error}. {then}"))]
             }
+            What::Ordered { verb, by } => {
+                let line = Line::new(Info, format!("Order: {verb}")).with("by", &by.who);
+                vec![if by.reason.is_empty() { line } else { line.with("reason", format!("{:?}", by.reason)) }]
+            }
+            What::KillFile { path, exists: true } => vec![Line::new(
+                Warning,
+                format!("The kill file {path} exists: everything is stopped and nothing starts until it is removed"),
+            )],
+            What::KillFile { path, exists: false } => vec![Line::new(
+                Warning,
+                format!(
+                    "The kill file {path} is gone: what it stopped stays stopped for its trading date (mho resume lifts that), the rest goes on"
+                ),
+            )],
             What::ShuttingDown { reason } => vec![Line::new(Info, format!("Shutting down: {reason}"))],
         }
     }
@@ -434,6 +465,8 @@ impl Notice {
             | What::Unwatched { .. }
             | What::JournalLost { .. }
             | What::JournalBack { .. }
+            | What::Ordered { .. }
+            | What::KillFile { .. }
             | What::ShuttingDown { .. } => return None,
         };
         let mut line = Map::new();
@@ -502,10 +535,14 @@ fn unwatched_line(missed: &[NaiveDate], interrupted: Option<(NaiveDate, RunResul
     Line::new(level, format!("While nobody watched: {}", told.join("; "))).with("result", result.name())
 }
 
-fn stopping_lines(reason: StopReason, pid: u32) -> Vec<Line> {
+fn stopping_lines(reason: StopReason, words: &str, pid: u32) -> Vec<Line> {
     let (level, text) = match reason {
         StopReason::WindowEnd => (Level::Info, "Market has closed. Stopping script.".to_owned()),
         StopReason::TimeLimit => (Level::Warning, format!("Stopping script: {reason}")),
+        StopReason::Operator | StopReason::Restart if !words.is_empty() => {
+            (Level::Warning, format!("Stopping script: {words}"))
+        }
+        StopReason::Operator | StopReason::Restart => (Level::Warning, format!("Stopping script: {reason}")),
         StopReason::Shutdown => (Level::Info, format!("Stopping script: {reason}")),
     };
     vec![Line::new(level, text), Line::new(Level::Info, format!("Stopping trading script (PID {pid})"))]

@@ -88,6 +88,18 @@ pub struct Hold {
     pub at: DateTime<Utc>,
 }
 
+/// In words, without the time at which it ends: whoever shows it knows in which zone.
+impl fmt::Display for Hold {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let verb = match self.kind {
+            HoldKind::Pause { .. } => "paused",
+            HoldKind::Skip { .. } => "skipped",
+        };
+        write!(f, "{verb} by {}", self.by.who)?;
+        if self.by.reason.is_empty() { Ok(()) } else { write!(f, " ({})", self.by.reason) }
+    }
+}
+
 /// What a hold forbids.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -111,10 +111,14 @@ pub enum Exit {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum StopReason {
+    /// Another process is to take the place of this one.
+    Restart,
     /// The window of the run has ended.
     WindowEnd,
     /// `max_duration` has passed since the first start.
     TimeLimit,
+    /// An operator said so, by a command, the kill file or the configuration.
+    Operator,
     /// The daemon ends. This alone does not end the run.
     Shutdown,
 }
@@ -126,7 +130,8 @@ impl StopReason {
         match self {
             Self::WindowEnd => Some(RunResult::WindowEnd),
             Self::TimeLimit => Some(RunResult::TimeLimit),
-            Self::Shutdown => None,
+            Self::Operator => Some(RunResult::StoppedByOperator),
+            Self::Restart | Self::Shutdown => None,
         }
     }
 }
@@ -134,8 +139,10 @@ impl StopReason {
 impl fmt::Display for StopReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::Restart => "restart",
             Self::WindowEnd => "window end",
             Self::TimeLimit => "time limit",
+            Self::Operator => "operator",
             Self::Shutdown => "daemon shutdown",
         })
     }

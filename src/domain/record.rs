@@ -10,6 +10,7 @@ use chrono_tz::Tz;
 
 use super::attempt::{AttemptEnd, AttemptId, ProcessId, RestartCause};
 use super::lifecycle::Unfinished;
+use super::operator::Hold;
 use super::outcome::RunResult;
 use super::script::ScriptName;
 
@@ -31,6 +32,13 @@ pub enum Record {
     Attempt(AttemptRecord),
     /// Somebody told the daemon what to do.
     Action(ActionRecord),
+    /// All that an operator forbids of one script; of None: of those that are yet to come.
+    Holds {
+        /// Which script.
+        script: Option<ScriptName>,
+        /// All of them: none = nothing is forbidden any more.
+        holds: Vec<Hold>,
+    },
     /// The daemon is alive.
     Alive {
         /// On the market clock.
@@ -114,6 +122,8 @@ pub enum Key {
     Attempt(AttemptId),
     /// Of an action: each stands for itself.
     Action(DateTime<Utc>, String, Option<ScriptName>),
+    /// Of what is forbidden.
+    Holds(Option<ScriptName>),
     /// Of the daemon's life.
     Alive,
 }
@@ -126,6 +136,7 @@ impl Record {
             Self::Run(run) => Key::Run(run.script.clone(), run.trading_date),
             Self::Attempt(attempt) => Key::Attempt(attempt.id.clone()),
             Self::Action(action) => Key::Action(action.at, action.action.clone(), action.script.clone()),
+            Self::Holds { script, .. } => Key::Holds(script.clone()),
             Self::Alive { .. } => Key::Alive,
         }
     }
@@ -152,6 +163,8 @@ pub struct Past {
     pub scripts: BTreeMap<ScriptName, ScriptPast>,
     /// Processes that it started and of whose end nobody knows.
     pub ledger: Vec<LedgerEntry>,
+    /// What an operator forbids of all scripts, also of those that are yet to come.
+    pub pause_all: Option<Hold>,
     /// Runs that nobody watches any more and whose windows are still open: they are over with these.
     pub abandoned: Vec<(ScriptName, Unfinished)>,
 }
@@ -190,6 +203,10 @@ pub struct ScriptPast {
     pub window_ended: Option<Unfinished>,
     /// Earlier ones that are not, because no daemon that could have known came in between.
     pub stale: Vec<Unfinished>,
+    /// What an operator forbids.
+    pub holds: Vec<Hold>,
+    /// The latest date that it ran on, and its attempts.
+    pub spent: Option<(NaiveDate, u32)>,
     /// Until when daemons watched it: what it should have done since then, nobody saw. None = none that is known did.
     pub watched_until: Option<DateTime<Utc>>,
 }

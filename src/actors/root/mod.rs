@@ -1,8 +1,11 @@
 //! The root of the tree: hands the clock's events to the workers, news of one script to its dependents, and stops everything in order.
-//! What it does when an actor fails stands in `failures.rs`, what the journal hears from it in `journal.rs`.
+//! What it does when an actor fails stands in `failures.rs`, what the journal hears from it in `journal.rs`, how it hands on the orders of
+//! operators in `orders.rs`, and what it makes of a changed configuration in `reload.rs`.
 
 mod failures;
 mod journal;
+mod orders;
+mod reload;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,6 +15,7 @@ use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
 use tokio::sync::oneshot;
 
 use self::failures::Orphan;
+use self::orders::Desk;
 use super::market_clock::{ClockArgs, MarketClock};
 use super::messages::{ClockMsg, RootMsg};
 use super::recorder::RecorderSlot;
@@ -20,10 +24,12 @@ use super::{Plan, Ports};
 use crate::domain::dependency::{Progress, Standing};
 use crate::domain::lifecycle::{Event, State, View, step};
 use crate::domain::notice::{Notice, What};
+use crate::domain::operator::Hold;
 use crate::domain::record::{ActionRecord, Grade, Record};
 use crate::domain::script::ScriptSpec;
+use crate::domain::status::Facts;
 use crate::domain::time::Now;
-use crate::domain::timeline::{Addressed, ClockEvent};
+use crate::domain::timeline::{Addressed, Boundary, BoundaryKind, ClockEvent};
 use crate::domain::tree::{Outcome, RespawnBudget, Shutdown, ShutdownStep};
 
 /// The actor.
@@ -44,11 +50,17 @@ pub struct RootArgs {
 /// One script, as the root keeps it.
 struct Child {
     spec: Arc<ScriptSpec>,
+    /// It is not configured any more.
+    is_removed: bool,
     worker: Option<ActorRef<Event>>,
     incarnation: u32,
     /// The ledger: the last state that was reported.
     state: State,
-    view: View,
+    view: Arc<View>,
+    /// Since when it has this name.
+    since: DateTime<Utc>,
+    /// The configuration that its live process was started by.
+    launched: Option<Arc<ScriptSpec>>,
     dependents: Vec<usize>,
     respawns: RespawnBudget,
     /// What a failed worker left running, until it is gone.
@@ -62,6 +74,10 @@ impl Child {
     /// something at this moment.
     fn is_live(&self) -> bool {
         self.orphan.as_ref().is_some_and(|orphan| !orphan.survived) || (self.worker.is_some() && !self.view.ended)
+    }
+
+    fn facts(&self) -> Facts {
+        Facts { spec: Arc::clone(&self.spec), view: Arc::clone(&self.view), since: self.since, pending: self.pending() }
     }
 }
 
@@ -77,6 +93,14 @@ pub struct Tree {
     /// How the daemon ended, as soon as what there is to remember is written.
     outcome: Option<Outcome>,
     running: usize,
+    /// Orders that are not answered yet.
+    desk: Desk,
+    /// What an operator forbids of all scripts, also of those that are yet to come.
+    pause_all: Option<Hold>,
+    /// The kill file that exists.
+    killed_by: Option<String>,
+    /// The configuration's order of those that it has.
+    order: Vec<usize>,
     done: Option<oneshot::Sender<Outcome>>,
 }
 
@@ -88,6 +112,7 @@ impl Actor for Root {
     async fn pre_start(&self, myself: ActorRef<RootMsg>, args: RootArgs) -> Result<Tree, ActorProcessingErr> {
         let RootArgs { plan, ports, with_clock, done } = args;
         let children = children(&plan, &ports.clock.now());
+        let (pause_all, order) = (plan.past.pause_all.clone(), (0..children.len()).collect());
         let mut tree = Tree {
             plan,
             ports,
@@ -98,6 +123,10 @@ impl Actor for Root {
             shutdown: None,
             outcome: None,
             running: 0,
+            desk: Desk::default(),
+            pause_all,
+            killed_by: None,
+            order,
             done: Some(done),
         };
         tree.spawn_recorder(&myself).await?;
@@ -108,6 +137,9 @@ impl Actor for Root {
         }
         for index in 0..tree.children.len() {
             tree.tell_standings(index);
+            let is_new = !tree.plan.past.scripts.contains_key(&tree.children[index].spec.name);
+            tree.greet(index, is_new);
+            tree.show(index);
         }
         if with_clock {
             let args = ClockArgs { plan: tree.plan.clone(), ports: tree.ports.clone(), root: myself.clone() };
@@ -131,9 +163,18 @@ impl Actor for Root {
                 tree.tell_clock(ClockMsg::Calendars(changed));
             }
             RootMsg::GivenUp(runs) => tree.on_given_up(runs),
-            RootMsg::Report { index, incarnation, state } => tree.on_report(index, incarnation, *state),
+            RootMsg::Report { index, incarnation, state, spec } => {
+                tree.on_report(index, incarnation, *state, spec);
+                tree.look_after_orders(&myself, index);
+            }
+            RootMsg::Order { whom, asked, by, wait, reply } => tree.on_order(&myself, (whom, asked, by), wait, reply),
+            RootMsg::Answered { ticket, answer } => tree.on_answer(&myself, ticket, answer),
+            RootMsg::OrderSettled { ticket } => tree.on_order_settled(ticket),
+            RootMsg::OrderOverdue { request } => tree.on_order_overdue(request),
+            RootMsg::KillFile(path) => tree.on_kill_file(path),
+            RootMsg::Reconfigure(new) => tree.on_reconfigure(&myself, *new).await?,
             RootMsg::SetAlarm { index, alarm, at } => tree.tell_clock(ClockMsg::SetAlarm { index, alarm, at }),
-            RootMsg::Shutdown { reason } => tree.shut_down(Outcome::Stopped, reason),
+            RootMsg::Shutdown { reason, who } => tree.shut_down_for(Outcome::Stopped, reason, who),
             RootMsg::Kill => tree.kill(),
             RootMsg::Failed { index, error } => tree.on_failed(&myself, index, error).await?,
             RootMsg::Orphan { index, event } => tree.on_orphan(&myself, index, event).await?,
@@ -142,7 +183,7 @@ impl Actor for Root {
             RootMsg::Recorded => tree.end(&myself),
             RootMsg::Views(reply) => {
                 // Whoever asked may have stopped waiting.
-                let _ = reply.send(tree.children.iter().map(|c| c.view.clone()).collect());
+                let _ = reply.send(tree.children.iter().map(|c| View::clone(&c.view)).collect());
             }
         }
         tree.go_on_ending(&myself);
@@ -182,29 +223,41 @@ impl Actor for Root {
 }
 
 fn children(plan: &Plan, now: &Now) -> Vec<Child> {
-    let index: BTreeMap<_, _> = plan.scripts.iter().enumerate().map(|(i, s)| (&s.name, i)).collect();
-    let mut dependents = vec![Vec::new(); plan.scripts.len()];
-    for (i, script) in plan.scripts.iter().enumerate() {
+    let of = |(spec, dependents): (&Arc<ScriptSpec>, Vec<usize>)| {
+        let past = plan.past.scripts.get(&spec.name);
+        let state = past.map_or_else(State::default, |past| State::resumed(past, now));
+        child(Arc::clone(spec), dependents, state, now)
+    };
+    plan.scripts.iter().zip(dependents(&plan.scripts)).map(of).collect()
+}
+
+fn child(spec: Arc<ScriptSpec>, dependents: Vec<usize>, state: State, now: &Now) -> Child {
+    Child {
+        view: Arc::new(state.view(&spec)),
+        spec,
+        is_removed: false,
+        worker: None,
+        incarnation: 0,
+        state,
+        since: now.wall,
+        launched: None,
+        dependents,
+        respawns: RespawnBudget::default(),
+        orphan: None,
+        unheard: Vec::new(),
+    }
+}
+
+/// For each script those that depend on it directly.
+fn dependents(scripts: &[Arc<ScriptSpec>]) -> Vec<Vec<usize>> {
+    let index: BTreeMap<_, _> = scripts.iter().enumerate().map(|(i, s)| (&s.name, i)).collect();
+    let mut dependents = vec![Vec::new(); scripts.len()];
+    for (i, script) in scripts.iter().enumerate() {
         for predecessor in script.depends_on.iter().filter_map(|d| index.get(&d.script)) {
             dependents[*predecessor].push(i);
         }
     }
-    let child = |(spec, dependents): (&Arc<ScriptSpec>, Vec<usize>)| {
-        let past = plan.past.scripts.get(&spec.name);
-        let state = past.map_or_else(State::default, |past| State::resumed(past, now));
-        Child {
-            spec: Arc::clone(spec),
-            worker: None,
-            incarnation: 0,
-            view: state.view(spec),
-            state,
-            dependents,
-            respawns: RespawnBudget::default(),
-            orphan: None,
-            unheard: Vec::new(),
-        }
-    };
-    plan.scripts.iter().zip(dependents).map(child).collect()
+    dependents
 }
 
 impl Tree {
@@ -227,6 +280,7 @@ impl Tree {
     async fn on_clock(&mut self, myself: &ActorRef<RootMsg>, events: Vec<Addressed>) -> Result<(), ActorProcessingErr> {
         self.revoke(&events);
         for Addressed { at, to, event } in events {
+            self.show_boundary(at, to, &event);
             match (to, event) {
                 (Some(index), event) if self.children[index].worker.is_none() => {
                     self.on_clock_unheard(myself, index, event).await?;
@@ -239,6 +293,18 @@ impl Tree {
             }
         }
         Ok(())
+    }
+
+    fn show_boundary(&self, at: DateTime<Utc>, to: Option<usize>, event: &ClockEvent) {
+        let (kind, trading_date) = match event {
+            ClockEvent::WindowOpen { window, .. } => (BoundaryKind::Start, window.trading_date),
+            ClockEvent::WindowClose { trading_date } => (BoundaryKind::Stop, *trading_date),
+            ClockEvent::SessionOpen { trading_date } if to.is_none() => (BoundaryKind::Open, *trading_date),
+            ClockEvent::SessionClose { trading_date } if to.is_none() => (BoundaryKind::Close, *trading_date),
+            _ => return,
+        };
+        let script = to.and_then(|index| self.children.get(index)).map(|child| child.spec.name.clone());
+        self.ports.observer.crossed(Boundary { at, kind, script, trading_date });
     }
 
     /// A window that is given back, or gets more time, brings a run back to life that was over. Its dependents hear of that before they hear of
@@ -285,9 +351,14 @@ impl Tree {
         }
     }
 
-    fn on_report(&mut self, index: usize, incarnation: u32, state: State) {
-        if self.children[index].incarnation != incarnation {
+    fn on_report(&mut self, index: usize, incarnation: u32, state: State, spec: Arc<ScriptSpec>) {
+        let child = &mut self.children[index];
+        if child.incarnation != incarnation {
             return; // of a life that is over
+        }
+        let before = child.view.live.clone();
+        if state.view(&spec).live.is_some_and(|attempt| before != Some(attempt)) {
+            child.launched = Some(spec);
         }
         self.take_in(index, state);
     }
@@ -299,8 +370,12 @@ impl Tree {
         let known = child.state.standings();
         let news = state.standings().into_iter().filter(|standing| !known.contains(standing));
         let news: Vec<_> = news.collect();
+        if view.state != child.view.state {
+            child.since = self.ports.clock.now().wall;
+        }
         child.state = state;
-        child.view = view;
+        child.view = Arc::new(view);
+        self.show(index);
         // Before the news: a dependent that waited for this failure must not start while everything ends.
         if let Some(reason) = self.children[index].view.escalated.clone() {
             self.shut_down(Outcome::Critical(reason.clone()), reason);
@@ -331,16 +406,19 @@ impl Tree {
             // On a Sunday evening the session of Monday may be under way.
             has_session || calendar.phase_at(now).is_ok_and(|(_, date)| date.is_some())
         });
-        self.tell(now, What::Status { running: self.running, scripts: self.children.len(), market_day });
+        let scripts = self.order.len();
+        self.tell(now, What::Status { running: self.running, scripts, market_day });
     }
 
     fn shut_down(&mut self, outcome: Outcome, reason: String) {
+        self.shut_down_for(outcome, reason, "mho".to_owned());
+    }
+
+    fn shut_down_for(&mut self, outcome: Outcome, reason: String, who: String) {
         if self.shutdown.is_some() {
             return; // under way
         }
         let at = self.ports.clock.now().wall;
-        let by_signal = reason.ends_with("received");
-        let who = if by_signal { "operator" } else { "mho" }.to_owned();
         let action = ActionRecord { at, who, action: "shutdown".to_owned(), script: None, reason: reason.clone() };
         self.keep(vec![Record::Action(action)], Grade::CrashSafe);
         self.tell(at, What::ShuttingDown { reason });

@@ -8,6 +8,7 @@ use super::life::WATCHED;
 use super::text::{instant, read_date, read_instant, read_word};
 use crate::domain::attempt::{AttemptId, ProcessId};
 use crate::domain::lifecycle::Unfinished;
+use crate::domain::operator::{By, Hold, HoldKind};
 use crate::domain::record::{LedgerEntry, Past};
 use crate::domain::script::ScriptName;
 
@@ -35,6 +36,15 @@ SELECT script, trading_date, unfinished FROM (
   SELECT *, row_number() OVER (PARTITION BY script ORDER BY trading_date DESC, slot DESC) AS age FROM runs
 ) WHERE age = 1 AND unfinished IS NOT NULL AND result <> 'running' AND NOT (result = 'interrupted' AND ended_at > ?1)";
 
+/// SQLite takes the other columns from the row of the maximum.
+const SPENT: &str = "SELECT script, max(trading_date), attempts FROM runs GROUP BY script";
+
+/// What has ended by itself holds nothing any more. East of Greenwich a date may be over sooner.
+const HOLDS: &str = "
+SELECT script, kind, trading_date, until, who, reason, at FROM holds
+WHERE until IS NULL AND trading_date IS NULL OR until > ?1 OR trading_date >= date(?1, '-2 days')
+ORDER BY at";
+
 pub(super) const LEDGER: &str = "
 SELECT script, trading_date, number, pid, born, boot_id FROM attempts WHERE pid IS NOT NULL AND result IS NULL
 ORDER BY started_at";
@@ -43,7 +53,7 @@ ORDER BY started_at";
 type Part = fn(&Connection, DateTime<Utc>, &mut Past, &mut Vec<String>) -> rusqlite::Result<()>;
 
 /// In this order: the ledger says which runs lost their latest attempt.
-const PARTS: [Part; 4] = [scripts, results, runs, ledger];
+const PARTS: [Part; 6] = [scripts, results, runs, spent, holds, ledger];
 
 /// What there is at `now`, on the market clock, and what could not be read.
 pub(super) fn load(connection: &Connection, now: DateTime<Utc>) -> rusqlite::Result<(Past, Vec<String>)> {
@@ -112,6 +122,40 @@ fn runs(
         past.scripts.entry(script).or_default().window_ended = Some(run);
     }
     Ok(())
+}
+
+fn spent(connection: &Connection, _: DateTime<Utc>, past: &mut Past, unread: &mut Vec<String>) -> rusqlite::Result<()> {
+    let run = |row: &Row<'_>| Ok((name(row)?, (date(row)?, get::<u32>(row, 2)?)));
+    for (script, run) in each(connection, SPENT, [], unread, run)? {
+        past.scripts.entry(script).or_default().spent = Some(run);
+    }
+    Ok(())
+}
+
+fn holds(
+    connection: &Connection,
+    now: DateTime<Utc>,
+    past: &mut Past,
+    unread: &mut Vec<String>,
+) -> rusqlite::Result<()> {
+    for (script, hold) in each(connection, HOLDS, [instant(now)], unread, hold)? {
+        match script {
+            Some(script) => past.scripts.entry(script).or_default().holds.push(hold),
+            None => past.pause_all = Some(hold),
+        }
+    }
+    Ok(())
+}
+
+fn hold(row: &Row<'_>) -> Result<(Option<ScriptName>, Hold), String> {
+    let text = |column| get::<Option<String>>(row, column);
+    let script = text(0)?.as_deref().map(ScriptName::new).transpose()?;
+    let kind = match text(2)? {
+        Some(date) => HoldKind::Skip { trading_date: read_date(&date)? },
+        None => HoldKind::Pause { until: text(3)?.as_deref().map(read_instant).transpose()? },
+    };
+    let by = By { who: get(row, 4)?, reason: get(row, 5)? };
+    Ok((script, Hold { kind, by, at: read_instant(&get::<String>(row, 6)?)? }))
 }
 
 fn ledger(

@@ -4,7 +4,9 @@ use rusqlite::{Connection, params};
 
 use super::facts::{Fingerprint, ScriptFacts};
 use super::text::{exit_columns, instant};
+use crate::domain::operator::{Hold, HoldKind};
 use crate::domain::record::{ActionRecord, AttemptRecord, RunRecord};
+use crate::domain::script::ScriptName;
 
 /// The run as it stands now. Whoever knows no more than a result (a date that was missed, one that is told again) takes nothing from a row
 /// in which a real run came to its end.
@@ -44,6 +46,12 @@ DELETE FROM attempts WHERE script = ?1 AND trading_date = ?2 AND slot = 0 AND nu
 const ACTION: &str = "
 INSERT INTO actions (at, who, action, script, reason) VALUES (?1, ?2, ?3, ?4, ?5)
 ON CONFLICT (at, action, coalesce(script, '')) DO UPDATE SET who = excluded.who, reason = excluded.reason";
+
+/// NULL is a value here: what is forbidden of scripts that are yet to come.
+const FORMER_HOLDS: &str = "DELETE FROM holds WHERE script IS ?1";
+
+const HOLD: &str = "
+INSERT INTO holds (kind, script, trading_date, until, who, reason, at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
 
 const FINGERPRINT: &str = "
 UPDATE attempts SET program_sha256 = ?4, script_sha256 = ?5
@@ -111,6 +119,24 @@ pub(super) fn write_action(connection: &Connection, action: &ActionRecord) -> ru
     let script = action.script.as_ref().map(|script| script.as_str());
     let values = params![instant(action.at), action.who, action.action, script, action.reason];
     connection.prepare_cached(ACTION)?.execute(values)?;
+    Ok(())
+}
+
+pub(super) fn write_holds(
+    connection: &Connection,
+    script: Option<&ScriptName>,
+    holds: &[Hold],
+) -> rusqlite::Result<()> {
+    let script = script.map(ScriptName::as_str);
+    connection.prepare_cached(FORMER_HOLDS)?.execute(params![script])?;
+    for hold in holds {
+        let (kind, date, until) = match hold.kind {
+            HoldKind::Pause { until } => ("pause", None, until),
+            HoldKind::Skip { trading_date } => ("skip", Some(trading_date.to_string()), None),
+        };
+        let (who, reason, until) = (&hold.by.who, &hold.by.reason, until.map(instant));
+        connection.prepare_cached(HOLD)?.execute(params![kind, script, date, until, who, reason, instant(hold.at)])?;
+    }
     Ok(())
 }
 

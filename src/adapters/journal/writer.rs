@@ -260,6 +260,7 @@ impl Writer {
                 rows::write_attempt(tx, attempt, self.facts.get(&attempt.id.script), &self.boot)
             }
             Record::Action(action) => rows::write_action(tx, action),
+            Record::Holds { script, holds } => rows::write_holds(tx, script.as_ref(), holds),
             Record::Alive { at } => self.give_sign(tx, entered, *at),
         }
     }

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use chrono::{DateTime, NaiveDate, Utc};
 
 use crate::domain::attempt::AttemptId;
+use crate::domain::operator::Hold;
 use crate::domain::outcome::RunResult;
 use crate::domain::record::{AttemptRecord, Grade, LedgerEntry, Past, Record, RunRecord, ScriptPast};
 use crate::domain::script::ScriptName;
@@ -24,6 +25,7 @@ pub struct MemoryJournal {
 struct Kept {
     runs: BTreeMap<(ScriptName, NaiveDate), RunRecord>,
     attempts: BTreeMap<AttemptId, AttemptRecord>,
+    holds: BTreeMap<Option<ScriptName>, Vec<Hold>>,
     batches: Vec<(Grade, usize)>,
     trouble: Option<Trouble>,
 }
@@ -69,6 +71,7 @@ impl MemoryJournal {
         for ((script, date), run) in &kept.runs {
             let past = scripts.entry(script.clone()).or_default();
             past.watched_until = Some(died);
+            past.spent = Some((*date, run.attempts));
             // The latest is the last.
             past.window_ended = run.unfinished.clone().filter(|_| run.result != RunResult::Running);
             match run.result {
@@ -76,11 +79,17 @@ impl MemoryJournal {
                 result => past.results.push((*date, result)),
             }
         }
+        for (script, holds) in &kept.holds {
+            if let Some(script) = script {
+                scripts.entry(script.clone()).or_default().holds.clone_from(holds);
+            }
+        }
+        let pause_all = kept.holds.get(&None).and_then(|holds| holds.first().cloned());
         let open = kept.attempts.values().filter(|attempt| attempt.end.is_none());
         let entry = |attempt: &AttemptRecord| {
             Some(LedgerEntry { attempt: attempt.id.clone(), process: attempt.process?, boot: BOOT.to_owned() })
         };
-        Past { scripts, ledger: open.filter_map(entry).collect(), abandoned: Vec::new() }
+        Past { scripts, ledger: open.filter_map(entry).collect(), pause_all, abandoned: Vec::new() }
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Kept> {
@@ -107,6 +116,7 @@ impl Journal for MemoryJournal {
                         kept.attempts.insert(whole.id.clone(), whole);
                     }
                 }
+                Record::Holds { script, holds } => drop(kept.holds.insert(script, holds)),
                 // A test says when its daemon died; nobody asks for actions.
                 Record::Alive { .. } | Record::Action(_) => {}
             }

@@ -64,11 +64,7 @@ fn told(
     identity: &Identity,
 ) -> impl Iterator<Item = (&'static str, String)> {
     let flag = |set: bool| if set { "1" } else { "0" }.to_owned();
-    let cause = match context.restarted_after {
-        None => "",
-        Some(RestartCause::Crash) => "crash",
-        Some(RestartCause::Daemon) => "daemon",
-    };
+    let cause = context.restarted_after.map_or("", RestartCause::name);
     [
         ("MHO_SCRIPT", attempt.script.to_string()),
         ("MHO_RUN_ID", identity.run_id(attempt)),

@@ -1,7 +1,9 @@
 //! What the market clock's words mean in each state. Every pair is written out; an ignored one says why.
 
 use super::resume::{Step, Unfinished};
-use super::{Actual, Effect, Machine, NaiveDate, RestartCause, RunResult, Stop, StopReason, Wanted, What, Window};
+use super::{
+    Actual, Alarm, Effect, Machine, NaiveDate, RestartCause, RunResult, Stop, StopReason, Wanted, What, Window,
+};
 use crate::domain::outcome::AttemptResult;
 use crate::domain::timeline::{Absence, Arrival};
 use chrono_tz::Tz;
@@ -59,6 +61,10 @@ impl Machine<'_> {
                 let run = self.in_window(run, window);
                 Actual::Sweeping { run, live, ended, force }
             }
+            Actual::Paused { run } if run.window.trading_date == date => {
+                let run = self.in_window(run, window);
+                Actual::Paused { run }
+            }
             // The next date, and nobody said that the window of this one ended: they touch.
             Actual::Running { run, live } => {
                 let run = self.carry(run, window, 1);
@@ -74,6 +80,7 @@ impl Machine<'_> {
                 Actual::Backoff { run, after, next_try, restart }
             }
             Actual::Waiting { run, on } => self.end(run, RunResult::Skipped, format!("waited in vain: {on}")),
+            Actual::Paused { run } => self.end_paused(run),
             Actual::Held { run, cause, on, .. } => self.end_held(run, cause, &on),
             Actual::GivenUp { run, .. } => self.end(run, RunResult::Failed, "gave up".to_owned()),
             // What is being ended is ended first; then the level says what comes next.
@@ -90,9 +97,10 @@ impl Machine<'_> {
         }
         self.wanted = Wanted::Up(window, arrival);
         match actual {
-            Actual::Waiting { run, .. } | Actual::Backoff { run, .. } | Actual::GivenUp { run, .. } => {
-                self.put_off(run)
-            }
+            Actual::Waiting { run, .. }
+            | Actual::Paused { run }
+            | Actual::Backoff { run, .. }
+            | Actual::GivenUp { run, .. } => self.put_off(run),
             Actual::Held { run, cause, .. } => {
                 let run = self.take_back(run, cause);
                 self.put_off(run)
@@ -108,6 +116,7 @@ impl Machine<'_> {
         if matches!(&self.wanted, Wanted::Up(window, _) if window.trading_date == date) {
             self.forgo(&actual);
             self.wanted = Wanted::Down;
+            self.memory.closed = Some(date);
         }
         let mut actual = actual;
         if let Some(run) = actual.run_mut().filter(|run| run.window.trading_date == date) {
@@ -118,6 +127,7 @@ impl Machine<'_> {
             Actual::Waiting { run, on } if run.window.trading_date == date => {
                 self.end_with_window(run, Step::Cut, RunResult::Skipped, format!("waited in vain: {on}"))
             }
+            Actual::Paused { run } if run.window.trading_date == date => self.end_paused(run),
             Actual::Held { run, cause, on, .. } if run.window.trading_date == date => self.end_held(run, cause, &on),
             Actual::Backoff { run, next_try, restart, .. } if run.window.trading_date == date => {
                 let step = Step::Backoff { next_try, restart };
@@ -150,6 +160,7 @@ impl Machine<'_> {
             Actual::Off
             | Actual::Over { .. }
             | Actual::Waiting { .. }
+            | Actual::Paused { .. }
             | Actual::Held { .. }
             | Actual::Backoff { .. }
             | Actual::GivenUp { .. }
@@ -200,7 +211,10 @@ impl Machine<'_> {
             });
         }
         match actual {
-            Actual::Waiting { run, .. } | Actual::Backoff { run, .. } | Actual::GivenUp { run, .. } => {
+            Actual::Waiting { run, .. }
+            | Actual::Paused { run }
+            | Actual::Backoff { run, .. }
+            | Actual::GivenUp { run, .. } => {
                 let run = self.in_window(run, window);
                 self.put_off(run)
             }
@@ -236,7 +250,9 @@ impl Machine<'_> {
         let Wanted::Up(window, _) = &self.wanted else { return };
         let date = window.trading_date;
         let has_run = actual.run().is_some_and(|run| run.window.trading_date == date);
-        if has_run || self.memory.result(date).is_some() {
+        // One that was cut off gets its result when it is judged.
+        let is_cut = self.memory.unfinished.as_ref().is_some_and(|left| left.trading_date() == date);
+        if has_run || is_cut || self.memory.result(date).is_some() {
             return;
         }
         let zone = window.zone;
@@ -251,6 +267,16 @@ impl Machine<'_> {
     /// The watcher is new and finds no window: a run that was cut off has no more time, unless its window is (again) to come, because the clock
     /// was set back or the window was moved.
     pub(super) fn on_no_window(&mut self, actual: Actual, upcoming: Option<NaiveDate>) -> Actual {
+        let is_forced = |left: &mut Unfinished| {
+            let run = left.run();
+            run.forced && run.ended().is_none() && self.wanted == Wanted::Down && self.now.wall < run.window.stop
+        };
+        if let Some(unfinished) = self.memory.unfinished.take_if(is_forced) {
+            // It went on outside its window when its watcher died, and still does.
+            let window = unfinished.run().window.clone();
+            self.effects.push(Effect::SetAlarm { alarm: Alarm::ForcedEnd, at: Some(window.stop) });
+            return self.resume(unfinished, window);
+        }
         let is_over = |unfinished: &Unfinished| upcoming.is_none_or(|next| unfinished.trading_date() < next);
         let Some(unfinished) = self.memory.unfinished.as_ref().filter(|unfinished| is_over(unfinished)) else {
             return actual; // nothing was cut off
@@ -280,14 +306,19 @@ impl Machine<'_> {
         if self.memory.unfinished.as_ref().is_some_and(|left| left.trading_date() == date) {
             return actual; // of another date; when that is over, this one gets its result
         }
+        if let Some(reason) = self.held_on(window) {
+            let what = What::Skipped { reason: reason.clone() };
+            return self.conclude_unseen(actual, (date, window.zone), RunResult::Skipped, what, reason);
+        }
         let reason = absence.reason().to_owned();
         let what = What::Finished { result: RunResult::Missed, reason: reason.clone() };
         self.conclude_unseen(actual, (date, window.zone), RunResult::Missed, what, reason)
     }
 
     pub(super) fn on_window_skipped(&mut self, actual: Actual, date: NaiveDate, zone: Tz, reason: String) -> Actual {
-        if self.wanted == Wanted::Ended || self.memory.result(date).is_some() {
-            return actual;
+        let is_known = self.memory.result(date).is_some() || actual.is_at_work_on(date);
+        if self.wanted == Wanted::Ended || is_known {
+            return actual; // somebody may have forced it all the same
         }
         if self.memory.unfinished.as_ref().is_some_and(|left| left.trading_date() == date) {
             return self.end_put_off(actual); // it had begun, and now it sits the rest out
@@ -311,6 +342,7 @@ impl Machine<'_> {
         match actual {
             Actual::Off | Actual::Over { .. } => Actual::Over { trading_date: date, result, reason, run: None },
             Actual::Waiting { .. }
+            | Actual::Paused { .. }
             | Actual::Starting { .. }
             | Actual::Held { .. }
             | Actual::Running { .. }
@@ -343,6 +375,10 @@ impl Machine<'_> {
             Actual::Sweeping { mut run, live, ended, force } => {
                 self.rearm(&mut run);
                 Actual::Sweeping { run, live, ended, force }
+            }
+            Actual::Paused { mut run } => {
+                self.rearm(&mut run);
+                Actual::Paused { run }
             }
             // Nothing was spent, or nothing will be spent any more.
             Actual::Off | Actual::Waiting { .. } | Actual::Stopping { .. } | Actual::Over { .. } => actual,
@@ -381,7 +417,8 @@ impl Machine<'_> {
                 self.tell(&run, What::LimitReached { limit });
                 self.end(run, RunResult::TimeLimit, "max_duration passed while its next attempt was held up".to_owned())
             }
-            Actual::Backoff { run, .. } | Actual::GivenUp { run, .. } => {
+            Actual::Paused { run } if run.attempts == 0 => Actual::Paused { run },
+            Actual::Paused { run } | Actual::Backoff { run, .. } | Actual::GivenUp { run, .. } => {
                 self.tell(&run, What::LimitReached { limit });
                 self.end(
                     run,

@@ -32,6 +32,8 @@ impl Machine<'_> {
             Event::Clock(ClockEvent::SessionClose { .. }) => actual,
             Event::Clock(ClockEvent::Alarm { alarm: Alarm::LimitNear }) => self.on_limit_near(actual),
             Event::Clock(ClockEvent::Alarm { alarm: Alarm::Limit }) => self.on_limit(actual),
+            Event::Clock(ClockEvent::Alarm { alarm: Alarm::PauseEnds }) => self.on_pause_end(actual),
+            Event::Clock(ClockEvent::Alarm { alarm: Alarm::ForcedEnd }) => self.on_forced_end(actual),
             Event::Spawned { attempt, process } => self.on_spawned(actual, &attempt, process),
             Event::Busy { attempt, on } => self.on_busy(actual, &attempt, on),
             Event::SpawnFailed { attempt, error } => self.on_spawn_failed(actual, &attempt, error),
@@ -42,6 +44,10 @@ impl Machine<'_> {
             Event::Process(ProcessEvent::Unkillable { attempt, pids }) => self.on_unkillable(actual, &attempt, pids),
             Event::Timer { timer, attempt } => self.on_timer(actual, timer, &attempt),
             Event::Standing { script, standing } => self.on_standing(actual, script, standing),
+            Event::Order(order) => self.on_order(actual, order),
+            Event::KillFile(path) => self.on_kill_file(actual, path),
+            Event::Retired { why } => self.on_retired(actual, why),
+            Event::Respecified(_) => self.on_respecified(actual),
             Event::StartNothing => self.on_start_nothing(actual),
             Event::Shutdown => self.on_shutdown(actual),
             Event::Kill => self.on_kill(actual),
@@ -102,6 +108,7 @@ impl Machine<'_> {
             // Of an attempt that is not the live one: it is late, and what it tells is known.
             Actual::Off
             | Actual::Waiting { .. }
+            | Actual::Paused { .. }
             | Actual::Starting { .. }
             | Actual::Held { .. }
             | Actual::Running { .. }
@@ -123,6 +130,7 @@ impl Machine<'_> {
             // Only these two wait for it.
             Actual::Off
             | Actual::Waiting { .. }
+            | Actual::Paused { .. }
             | Actual::Starting { .. }
             | Actual::Held { .. }
             | Actual::Running { .. }
@@ -150,6 +158,7 @@ impl Machine<'_> {
             // Only what is being ended is killed by us.
             Actual::Off
             | Actual::Waiting { .. }
+            | Actual::Paused { .. }
             | Actual::Starting { .. }
             | Actual::Held { .. }
             | Actual::Running { .. }
@@ -209,6 +218,7 @@ impl Machine<'_> {
             }
             // Conditions are asked before the first attempt only.
             Actual::Off
+            | Actual::Paused { .. }
             | Actual::Starting { .. }
             | Actual::Held { .. }
             | Actual::Running { .. }
@@ -220,7 +230,7 @@ impl Machine<'_> {
     }
 
     /// A date that is over is begun again only where it was skipped, because of a predecessor, and that has come back to life.
-    fn begin_again(&mut self, over: Actual) -> Actual {
+    pub(super) fn begin_again(&mut self, over: Actual) -> Actual {
         let Actual::Over { trading_date, result, run, .. } = &over else { return over };
         let Wanted::Up(window, arrival) = &self.wanted else { return over };
         let has_not_run = run.as_ref().is_none_or(|run| run.attempts == 0);
@@ -235,7 +245,7 @@ impl Machine<'_> {
     fn on_start_nothing(&mut self, actual: Actual) -> Actual {
         self.wanted = Wanted::Ended;
         match actual {
-            Actual::Waiting { run, .. } => self.leave_unfinished(run, Step::Cut),
+            Actual::Waiting { run, .. } | Actual::Paused { run } => self.leave_unfinished(run, Step::Cut),
             Actual::Backoff { run, next_try, restart, .. } => {
                 self.leave_unfinished(run, Step::Backoff { next_try, restart })
             }

@@ -15,7 +15,7 @@
 //! no weaker one; if any reason given ends the run, the run is over whatever took over later. An exit after the stop was decided is
 //! `stopped`; one before it is an ordinary exit. A date that has a result never runs again, whatever the clock does.
 //!
-//! `events.rs` and `clock_events.rs` write out what each event means in each state; `starts.rs` and `moves.rs` hold the moves that they share; `resume.rs` is
+//! `events.rs` and `clock_events.rs` write out what each event means in each state, `orders.rs` and `holds.rs` what an operator's word does; `starts.rs` and `moves.rs` hold the moves that they share; `resume.rs` is
 //! about runs that outlive their watcher; `view.rs` tells the state to people. What must not live here: clocks, processes, mailboxes.
 //!
 //! What must be remembered is an effect, and the first one of its step: a shell that performs effects in order never starts a process that
@@ -23,7 +23,10 @@
 
 mod clock_events;
 mod events;
+mod goal;
+mod holds;
 mod moves;
+mod orders;
 mod resume;
 mod starts;
 #[cfg(test)]
@@ -31,6 +34,7 @@ mod tests;
 mod view;
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, NaiveDate, Utc};
@@ -39,6 +43,7 @@ use serde::{Deserialize, Serialize};
 use super::attempt::{AttemptEnd, AttemptId, LaunchContext, ProcessEvent, ProcessId, RestartCause};
 use super::dependency::{Standing, Standings};
 use super::notice::What;
+use super::operator::Holds;
 use super::outcome::{AttemptResult, Exit, RunResult, Signal, SpawnError, StopReason};
 use super::record::{Grade, Record};
 use super::restart::Budget;
@@ -47,6 +52,8 @@ use super::time::{Mono, Now};
 use super::timeline::{Alarm, Arrival, ClockEvent, Window};
 use resume::Step;
 
+pub use goal::{Goal, Progress};
+pub use orders::{Demand, Order, Taken};
 pub use resume::Unfinished;
 pub use view::{NextAction, StateName, View};
 
@@ -81,6 +88,8 @@ enum Actual {
     Off,
     /// The window is open; something outside must come first.
     Waiting { run: Run, on: String },
+    /// The window is open, or was forced; an operator forbids the next attempt.
+    Paused { run: Run },
     /// A spawn was ordered; its answer is the next event. `held`: it was refused before, and why.
     Starting { run: Run, attempt: AttemptId, cause: Option<RestartCause>, held: Option<String> },
     /// A spawn was refused, because a process of this script that is not ours is in the way; it is ordered again each second.
@@ -120,6 +129,12 @@ pub struct Run {
     last_exit: Option<AttemptEnd>,
     /// A stop that ends the run was decided, and its watcher died before the stop was complete.
     ends: Option<StopReason>,
+    /// Why an operator ends or ended it, in words.
+    #[serde(default)]
+    words: String,
+    /// An operator began it outside its window. What ends it there does not count when its window opens.
+    #[serde(default)]
+    forced: bool,
 }
 
 /// A process.
@@ -178,6 +193,16 @@ struct Memory {
     escalated: Option<String>,
     /// Of the window that is open: predecessors without a run, and why.
     absent: BTreeMap<ScriptName, String>,
+    /// What an operator forbids.
+    holds: Holds,
+    /// The kill file that exists: it outranks everything but the end of the daemon.
+    killed_by: Option<String>,
+    /// Orders that wait for the end of a stop in progress, or for those before them.
+    queue: VecDeque<Order>,
+    /// The latest window of which this watcher heard that it has ended: an order that waited may be about it.
+    closed: Option<NaiveDate>,
+    /// How many attempts the latest run had that an earlier daemon saw the end of: their numbers are taken.
+    spent: Option<(NaiveDate, u32)>,
 }
 
 /// What can happen to a script.
@@ -222,6 +247,17 @@ pub enum Event {
         /// How far its run has come.
         standing: Standing,
     },
+    /// An operator's word.
+    Order(Order),
+    /// The kill file appeared (its path) or went.
+    KillFile(Option<String>),
+    /// The script is not configured any more, or disabled: its run ends, for this reason in words, and nothing of it starts.
+    Retired {
+        /// Why.
+        why: String,
+    },
+    /// The configuration has changed: from this step on, this one is passed as `spec`.
+    Respecified(Arc<ScriptSpec>),
     /// The daemon ends: start nothing any more. What runs goes on until its turn to stop comes.
     StartNothing,
     /// The daemon ends: stop, and start nothing any more.
@@ -302,6 +338,13 @@ pub enum Effect {
         /// When.
         at: Option<DateTime<Utc>>,
     },
+    /// What becomes of an order.
+    Answer {
+        /// Whose.
+        ticket: u64,
+        /// It is taken, or why not.
+        answer: Result<Taken, String>,
+    },
     /// Tell the world.
     Tell {
         /// The run's date.
@@ -336,6 +379,7 @@ impl Actual {
         match self {
             Self::Off | Self::Over { .. } => None,
             Self::Waiting { run, .. }
+            | Self::Paused { run }
             | Self::Starting { run, .. }
             | Self::Held { run, .. }
             | Self::Running { run, .. }
@@ -350,6 +394,7 @@ impl Actual {
         match self {
             Self::Off => None,
             Self::Waiting { run, .. }
+            | Self::Paused { run }
             | Self::Starting { run, .. }
             | Self::Held { run, .. }
             | Self::Running { run, .. }
@@ -389,6 +434,7 @@ pub fn step(state: State, event: Event, spec: &ScriptSpec, now: &Now) -> (State,
     let mut machine =
         Machine { wanted, memory, spec, now, effects: Vec::new(), records: Vec::new(), grade: Grade::CrashSafe };
     let actual = machine.handle(actual, event);
+    let actual = machine.serve_waiting(actual);
     let Machine { wanted, memory, mut effects, mut records, mut grade, .. } = machine;
     let state = State { wanted, actual, memory };
     let after = state.progress();

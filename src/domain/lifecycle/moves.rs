@@ -6,8 +6,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::resume::Step;
 use super::{
-    Actual, Alarm, AttemptEnd, AttemptId, AttemptResult, Effect, Ended, Exit, Force, Live, Machine, Run, RunResult,
-    ScriptSpec, Stop, StopReason, Timer, Unfinished, Wanted, What, Window,
+    Actual, Alarm, AttemptEnd, AttemptId, AttemptResult, Effect, Ended, Exit, Force, Live, Machine, RestartCause, Run,
+    RunResult, ScriptSpec, Stop, StopReason, Timer, Unfinished, Wanted, What, Window,
 };
 use crate::domain::record::{AttemptRecord, Record};
 use crate::domain::restart::{Budget, Success, Verdict, classify, next_try};
@@ -31,6 +31,8 @@ impl Run {
             carried: false,
             last_exit: None,
             ends: None,
+            words: String::new(),
+            forced: false,
         }
     }
 
@@ -49,8 +51,10 @@ impl Run {
     }
 
     /// Why, and as what, a completed stop ends this run; None if it does not.
-    pub(super) fn ended(&self) -> Option<(StopReason, RunResult)> {
-        self.ends.and_then(|reason| Some((reason, reason.ends_run()?)))
+    pub(super) fn ended(&self) -> Option<(String, RunResult)> {
+        let reason = self.ends?;
+        let is_said = reason == StopReason::Operator && !self.words.is_empty();
+        Some((if is_said { self.words.clone() } else { reason.to_string() }, reason.ends_run()?))
     }
 
     /// No attempt begins at or after this.
@@ -101,6 +105,9 @@ impl Machine<'_> {
     /// and nothing of that is early.
     pub(super) fn is_early(&self, run: &Run) -> bool {
         // No window is open: this one is to come, and its start will be told.
+        if run.forced {
+            return false;
+        }
         let is_told = self.wanted == Wanted::Down && self.now.wall < run.window.start;
         is_told || !run.carried && !run.window.joined && !self.has_begun(&run.window)
     }
@@ -150,6 +157,9 @@ impl Machine<'_> {
         if run.deadline.is_some() {
             self.effects.push(Effect::SetAlarm { alarm: Alarm::LimitNear, at: None });
             self.effects.push(Effect::SetAlarm { alarm: Alarm::Limit, at: None });
+        }
+        if run.forced {
+            self.effects.push(Effect::SetAlarm { alarm: Alarm::ForcedEnd, at: None });
         }
     }
 
@@ -202,10 +212,13 @@ impl Machine<'_> {
                 self.end(run, RunResult::Failed, reason.to_owned())
             }
             // Its wait is for the next daemon to begin anew.
+            Verdict::Again { .. } | Verdict::GiveUp { .. } if run.ends.is_some() => self.end_or_put_off(run),
             Verdict::Again { .. } | Verdict::GiveUp { .. } if self.wanted == Wanted::Ended => {
                 self.leave_unfinished(run, Step::Cut)
             }
             Verdict::Again { .. } | Verdict::GiveUp { .. } if self.is_early(&run) => self.put_off(run),
+            // Its crash has been told; no attempt follows for the time being.
+            Verdict::Again { .. } | Verdict::GiveUp { .. } if self.held_back().is_some() => self.pause_run(run),
             Verdict::Again { delay, restart } => self.back_off(run, attempt, delay, restart),
             Verdict::GiveUp { first } => self.give_up(run, attempt, first),
         }
@@ -265,6 +278,7 @@ impl Machine<'_> {
     fn end_of(&self, run: &Run) -> DateTime<Utc> {
         match &self.wanted {
             Wanted::Up(window, _) if window.trading_date == run.window.trading_date => run.end(),
+            Wanted::Down if run.forced => run.end(),
             Wanted::Up(..) | Wanted::Down | Wanted::Ended => self.now.wall,
         }
     }
@@ -289,7 +303,12 @@ impl Machine<'_> {
         reason: StopReason,
         ends: Option<StopReason>,
     ) -> Actual {
-        self.tell(&run, What::Stopping { reason, pid: live.process.pid });
+        let words = if matches!(reason, StopReason::Operator | StopReason::Restart) {
+            run.words.clone()
+        } else {
+            String::new()
+        };
+        self.tell(&run, What::Stopping { reason, words, pid: live.process.pid });
         let force = self.signal(&live.attempt);
         Actual::Stopping { run, live, stop: Stop { reason, ends, force, exit: None } }
     }
@@ -310,9 +329,33 @@ impl Machine<'_> {
         if let Some(window) = self.more_time(&run) {
             return self.resume(Unfinished::new(run, Step::Cut, self.now).put_off(), window);
         }
+        if stop.reason == StopReason::Restart && run.ends.is_none() {
+            return self.start_after_stop(run);
+        }
+        self.end_or_put_off(run)
+    }
+
+    fn end_or_put_off(&mut self, run: Run) -> Actual {
         match run.ended() {
-            Some((reason, result)) => self.end(run, result, reason.to_string()),
+            Some((reason, result)) => self.end(run, result, reason),
             None => self.put_off(run),
+        }
+    }
+
+    /// The next process, for which the one before had to go. The window may have moved meanwhile, or the next one that touches it opened.
+    fn start_after_stop(&mut self, run: Run) -> Actual {
+        let cause = Some(RestartCause::Operator);
+        match self.wanted.clone() {
+            Wanted::Up(window, _) if window.trading_date == run.window.trading_date && self.has_begun(&window) => {
+                let run = self.in_window(run, window);
+                self.start(run, cause)
+            }
+            Wanted::Up(window, _) if run.window.joined && window.trading_date > run.window.trading_date => {
+                let run = self.carry(run, window, 0);
+                self.start(run, cause)
+            }
+            Wanted::Down if self.is_forced_now(&run) => self.start(run, cause),
+            Wanted::Up(..) | Wanted::Down | Wanted::Ended => self.put_off(run),
         }
     }
 
@@ -329,8 +372,13 @@ impl Machine<'_> {
     }
 
     /// The run is over; the level says what comes next.
-    pub(super) fn end(&mut self, run: Run, result: RunResult, reason: String) -> Actual {
+    pub(super) fn end(&mut self, mut run: Run, result: RunResult, reason: String) -> Actual {
         let trading_date = run.window.trading_date;
+        if self.is_outside(&run) && self.now.wall < run.window.start {
+            // This is when it ended; its window is still to come, and has time of its own.
+            run.window.stop = self.now.wall;
+            self.memory.doubtful = Some(Unfinished::new(run.clone(), Step::Cut, self.now).put_off());
+        }
         let what = match result {
             RunResult::Skipped => What::Skipped { reason: reason.clone() },
             _ => What::Finished { result, reason: reason.clone() },

@@ -179,7 +179,9 @@ impl State {
         let results = past.results.iter().copied().collect();
         let seen = |run: &Option<Unfinished>| run.clone().map(|run| run.seen_from(now));
         let (unfinished, doubtful) = (seen(&past.unfinished), seen(&past.window_ended));
-        Self { memory: Memory { results, unfinished, doubtful, ..Memory::default() }, ..Self::default() }
+        let (holds, spent) = (past.holds.iter().cloned().collect(), past.spent);
+        let memory = Memory { results, unfinished, doubtful, holds, spent, ..Memory::default() };
+        Self { memory, ..Self::default() }
     }
 
     /// The state for a watcher that takes over from a dead one, when nothing of the last attempt is left: the run goes on as a new attempt
@@ -232,7 +234,9 @@ impl State {
             Record::Attempt(AttemptRecord { id: live.attempt.clone(), start, process: Some(live.process), end: None })
         });
         let runs = self.memory.results.iter().map(of).chain(present).map(|run| Record::Run(Box::new(run)));
-        runs.chain(live).collect()
+        let holds: Vec<_> = self.memory.holds.iter().cloned().collect();
+        let holds = (!holds.is_empty()).then(|| Record::Holds { script: Some(spec.name.clone()), holds });
+        runs.chain(live).chain(holds).collect()
     }
 }
 
@@ -269,9 +273,10 @@ impl Actual {
             Self::Starting { run, cause, held: Some(_), .. } | Self::Held { run, cause, .. } => {
                 Some((run.clone().without_attempt(*cause), Step::Cut))
             }
-            Self::Waiting { run, .. } | Self::Starting { run, .. } | Self::Running { run, .. } => {
-                Some((run.clone(), Step::Cut))
-            }
+            Self::Waiting { run, .. }
+            | Self::Paused { run }
+            | Self::Starting { run, .. }
+            | Self::Running { run, .. } => Some((run.clone(), Step::Cut)),
             Self::Stopping { run, stop, .. } => Some((Run { ends: stop.ends, ..run.clone() }, Step::Cut)),
             Self::Sweeping { run, ended, .. } => Some((run.clone(), Step::Sweeping(*ended))),
             Self::Backoff { run, next_try, restart, .. } => {

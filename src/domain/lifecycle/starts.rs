@@ -38,6 +38,11 @@ impl Machine<'_> {
             }
             self.memory.forget(date);
             let known = self.memory.doubtful.take_if(|run| run.trading_date() == date);
+            if let Some(run) = known.as_ref().map(Unfinished::run).filter(|run| run.forced) {
+                // It was forced, and is over; this is its window, and begins anew. The numbers of its attempts are taken.
+                let run = Run { attempts: run.attempts, last_exit: run.last_exit, ..Run::new(window) };
+                return self.start_when_free(run, None);
+            }
             self.memory.unfinished = known.or(self.memory.unfinished.take());
         }
         // One of a later date waits for it: the clock is behind.
@@ -47,6 +52,9 @@ impl Machine<'_> {
             }
             // Ending it finds that this window is wanted, and begins it.
             return self.end_unwatched(unfinished);
+        }
+        if let Some(reason) = self.memory.holds.skip(date).map(ToString::to_string) {
+            return self.end(Run::new(window), RunResult::Skipped, reason);
         }
         if self.now.wall >= window.stop {
             // One of several windows that touch, and that the clock jumped over.
@@ -71,7 +79,7 @@ impl Machine<'_> {
     /// A run is over only because its window ended, and the calendar has given the window more time since. A clock that is set back does
     /// not: the window then ends when it did.
     pub(super) fn is_extended(&self, window: &Window) -> bool {
-        let by_window = |run: &Run| run.ends.is_none_or(|reason| reason == StopReason::WindowEnd);
+        let by_window = |run: &Run| run.forced || run.ends.is_none_or(|reason| reason == StopReason::WindowEnd);
         let ended = self.memory.doubtful.as_ref().map(Unfinished::run);
         ended.is_some_and(|run| by_window(run) && self.has_more_time(run, window))
     }
@@ -97,7 +105,8 @@ impl Machine<'_> {
         let judged = || judge(&self.spec.depends_on, &self.memory.standings, &self.memory.absent, window);
         // One that waited until its window ended needs more of it, and is asked about elsewhere.
         let is_open = self.now.wall < window.stop && !self.is_doubtful(window.trading_date);
-        result == RunResult::Skipped && is_open && !matches!(judged(), Dependencies::Never(_))
+        let is_held = self.memory.holds.skip(window.trading_date).is_some();
+        result == RunResult::Skipped && is_open && !is_held && !matches!(judged(), Dependencies::Never(_))
     }
 
     /// How late a start would be, if that is later than the script may start.
@@ -116,6 +125,9 @@ impl Machine<'_> {
 
     /// Starts the first attempt, or waits for predecessors. `told` is the wait that people know of already.
     pub(super) fn start_when_free(&mut self, run: Run, told: Option<String>) -> Actual {
+        if self.held_back().is_some() {
+            return self.pause_run(run);
+        }
         match judge(&self.spec.depends_on, &self.memory.standings, &self.memory.absent, &run.window) {
             Dependencies::Go => self.start(run, None),
             Dependencies::Wait(on) => {
@@ -128,7 +140,13 @@ impl Machine<'_> {
         }
     }
 
-    pub(super) fn start(&mut self, mut run: Run, cause: Option<RestartCause>) -> Actual {
+    /// The next attempt, unless an operator forbids it.
+    pub(super) fn start(&mut self, run: Run, cause: Option<RestartCause>) -> Actual {
+        if self.held_back().is_some() { self.pause_run(run) } else { self.start_now(run, cause) }
+    }
+
+    pub(super) fn start_now(&mut self, mut run: Run, cause: Option<RestartCause>) -> Actual {
+        run.words.clear();
         if self.now.wall >= run.end() {
             return self.end_out_of_time(run, cause);
         }
@@ -155,7 +173,7 @@ impl Machine<'_> {
         if self.now.wall >= run.end() {
             return self.end_held(run, cause, &held.unwrap_or_default());
         }
-        if run.attempts == 1 {
+        if run.first_start.is_none() {
             run.first_start = Some(self.now.wall);
             run.deadline = deadline(self.now.wall, self.spec.max_duration, run.window.stop);
             self.set_alarms(&run);
@@ -228,10 +246,24 @@ impl Machine<'_> {
             None | Some(RestartCause::Crash) => {
                 self.end_between_attempts(run, Step::Cut, "its window ended before the next attempt")
             }
-            Some(RestartCause::Daemon) => {
+            Some(RestartCause::Daemon | RestartCause::Operator) => {
                 self.end(run, RunResult::Interrupted, "its window ended while nobody watched it".to_owned())
             }
         }
+    }
+
+    /// The window of a run ends while an operator holds it.
+    pub(super) fn end_paused(&mut self, run: Run) -> Actual {
+        if run.attempts == 0 {
+            let why = self.held_back().unwrap_or_else(|| "paused".to_owned());
+            return self.end_with_window(run, Step::Cut, RunResult::Skipped, format!("{why}, until its window ended"));
+        }
+        self.end_between_attempts(run, Step::Cut, "it was paused until its window ended")
+    }
+
+    /// It runs outside its window, and may.
+    pub(super) fn is_forced_now(&self, run: &Run) -> bool {
+        self.is_outside(run) && self.now.wall < run.window.stop
     }
 
     /// No further attempt fits: the last one decides. Under `always` it may have been a success. `step` is where it would go on.
@@ -260,13 +292,19 @@ impl Machine<'_> {
         self.tell_starting(&run);
         self.tell(&run, What::Started { pid: process.pid });
         let live = Live { attempt, process, since: self.now.mono, started_at: self.now.wall };
+        if let Some(reason) = run.ends {
+            return self.stop(run, live, reason); // somebody wanted that while it was being started
+        }
         match &self.wanted {
             Wanted::Up(..) if run.deadline.is_some_and(|at| at <= self.now.wall) => {
                 self.stop(run, live, StopReason::TimeLimit)
             }
             Wanted::Up(..) => Actual::Running { run, live },
-            // Its window was moved to later while it was being started.
-            Wanted::Down if self.is_early(&run) => Actual::Running { run, live },
+            Wanted::Down if run.deadline.is_some_and(|at| at <= self.now.wall) => {
+                self.stop(run, live, StopReason::TimeLimit)
+            }
+            // Its window was moved to later while it was being started; or it is to run outside of it.
+            Wanted::Down if self.is_early(&run) || self.is_forced_now(&run) => Actual::Running { run, live },
             Wanted::Down => self.stop(run, live, StopReason::WindowEnd),
             Wanted::Ended => self.stop(run, live, StopReason::Shutdown),
         }

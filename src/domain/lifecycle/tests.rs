@@ -7,6 +7,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::domain::dependency::Progress;
+use crate::domain::operator::{By, Hold};
 use crate::domain::record::{RunRecord, ScriptPast};
 use crate::domain::script::{Condition, Dependency, Policy};
 use crate::domain::timeline::{Absence, DayPlan};
@@ -95,6 +96,27 @@ fn with(mut before: Vec<Event>, event: Event) -> Vec<Event> {
     before
 }
 
+fn order(demand: Demand) -> Event {
+    let by = By { who: "alice".into(), reason: String::new() };
+    Event::Order(Order { ticket: 1, demand, by })
+}
+
+/// Every order; those that concern the next date are for it.
+fn orders() -> Vec<(&'static str, Event)> {
+    let outside = || Some(window(0, false));
+    let pause = |stop| order(Demand::Pause { until: None, told: String::new(), stop });
+    vec![
+        ("start", order(Demand::Start { force: false, outside: outside() })),
+        ("force", order(Demand::Start { force: true, outside: outside() })),
+        ("stop", order(Demand::Stop)),
+        ("restart", order(Demand::Restart)),
+        ("skip", order(Demand::Skip { dates: vec![monday().date_naive()] })),
+        ("pause", pause(false)),
+        ("pause stop", pause(true)),
+        ("resume", order(Demand::Resume)),
+    ]
+}
+
 /// Every state, each reached as in life.
 fn states() -> Vec<(&'static str, State)> {
     let crash = |n: u32| vec![exited(n, 1, vec![])];
@@ -109,6 +131,7 @@ fn states() -> Vec<(&'static str, State)> {
     vec![
         ("off", State::default()),
         ("waiting", run_through(vec![opens(0)])),
+        ("paused", run_through(vec![opens(0), order(Demand::Pause { until: None, told: String::new(), stop: false })])),
         ("starting", run_through(vec![opens(0), fed(RunResult::Succeeded)])),
         ("held", run_through(vec![opens(0), fed(RunResult::Succeeded), busy(1)])),
         ("running", run_through(started())),
@@ -124,6 +147,7 @@ fn name(state: &State) -> &'static str {
     match &state.actual {
         Actual::Off => "off",
         Actual::Waiting { .. } => "waiting",
+        Actual::Paused { .. } => "paused",
         Actual::Starting { .. } => "starting",
         Actual::Held { .. } => "held",
         Actual::Running { .. } => "running",
@@ -185,47 +209,70 @@ fn events(n: u32) -> Vec<(&'static str, Event)> {
         ("backoff", of(Timer::Backoff)),
         ("cooldown", of(Timer::Cooldown)),
         ("look", of(Timer::Held)),
+        ("pause ends", Event::Clock(ClockEvent::Alarm { alarm: Alarm::PauseEnds })),
+        ("forced ends", Event::Clock(ClockEvent::Alarm { alarm: Alarm::ForcedEnd })),
+        ("kill file", Event::KillFile(Some("/kill".into()))),
+        ("no kill file", Event::KillFile(None)),
+        ("retired", Event::Retired { why: "removed".into() }),
+        ("respecified", Event::Respecified(Arc::new(spec()))),
         ("fed", fed(RunResult::Succeeded)),
         ("unfed", fed(RunResult::Failed)),
         ("start nothing", Event::StartNothing),
         ("shutdown", Event::Shutdown),
         ("kill", Event::Kill),
     ]
+    .into_iter()
+    .chain(orders())
+    .collect()
 }
 
 /// What each event leads to. `=`: the state stays what it is called. Columns as in `states()`.
 const TABLE: &str = "
-                 off      waiting  starting held     running  stopping sweeping backoff  given_up over
-opens            waiting  =        =        =        =        =        =        =        =        =
-opens_next       waiting  =        =        waiting  =        =        =        =        waiting  waiting
-closes           =        over     =        over     stopping =        =        over     over     =
-no_window        =        =        =        =        =        =        =        =        =        =
-passed_next      over     =        =        =        =        =        =        =        =        =
-unwatched        over     =        =        =        =        =        =        =        =        =
-skipped_next     over     =        =        =        =        =        =        =        =        =
-session_opens    =        =        =        =        =        =        =        starting starting =
-session_closes   =        =        =        =        =        =        =        =        =        =
-limit_near       =        =        =        =        =        =        =        =        =        =
-limit            =        =        =        =        stopping =        =        over     over     =
-spawned          =        =        running  =        =        =        =        =        =        =
-spawn_failed     =        =        backoff  =        =        =        =        =        =        =
-busy             =        =        held     =        =        =        =        =        =        =
-exit_0           =        =        =        =        over     over     =        =        =        =
-exit_1           =        =        =        =        backoff  over     =        =        =        =
-exit_42          =        =        =        =        over     over     =        =        =        =
-exit_78          =        =        =        =        over     over     =        =        =        =
-exit_leaving     =        =        =        =        sweeping =        =        =        =        =
-gone             =        =        =        =        =        over     backoff  =        =        =
-unkillable       =        =        =        =        =        =        =        =        =        =
-grace            =        =        =        =        =        =        =        =        =        =
-backoff          =        =        =        =        =        =        =        starting =        =
-cooldown         =        =        =        =        =        =        =        =        starting =
-look             =        =        =        starting =        =        =        =        =        =
-fed              =        starting =        =        =        =        =        =        =        =
-unfed            =        over     =        =        =        =        =        =        =        =
-start_nothing    =        off      =        off      =        =        =        off      off      =
-shutdown         =        off      =        off      stopping =        =        off      off      =
-kill             =        off      =        off      stopping =        =        off      off      =
+                 off      waiting  paused   starting held     running  stopping sweeping backoff  given_up over
+opens            waiting  =        =        =        =        =        =        =        =        =        =
+opens_next       waiting  =        =        =        waiting  =        =        =        =        waiting  waiting
+closes           =        over     over     =        over     stopping =        =        over     over     =
+no_window        =        =        =        =        =        =        =        =        =        =        =
+passed_next      over     =        =        =        =        =        =        =        =        =        =
+unwatched        over     =        =        =        =        =        =        =        =        =        =
+skipped_next     over     =        =        =        =        =        =        =        =        =        =
+session_opens    =        =        =        =        =        =        =        =        starting starting =
+session_closes   =        =        =        =        =        =        =        =        =        =        =
+limit_near       =        =        =        =        =        =        =        =        =        =        =
+limit            =        =        =        =        =        stopping =        =        over     over     =
+spawned          =        =        =        running  =        =        =        =        =        =        =
+spawn_failed     =        =        =        backoff  =        =        =        =        =        =        =
+busy             =        =        =        held     =        =        =        =        =        =        =
+exit_0           =        =        =        =        =        over     over     =        =        =        =
+exit_1           =        =        =        =        =        backoff  over     =        =        =        =
+exit_42          =        =        =        =        =        over     over     =        =        =        =
+exit_78          =        =        =        =        =        over     over     =        =        =        =
+exit_leaving     =        =        =        =        =        sweeping =        =        =        =        =
+gone             =        =        =        =        =        =        over     backoff  =        =        =
+unkillable       =        =        =        =        =        =        =        =        =        =        =
+grace            =        =        =        =        =        =        =        =        =        =        =
+backoff          =        =        =        =        =        =        =        =        starting =        =
+cooldown         =        =        =        =        =        =        =        =        =        starting =
+look             =        =        =        =        starting =        =        =        =        =        =
+pause_ends       =        =        =        =        =        =        =        =        =        =        =
+forced_ends      =        =        =        =        =        =        =        =        =        =        =
+kill_file        =        paused   =        =        paused   stopping =        =        paused   paused   =
+no_kill_file     =        =        =        =        =        =        =        =        =        =        =
+retired          =        over     over     =        over     stopping =        =        over     over     =
+respecified      =        =        =        =        =        =        =        =        =        =        =
+fed              =        starting =        =        =        =        =        =        =        =        =
+unfed            =        over     =        =        =        =        =        =        =        =        =
+start_nothing    =        off      off      =        off      =        =        =        off      off      =
+shutdown         =        off      off      =        off      stopping =        =        off      off      =
+kill             =        off      off      =        off      stopping =        =        off      off      =
+start            =        =        =        =        =        =        =        =        starting starting =
+force            starting starting starting =        =        =        =        =        starting starting starting
+stop             =        over     over     =        over     stopping =        =        over     over     =
+restart          =        =        =        =        =        stopping =        =        starting starting =
+skip             =        over     over     =        over     =        =        =        =        =        =
+pause            =        paused   =        =        paused   =        =        =        paused   paused   =
+pause_stop       =        paused   =        =        paused   stopping =        =        paused   paused   =
+resume           =        =        waiting  =        =        =        =        =        =        =        =
 ";
 
 #[test]
@@ -279,7 +326,7 @@ fn in_every_pair_a_start_needs_an_open_window_and_no_process() {
             let pair = format!("{from} + {event_name}");
             assert!(spawns(&effects) <= 1, "{pair}");
             if spawns(&effects) == 1 {
-                assert!(matches!(after.wanted, Wanted::Up(..)), "{pair}");
+                assert!(matches!(after.wanted, Wanted::Up(..)) || event_name == "force", "{pair}");
                 assert!(matches!(after.actual, Actual::Starting { .. }), "{pair}");
                 assert!(state.view(&spec()).live.is_none(), "{pair}: a process lived");
             }
@@ -415,6 +462,7 @@ fn a_watcher_that_takes_over_goes_on_with_what_was_not_over() {
         let expected = match from {
             "off" | "waiting" => ("waiting", 0),
             "over" => ("over", 0),
+            "paused" => ("paused", 0),
             // It was being stopped because its window had ended before its time, and now that is open again.
             "stopping" => ("starting", 1),
             // What was left of a wait is waited for; one that ended with leftovers has ended.
@@ -446,6 +494,14 @@ enum Act {
     LateTimer(Timer),
     /// The calendar changes: the latest window that began lasts so many seconds.
     Stop(i64),
+    /// An operator gives an order; what a start needs to know is filled in when it is given.
+    Order(Demand),
+    /// Until so many seconds from now nothing starts.
+    PauseFor(i64),
+    /// Skips the window that is open, or else the next one.
+    Skip,
+    /// The kill file appears, or goes.
+    KillFile(bool),
     /// The watcher dies; what lived is gone before the next one comes.
     TakeOver,
     /// The daemon dies, or with it the machine loses its power, and the next one comes so much later.
@@ -468,6 +524,8 @@ struct World {
     killed: bool,
     spawning: bool,
     busy: u32,
+    refused: Option<AttemptId>,
+    latest_date: Option<NaiveDate>,
     timers: BTreeMap<Timer, (i64, AttemptId)>,
     alarms: BTreeMap<Alarm, DateTime<Utc>>,
     next_open: i64,
@@ -477,6 +535,14 @@ struct World {
     stops: BTreeMap<i64, i64>,
     /// Dates that got more time when only their window, or nobody's watching it, had ended them: they may go on.
     reopened: BTreeSet<NaiveDate>,
+    /// Dates that an operator may begin outside their windows.
+    forced: BTreeSet<NaiveDate>,
+    /// An order to start by force is being served: no pause counts.
+    by_force: bool,
+    /// An order waits, or is being served, by which a run that is over begins again.
+    begins_again: bool,
+    kill_file: bool,
+    holds: Vec<Hold>,
     ended: bool,
     results: BTreeMap<NaiveDate, RunResult>,
     begun: BTreeSet<NaiveDate>,
@@ -506,6 +572,8 @@ impl World {
             killed: false,
             spawning: true,
             busy: 0,
+            refused: None,
+            latest_date: None,
             timers: BTreeMap::new(),
             alarms: BTreeMap::new(),
             next_open: 0,
@@ -513,6 +581,11 @@ impl World {
             next_session: 0,
             stops: BTreeMap::new(),
             reopened: BTreeSet::new(),
+            forced: BTreeSet::new(),
+            by_force: false,
+            begins_again: false,
+            kill_file: false,
+            holds: Vec::new(),
             ended: false,
             results: BTreeMap::new(),
             begun: BTreeSet::new(),
@@ -540,6 +613,10 @@ impl World {
 
     fn keep(&mut self, grade: Grade, records: Vec<Record>) {
         for record in records {
+            if let Record::Holds { holds, .. } = &record {
+                assert_eq!(grade, Grade::PowerSafe, "what is forbidden is safe before it counts");
+                self.holds.clone_from(holds);
+            }
             if let Record::Run(run) = record {
                 let json = serde_json::to_string(&run.unfinished).unwrap();
                 let unfinished = serde_json::from_str(&json).unwrap();
@@ -548,7 +625,8 @@ impl World {
                 let is_open = self.open.is_some_and(|day| self.window(day).trading_date == date);
                 let goes_on = |result| is_open && !self.stops.is_empty() && may_go_on(result);
                 let before = self.kept.insert(date, *run).map_or(RunResult::Running, |run| run.result);
-                assert!(before == RunResult::Running || goes_on(before), "what is over stays over: {before:?}");
+                let by_hand = self.reopened.contains(&date) || self.begins_again;
+                assert!(before == RunResult::Running || goes_on(before) || by_hand, "over stays over: {before:?}");
             }
         }
         if grade == Grade::PowerSafe {
@@ -564,12 +642,18 @@ impl World {
         let mut queue = VecDeque::from([event]);
         while let Some(event) = queue.pop_front() {
             let now = self.now();
+            let orders = self.state.memory.queue.iter();
+            let begins =
+                |order: &Order| matches!(order.demand, Demand::Start { .. } | Demand::Restart | Demand::Resume);
+            self.begins_again |= orders.clone().any(begins);
+            self.by_force |= orders.clone().any(|order| matches!(order.demand, Demand::Start { force: true, .. }));
             let (state, effects) = step(std::mem::take(&mut self.state), event, &self.spec.clone(), &now);
             self.state = state;
             for effect in effects {
                 queue.extend(self.perform(effect));
             }
         }
+        (self.by_force, self.begins_again) = (false, false);
     }
 
     fn perform(&mut self, effect: Effect) -> Option<Event> {
@@ -593,6 +677,8 @@ impl World {
             Effect::Tell { trading_date, what, .. } => self.hear(trading_date, &what),
             Effect::Record { grade, records } => self.keep(grade, records),
             Effect::ReportTail { .. } | Effect::CarryOutput { .. } => {}
+            Effect::Answer { .. } if self.begins_again => self.refresh(),
+            Effect::Answer { .. } => {}
         }
         None
     }
@@ -601,9 +687,19 @@ impl World {
         let wall = self.wall();
         assert_eq!(self.live, None, "never two live attempts");
         assert!(!self.ended, "no start after the shutdown");
-        let day = self.open.expect("no start outside the window");
+        if self.latest_date.replace(attempt.trading_date) != Some(attempt.trading_date) {
+            self.refresh(); // each run has a budget of its own
+        }
+        assert!(!self.kill_file, "no start beside the kill file");
+        // One that was forced, and refused because somebody else ran the script, is still forced.
+        let is_forced_on = self.by_force || self.refused.as_ref() == Some(&attempt);
+        let holds: Holds = self.holds.iter().cloned().collect();
+        assert!(is_forced_on || holds.pause(wall).is_none(), "no start in a pause");
+        let is_forced = self.forced.contains(&attempt.trading_date);
+        assert!(self.open.is_some() || is_forced, "no start outside the window");
+        let day = (attempt.trading_date - monday().date_naive()).num_days();
         let window = self.window(day);
-        assert!(window.start <= wall && wall < window.stop, "no start at or after the stop");
+        assert!((window.start <= wall || is_forced) && wall < window.stop, "no start at or after the stop");
         assert_eq!(context.stop_at, window.stop);
         assert!(context.deadline.is_none_or(|at| wall < at && at < window.stop), "no start at or after the deadline");
         if self.reopened.remove(&window.trading_date) {
@@ -612,13 +708,16 @@ impl World {
         assert!(!self.results.contains_key(&window.trading_date), "a date with a result never runs again");
         if self.busy > 0 {
             self.busy -= 1;
+            self.refused = Some(attempt.clone());
             return Event::Busy { attempt, on: "exec, PID 5".into() };
         }
         if !self.spawning {
             return Event::SpawnFailed { attempt, error: SpawnError("no".into()) };
         }
         let known = self.synced.get(&window.trading_date).expect("before its first start the run is recorded");
-        assert!(known.attempts >= 1 && known.result == RunResult::Running, "{known:?}");
+        // One that was refused counts when it has a process.
+        let is_known = known.attempts >= 1 || self.refused.as_ref() == Some(&attempt);
+        assert!(is_known && known.result == RunResult::Running, "{known:?}");
         self.started = self.now;
         self.leader = true;
         self.killed = false;
@@ -657,8 +756,16 @@ impl World {
             self.results.remove(&date);
         }
         assert!(self.results.insert(date, result).is_none(), "two results for {date}");
-        assert_eq!(self.synced.get(&date).map(|run| run.result), Some(result), "it is safe before it is told");
+        let safe = self.synced.get(&date).map(|run| run.result);
+        assert!(safe == Some(result) || self.begins_again, "it is safe before it is told: {safe:?}");
         self.refresh();
+        if self.begins_again {
+            self.reopened.insert(date);
+        }
+        let day = (date - monday().date_naive()).num_days();
+        if self.forced.contains(&date) && self.wall() < self.window(day).start {
+            self.reopened.insert(date); // its window is still to come
+        }
         // It got more time while it was being stopped.
         if result == RunResult::WindowEnd && self.open.map(|day| self.window(day).trading_date) == Some(date) {
             self.reopened.insert(date);
@@ -746,6 +853,19 @@ impl World {
                 }
             }
             Act::Stop(seconds) => self.move_stop(*seconds),
+            Act::Order(demand) => self.order(demand.clone()),
+            Act::PauseFor(seconds) => {
+                let until = Some(self.wall() + TimeDelta::seconds(*seconds));
+                self.order(Demand::Pause { until, told: String::new(), stop: seconds % 2 == 0 });
+            }
+            Act::Skip => {
+                let dates = vec![self.window(self.open.unwrap_or(self.next_open)).trading_date];
+                self.order(Demand::Skip { dates });
+            }
+            Act::KillFile(exists) => {
+                self.kill_file = *exists;
+                self.give(Event::KillFile(exists.then(|| "/kill".to_owned())));
+            }
             Act::TakeOver => self.take_over(),
             Act::Die { power, down } => self.die(*power, *down),
             Act::Shutdown => {
@@ -756,6 +876,34 @@ impl World {
                 self.ended = true;
                 self.give(Event::Kill);
             }
+        }
+    }
+
+    fn order(&mut self, demand: Demand) {
+        let window = self.window(self.open.unwrap_or(self.next_open));
+        let date = window.trading_date;
+        let demand = match demand {
+            Demand::Start { force, .. } => {
+                self.by_force = force;
+                if force && !self.touching {
+                    self.forced.insert(date);
+                }
+                // Windows that touch leave no time outside of them.
+                Demand::Start { force, outside: (!self.touching).then_some(window) }
+            }
+            other => other,
+        };
+        let may_begin_again = matches!(demand, Demand::Start { .. } | Demand::Restart | Demand::Resume);
+        let is_new = may_begin_again && self.results.contains_key(&date) && self.reopened.insert(date);
+        if may_begin_again {
+            self.refresh(); // it may be
+        }
+        let by = By { who: "alice".into(), reason: String::new() };
+        self.begins_again = may_begin_again;
+        self.give(Event::Order(Order { ticket: 1, demand, by }));
+        let has_begun = self.forced.contains(&date) || self.state.actual.is_at_work_on(date) || self.ended;
+        if is_new && self.results.contains_key(&date) && !has_begun {
+            self.reopened.remove(&date);
         }
     }
 
@@ -846,7 +994,11 @@ impl World {
         let ended = (0..self.next_open).map(|day| self.window(day));
         let ended = ended.filter(|window| died < window.stop && window.stop <= wall);
         let dates: Vec<_> = ended.map(|window| (window.trading_date, DayPlan::Window(window))).collect();
-        self.state = State::resumed(&past(&self.kept), &self.now());
+        let past = ScriptPast { holds: self.holds.clone(), ..past(&self.kept) };
+        self.state = State::resumed(&past, &self.now());
+        if self.kill_file {
+            self.give(Event::KillFile(Some("/kill".into())));
+        }
         if !dates.is_empty() {
             self.give(Event::Clock(ClockEvent::Unwatched { dates, absence: Absence::NoDaemon }));
         }
@@ -855,6 +1007,8 @@ impl World {
 
     /// Everything that was begun comes to its end: processes end when they are told, and the daemon is asked to end.
     fn wind_up(&mut self) {
+        self.act(&Act::KillFile(false));
+        self.order(Demand::Resume);
         for _ in 0..4 {
             self.pass(self.now + DAY);
             self.exit(0, false);
@@ -864,7 +1018,7 @@ impl World {
         for date in self.begun.iter().filter(|date| Some(**date) != open && !self.ended) {
             assert!(self.results.contains_key(date), "{date} has no result: {:?}", self.state);
         }
-        for (date, result) in &self.results {
+        for (date, result) in self.results.iter().filter(|(date, _)| !self.reopened.contains(*date)) {
             assert_eq!(self.kept.get(date).map(|run| run.result), Some(*result), "the journal has it");
         }
         self.act(&Act::Shutdown);
@@ -887,6 +1041,7 @@ fn may_go_on(result: RunResult) -> bool {
 fn past(kept: &BTreeMap<NaiveDate, RunRecord>) -> ScriptPast {
     let mut past = ScriptPast::default();
     for (date, run) in kept {
+        past.spent = Some((*date, run.attempts));
         past.window_ended = run.unfinished.clone().filter(|_| run.result != RunResult::Running);
         match run.result {
             RunResult::Running => past.unfinished.clone_from(&run.unfinished),
@@ -894,6 +1049,17 @@ fn past(kept: &BTreeMap<NaiveDate, RunRecord>) -> ScriptPast {
         }
     }
     past
+}
+
+fn demand() -> impl Strategy<Value = Demand> {
+    let pause = |stop| Demand::Pause { until: None, told: String::new(), stop };
+    prop_oneof![
+        2 => any::<bool>().prop_map(|force| Demand::Start { force, outside: None }),
+        2 => Just(Demand::Stop),
+        2 => Just(Demand::Restart),
+        1 => any::<bool>().prop_map(pause),
+        2 => Just(Demand::Resume),
+    ]
 }
 
 fn act() -> impl Strategy<Value = Act> {
@@ -907,6 +1073,10 @@ fn act() -> impl Strategy<Value = Act> {
         1 => (1..5_u32).prop_map(Act::Busy),
         1 => prop_oneof![Just(Timer::Grace), Just(Timer::Backoff), Just(Timer::Cooldown)].prop_map(Act::LateTimer),
         2 => (600..80_000_i64).prop_map(Act::Stop),
+        3 => demand().prop_map(Act::Order),
+        1 => (1..20_000_i64).prop_map(Act::PauseFor),
+        1 => Just(Act::Skip),
+        1 => any::<bool>().prop_map(Act::KillFile),
         1 => Just(Act::TakeOver),
         2 => (any::<bool>(), prop_oneof![3 => 0..3_i64, 2 => 0..4_000_i64, 1 => 0..300_000_i64])
             .prop_map(|(power, down)| Act::Die { power, down }),

@@ -6,8 +6,8 @@ use super::{Actual, Force, Run, RunResult, State, Stop, Wanted};
 use crate::domain::attempt::{AttemptEnd, AttemptId};
 use crate::domain::dependency::{Progress, Standing};
 use crate::domain::notice::compact;
-use crate::domain::operator::Hold;
-use crate::domain::outcome::AttemptResult;
+use crate::domain::operator::{Hold, HoldKind};
+use crate::domain::outcome::{AttemptResult, StopReason};
 use crate::domain::script::ScriptSpec;
 
 /// The public names of states.
@@ -131,6 +131,10 @@ impl State {
             Actual::Waiting { run, .. } | Actual::Held { run, .. } => {
                 Some(NextAction { action: "skip", at: run.window.stop })
             }
+            Actual::Paused { run } => Some(match self.pause_end().filter(|until| *until < run.window.stop) {
+                Some(at) => NextAction { action: "resume", at },
+                None => NextAction { action: "skip", at: run.window.stop },
+            }),
             Actual::Stopping { stop: Stop { force: Force::Asked { kill_at }, .. }, .. }
             | Actual::Sweeping { force: Force::Asked { kill_at }, .. } => {
                 Some(NextAction { action: "kill", at: *kill_at })
@@ -158,8 +162,8 @@ impl State {
                 Actual::Over { result, .. } => Some(*result),
                 _ => None,
             },
-            forced: false,
-            holds: Vec::new(),
+            forced: run.is_some_and(|run| run.forced),
+            holds: self.memory.holds.iter().cloned().collect(),
             standing: self.standing(),
             ended: self.has_ended(),
             escalated: self.memory.escalated.clone(),
@@ -171,6 +175,7 @@ impl State {
             Actual::Running { live, .. } | Actual::Stopping { live, .. } | Actual::Sweeping { live, .. } => Some(live),
             Actual::Off
             | Actual::Waiting { .. }
+            | Actual::Paused { .. }
             | Actual::Starting { .. }
             | Actual::Held { .. }
             | Actual::Backoff { .. }
@@ -197,6 +202,8 @@ impl State {
         match &self.actual {
             Actual::Off => None,
             Actual::Waiting { run, .. } | Actual::Held { run, .. } => of(run, Progress::Pending),
+            Actual::Paused { run } if run.attempts == 0 => of(run, Progress::Pending),
+            Actual::Paused { run } => of(run, Progress::Retrying { next_try: self.pause_end() }),
             Actual::Starting { run, .. }
             | Actual::Running { run, .. }
             | Actual::Stopping { run, .. }
@@ -212,17 +219,49 @@ impl State {
         }
     }
 
+    /// When the present pause ends by itself.
+    fn pause_end(&self) -> Option<DateTime<Utc>> {
+        let until = |hold: &Hold| match hold.kind {
+            HoldKind::Pause { until } => until,
+            HoldKind::Skip { .. } => None,
+        };
+        self.memory.holds.iter().find_map(until)
+    }
+
+    /// What keeps every attempt from beginning, in words: the kill file, or a pause.
+    fn held_back(&self) -> Option<String> {
+        let pause = |hold: &&Hold| matches!(hold.kind, HoldKind::Pause { .. });
+        let killed = self.memory.killed_by.as_ref().map(|path| format!("the kill file {path} exists"));
+        killed.or_else(|| self.memory.holds.iter().find(pause).map(ToString::to_string))
+    }
+
     fn name(&self, spec: &ScriptSpec) -> (StateName, String) {
         match &self.actual {
             Actual::Off if !spec.enabled => (StateName::Disabled, "disabled in the configuration".to_owned()),
             Actual::Off if self.wanted == Wanted::Ended => (StateName::Idle, "the daemon ends".to_owned()),
+            Actual::Off | Actual::Over { .. } | Actual::Paused { .. } if self.held_back().is_some() => {
+                let before = match &self.actual {
+                    Actual::Over { result, trading_date, .. } => {
+                        format!("; its run of {trading_date} is over ({})", result.name())
+                    }
+                    _ => String::new(),
+                };
+                (StateName::Paused, self.held_back().unwrap_or_default() + &before)
+            }
+            Actual::Paused { .. } => (StateName::Paused, "paused".to_owned()),
             Actual::Off => (StateName::Idle, "outside its window".to_owned()),
             Actual::Waiting { on, .. } | Actual::Held { on, .. } => (StateName::Waiting, on.clone()),
             Actual::Starting { .. } => (StateName::Starting, "its process is being started".to_owned()),
             Actual::Running { run, .. } => {
-                (StateName::Running, format!("its window is open until {}", local(run.window.stop, run)))
+                let what = if run.forced { "forced; it is stopped at" } else { "its window is open until" };
+                let held = self.held_back().map_or_else(String::new, |words| format!("; {words}: no restart"));
+                (StateName::Running, format!("{what} {}{held}", local(run.window.stop, run)))
             }
-            Actual::Stopping { stop, .. } => (StateName::Stopping, format!("{}{}", stop.reason, stop.force.words())),
+            Actual::Stopping { stop, run, .. } => {
+                let by_hand = matches!(stop.reason, StopReason::Operator | StopReason::Restart);
+                let why = if by_hand && !run.words.is_empty() { run.words.clone() } else { stop.reason.to_string() };
+                (StateName::Stopping, format!("{why}{}", stop.force.words()))
+            }
             Actual::Sweeping { force, .. } => {
                 (StateName::Stopping, format!("it ended and left processes behind{}", force.words()))
             }

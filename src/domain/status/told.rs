@@ -9,10 +9,10 @@ use serde::{Deserialize, Serialize};
 use super::verdict::is_expected;
 use super::{HoldLine, LastExit, Local, Market, Next, NextBoundary, NextLine, Script, Span};
 use crate::domain::calendar::{Calendar, Phase};
-use crate::domain::lifecycle::View;
+use crate::domain::lifecycle::{StateName, View};
 use crate::domain::operator::{Hold, HoldKind};
 use crate::domain::script::ScriptSpec;
-use crate::domain::timeline::{Boundary, DayPlan, Window, plan};
+use crate::domain::timeline::{Boundary, Window, windows};
 
 /// A script as the root knows it.
 #[derive(Clone, Debug)]
@@ -47,9 +47,6 @@ pub struct Present {
     pub zone: Tz,
 }
 
-/// How far ahead the next window is looked for, in days: longer than any exchange was ever closed.
-const AHEAD: usize = 400;
-
 /// One script, as it is shown. `calendar` is its own.
 #[must_use]
 pub fn script(facts: &Facts, calendar: Option<&Calendar>, gauges: Gauges, present: Present) -> Script {
@@ -68,7 +65,7 @@ pub fn script(facts: &Facts, calendar: Option<&Calendar>, gauges: Gauges, presen
     Script {
         name: spec.name.to_string(),
         state: view.state.name().to_owned(),
-        reason: view.reason.clone(),
+        reason: view.reason.clone() + &pause_words(view, zone),
         pid: view.pid,
         attempt: view.attempt,
         restarts: view.restarts,
@@ -94,6 +91,16 @@ pub fn script(facts: &Facts, calendar: Option<&Calendar>, gauges: Gauges, presen
 
 fn is_current(hold: &Hold, now: DateTime<Utc>) -> bool {
     !matches!(hold.kind, HoldKind::Pause { until: Some(until) } if until <= now)
+}
+
+/// When the pause ends that the reason speaks of.
+fn pause_words(view: &View, zone: Tz) -> String {
+    let until = |hold: &Hold| match hold.kind {
+        HoldKind::Pause { until } => until,
+        HoldKind::Skip { .. } => None,
+    };
+    let until = view.holds.iter().find_map(until).filter(|_| view.state == StateName::Paused);
+    until.map_or_else(String::new, |at| format!(", until {}", at.with_timezone(&zone).format("%Y-%m-%d %H:%M:%S %Z")))
 }
 
 fn hold_line(hold: &Hold, zone: Tz) -> HoldLine {
@@ -124,12 +131,7 @@ pub fn span(window: &Window) -> Span {
 
 /// The window that is open, or else the next one.
 fn window(spec: &ScriptSpec, calendar: &Calendar, now: DateTime<Utc>) -> Option<Window> {
-    let today = now.with_timezone(&calendar.zone()).date_naive();
-    let from = today.pred_opt()?.max(*calendar.range().start());
-    from.iter_days().take(AHEAD).find_map(|date| match plan(&spec.window, calendar, date) {
-        Ok(DayPlan::Window(window)) if now < window.stop => Some(window),
-        Ok(_) | Err(_) => None,
-    })
+    windows(&spec.window, calendar, now).next()
 }
 
 /// The default calendar at this moment; `coming` are the next boundaries, soonest first.

@@ -47,6 +47,10 @@ pub enum Alarm {
     LimitNear,
     /// `max_duration` has passed.
     Limit,
+    /// A pause ends by itself.
+    PauseEnds,
+    /// The window ends of a run that was forced outside of it: no boundary of the timeline tells of that, or not yet.
+    ForcedEnd,
 }
 
 /// What the market clock tells a script.

@@ -35,11 +35,7 @@ impl Timeline {
     pub fn new(scripts: &[ScriptSpec], calendars: &BTreeMap<Arc<str>, Arc<Calendar>>, market: &str) -> Self {
         let calendar = |key: &str| Arc::clone(calendars.get(key).expect("every calendar in use is loaded"));
         let tracks: Vec<_> = scripts.iter().map(|s| Track::new(s, calendar(&s.window.calendar))).collect();
-        let mut followers: BTreeMap<&str, Vec<usize>> = BTreeMap::from([(market, Vec::new())]);
-        for (index, script) in scripts.iter().enumerate().filter(|(_, s)| s.enabled) {
-            followers.entry(&script.window.calendar).or_default().push(index);
-        }
-        let sessions = followers
+        let sessions = followers(scripts, market)
             .into_iter()
             .map(|(key, scripts)| SessionTrack {
                 key: key.into(),
@@ -103,13 +99,7 @@ impl Timeline {
     /// Calendars have changed: what that makes of windows and sessions that are open, or that should be. Those that are not named stay as
     /// they are.
     pub fn recalendar(&mut self, calendars: &BTreeMap<Arc<str>, Arc<Calendar>>, now: DateTime<Utc>) -> Vec<Addressed> {
-        let mut others = Vec::new();
-        for session in &mut self.sessions {
-            let Some(calendar) = calendars.get(&session.key) else { continue };
-            for event in session.recalendar(calendar, now) {
-                others.extend(session.addressed(now, event));
-            }
-        }
+        let others = self.recalendar_sessions(calendars, now);
         let news = |track: &mut Track| {
             let Some(calendar) = calendars.get(&track.spec.calendar) else { return Vec::new() };
             if !track.enabled {
@@ -119,17 +109,85 @@ impl Timeline {
             track.recalendar(calendar, now).into_iter().map(|event| (now, event)).collect()
         };
         let mut found: Vec<Vec<_>> = self.tracks.iter_mut().map(news).collect();
-        // Who waits for others hears again which of them do not run on this date: that may have changed, whatever calendar is its own.
-        for (track, events) in self.tracks.iter().zip(&mut found) {
+        self.tell_absent_again(&mut found, now);
+        self.address(found, others, now)
+    }
+
+    /// The scripts are configured in another way: those that were there stay at their places, new ones come after them, and one that is gone
+    /// is disabled. What that makes of windows that are open, or that should be. Calendars that did not change are the same ones as before.
+    pub fn respecify(
+        &mut self,
+        scripts: &[ScriptSpec],
+        calendars: &BTreeMap<Arc<str>, Arc<Calendar>>,
+        market: &str,
+        now: DateTime<Utc>,
+    ) -> Vec<Addressed> {
+        let mut found = Vec::new();
+        for (index, script) in scripts.iter().enumerate() {
+            let Some(calendar) = calendars.get(&script.window.calendar) else { continue };
+            let events = match self.tracks.get_mut(index) {
+                Some(track) => track.respecify(script, calendar, now),
+                None => {
+                    let mut track = Track::new(script, Arc::clone(calendar));
+                    let events = if track.enabled { track.begin(now) } else { Vec::new() };
+                    self.tracks.push(track);
+                    events
+                }
+            };
+            found.push(events);
+        }
+        self.by_name = self.tracks.iter().enumerate().map(|(i, t)| (t.name.clone(), i)).collect();
+        for (key, followers) in followers(scripts, market) {
+            if let Some(session) = self.sessions.iter_mut().find(|session| *session.key == *key) {
+                session.scripts = followers;
+            } else if let Some(calendar) = calendars.get(key) {
+                let calendar = Arc::clone(calendar);
+                let announced = key == market;
+                let mut session = SessionTrack {
+                    key: key.into(),
+                    calendar,
+                    announced,
+                    scripts: followers,
+                    open: None,
+                    upcoming: None,
+                };
+                session.begin(now);
+                self.sessions.push(session);
+            }
+        }
+        let others = self.recalendar_sessions(calendars, now);
+        self.tell_absent_again(&mut found, now);
+        self.address(found, others, now)
+    }
+
+    fn recalendar_sessions(
+        &mut self,
+        calendars: &BTreeMap<Arc<str>, Arc<Calendar>>,
+        now: DateTime<Utc>,
+    ) -> Vec<Addressed> {
+        let mut others = Vec::new();
+        for session in &mut self.sessions {
+            let Some(calendar) = calendars.get(&session.key).filter(|found| !Arc::ptr_eq(found, &session.calendar))
+            else {
+                continue;
+            };
+            for event in session.recalendar(calendar, now) {
+                others.extend(session.addressed(now, event));
+            }
+        }
+        others
+    }
+
+    /// Who waits for others hears again which of them do not run on this date: that may have changed, whatever calendar is its own.
+    fn tell_absent_again(&self, found: &mut [Vec<(DateTime<Utc>, ClockEvent)>], now: DateTime<Utc>) {
+        for (track, events) in self.tracks.iter().zip(found) {
             let is_told = events.iter().any(|(_, event)| matches!(event, ClockEvent::WindowOpen { .. }));
-            if let Some(window) =
-                track.open.clone().filter(|_| track.enabled && !track.depends_on.is_empty() && !is_told)
-            {
+            let is_concerned = track.enabled && !track.depends_on.is_empty() && !is_told;
+            if let Some(window) = track.open.clone().filter(|_| is_concerned) {
                 let (arrival, absent) = (Arrival::Late, BTreeMap::new());
                 events.push((now, ClockEvent::WindowOpen { window, arrival, absent }));
             }
         }
-        self.address(found, others, now)
     }
 
     /// The next boundary or alarm.
@@ -199,4 +257,13 @@ impl Timeline {
         };
         track.depends_on.iter().filter_map(|name| Some((name.clone(), reason(name)?))).collect()
     }
+}
+
+/// Whom the sessions of each calendar concern; those of the default one are told in any case.
+fn followers<'a>(scripts: &'a [ScriptSpec], market: &'a str) -> BTreeMap<&'a str, Vec<usize>> {
+    let mut followers: BTreeMap<&str, Vec<usize>> = BTreeMap::from([(market, Vec::new())]);
+    for (index, script) in scripts.iter().enumerate().filter(|(_, s)| s.enabled) {
+        followers.entry(&script.window.calendar).or_default().push(index);
+    }
+    followers
 }

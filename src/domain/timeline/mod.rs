@@ -13,7 +13,7 @@ mod sessions;
 mod tests;
 mod track;
 
-use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
+use chrono::{DateTime, Days, NaiveDate, TimeDelta, Utc};
 use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 
@@ -100,6 +100,30 @@ pub fn plan(spec: &WindowSpec, calendar: &Calendar, date: NaiveDate) -> Result<D
         zone: calendar.zone(),
         joined: false, // one date alone cannot tell
     }))
+}
+
+/// The window that a run belongs to which somebody forces at `now`: the first of a session that is not over, whether the script would sit
+/// that date out or not; None where the calendar's data ends.
+#[must_use]
+pub fn forced_window(spec: &WindowSpec, calendar: &Calendar, now: DateTime<Utc>) -> Option<Window> {
+    let willing = WindowSpec { half_days: HalfDays::Run, skip_dates: Vec::new(), ..spec.clone() };
+    windows(&willing, calendar, now).next()
+}
+
+/// The windows that end after `now`, one after the other.
+pub fn windows<'a>(
+    spec: &'a WindowSpec,
+    calendar: &'a Calendar,
+    now: DateTime<Utc>,
+) -> impl Iterator<Item = Window> + 'a {
+    let today = now.with_timezone(&calendar.zone()).date_naive();
+    let first = today.checked_sub_days(Days::new(7)).unwrap_or(today).max(*calendar.range().start());
+    let last = *calendar.range().end();
+    let planned = first.iter_days().take_while(move |date| *date <= last).map(|date| plan(spec, calendar, date));
+    planned.filter_map(move |found| match found {
+        Ok(DayPlan::Window(window)) if now < window.stop => Some(window),
+        Ok(_) | Err(_) => None,
+    })
 }
 
 fn instant(point: TimePoint, calendar: &Calendar, session: &Session) -> DateTime<Utc> {

@@ -140,6 +140,32 @@ impl Track {
         news
     }
 
+    /// The script is configured in another way, or its calendar is another one: what of that is news. One that is retired is told elsewhere.
+    pub(super) fn respecify(
+        &mut self,
+        script: &ScriptSpec,
+        calendar: &Arc<Calendar>,
+        now: DateTime<Utc>,
+    ) -> Vec<(DateTime<Utc>, ClockEvent)> {
+        let is_same = self.spec == script.window && Arc::ptr_eq(&self.calendar, calendar);
+        let was_enabled = std::mem::replace(&mut self.enabled, script.enabled);
+        self.spec = script.window.clone();
+        self.depends_on = script.depends_on.iter().map(|d| d.script.clone()).collect();
+        match (was_enabled, self.enabled) {
+            (true, true) if is_same => Vec::new(),
+            (true, true) => self.recalendar(calendar, now).into_iter().map(|event| (now, event)).collect(),
+            (_, false) => {
+                self.calendar = Arc::clone(calendar);
+                (self.open, self.moved, self.upcoming) = (None, None, None);
+                Vec::new()
+            }
+            (false, true) => {
+                self.calendar = Arc::clone(calendar);
+                self.begin(now)
+            }
+        }
+    }
+
     pub(super) fn no_window(&self) -> ClockEvent {
         ClockEvent::NoWindow { upcoming: self.upcoming.as_ref().map(|(date, _)| *date) }
     }
