@@ -438,7 +438,9 @@ pub fn step(state: State, event: Event, spec: &ScriptSpec, now: &Now) -> (State,
     let Machine { wanted, memory, mut effects, mut records, mut grade, .. } = machine;
     let state = State { wanted, actual, memory };
     let after = state.progress();
-    if after != before
+    // A run that was over for a moment of this step, and goes on, is told anew.
+    let was_told = records.iter().any(|record| matches!(record, Record::Run(_)));
+    if (after != before || was_told)
         && let Some((run, step)) = after
     {
         if before.is_none_or(|(before, _)| before.is_before_first_start_of(&run)) {
