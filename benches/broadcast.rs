@@ -45,6 +45,7 @@ async fn broadcast() -> std::time::Duration {
         status_interval: None,
         alive_interval: None,
         past: Past::default(),
+        killed_by: None,
         records: Vec::new(),
     };
     let launcher = Arc::new(PretendLauncher::default());

@@ -205,6 +205,7 @@ impl Lab {
             status_interval: None,
             alive_interval: None,
             past: self.past,
+            killed_by: None,
             records: given_up.map(|run| Record::Run(Box::new(run))).collect(),
         };
         let ports = Ports {

@@ -80,6 +80,11 @@ impl Actor for MarketClock {
             ClockMsg::SetAlarm { index, alarm, at } => ticking.timeline.set_alarm(index, alarm, at),
             ClockMsg::Calendars(changed) => ticking.recalendar(changed)?,
             ClockMsg::Respecified { scripts, calendars } => ticking.respecify(&scripts, calendars)?,
+            // Whoever asked may have stopped waiting.
+            ClockMsg::Ping(reply) => {
+                let _ = reply.send(());
+                return Ok(());
+            }
             ClockMsg::Repeat { index } => {
                 let now = ticking.args.ports.clock.now().wall;
                 let event = ticking.timeline.level(index, now);

@@ -130,6 +130,8 @@ pub enum RootMsg {
     JournalBeganAnew,
     /// All is written that can be: the end of the daemon need not wait for it any longer.
     Recorded,
+    /// Whether the actors answer: the root, and through it the clock.
+    Ping(RpcReplyPort<()>),
     /// How the scripts are.
     Views(RpcReplyPort<Vec<View>>),
 }
@@ -156,6 +158,8 @@ pub enum ClockMsg {
         /// Those that did not change are the same ones as before.
         calendars: BTreeMap<Arc<str>, Arc<Calendar>>,
     },
+    /// Whether it answers.
+    Ping(RpcReplyPort<()>),
     /// A script's worker is new and must hear its level again.
     Repeat {
         /// Whose.

@@ -42,6 +42,8 @@ pub struct Plan {
     pub past: Past,
     /// What came of that so far, to be recorded.
     pub records: Vec<Record>,
+    /// The kill file that exists: nothing starts before it is removed.
+    pub killed_by: Option<String>,
 }
 
 /// The world that the tree acts on.

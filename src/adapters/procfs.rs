@@ -126,6 +126,37 @@ pub fn read(pid: u32) -> io::Result<Option<Proc>> {
     }
 }
 
+/// What a process, and those of its children that it has waited for, have used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Usage {
+    /// Its process group.
+    pub group: u32,
+    /// Processor time, in clock ticks.
+    pub ticks: u64,
+    /// Resident memory, in pages.
+    pub pages: u64,
+}
+
+/// What a process has used; None if it is gone, or we may not look.
+#[must_use]
+pub fn usage(pid: u32) -> Option<Usage> {
+    let mut buffer = [0_u8; 1024];
+    let length = File::open(format!("/proc/{pid}/stat")).ok()?.read(&mut buffer).ok()?;
+    let stat = buffer.get(..length)?;
+    let behind = memchr::memrchr(b')', stat)?;
+    let fields = std::str::from_utf8(stat.get(behind + 1..)?).ok()?;
+    // Without the sign that a few of them may have, they are all numbers but the first.
+    let fields: Vec<&str> = fields.split_ascii_whitespace().collect();
+    let number = |at: usize| fields.get(at)?.parse::<u64>().ok();
+    let ticks = (11..15).filter_map(number).sum();
+    Some(Usage { group: u32::try_from(number(2)?).ok()?, ticks, pages: number(21)? })
+}
+
+/// All processes' ids.
+pub fn pids() -> io::Result<impl Iterator<Item = u32>> {
+    Ok(std::fs::read_dir("/proc")?.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()))
+}
+
 /// The name is in parentheses and may itself hold anything, also parentheses: the fields start behind the last one.
 fn parse(pid: u32, stat: &[u8]) -> Option<Proc> {
     let behind = memchr::memrchr(b')', stat)?;

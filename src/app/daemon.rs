@@ -9,18 +9,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use ractor::{Actor, ActorRef};
+use ractor::Actor;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, interval_at};
 use tracing::{error, info, warn};
 use tracing_subscriber::filter::LevelFilter;
 
+use super::control::{Board, Desk, Watching};
 use super::instance::{State, take_state};
 use super::memory::{Memory, clean_up};
 use super::reload::{self, Reloads};
 use super::requests::{Request, Requests};
 use super::service;
-use crate::actors::messages::RootMsg;
+use super::watch::{Watch, watch_kill_file};
 use crate::actors::root::{Root, RootArgs};
 use crate::actors::{Plan, Ports};
 use crate::adapters::clock::{RealClock, RehearsalClock};
@@ -29,12 +30,14 @@ use crate::adapters::notify::{Announcing, ServiceManager};
 use crate::adapters::process::{Identity, RealLauncher, Swept};
 use crate::adapters::rotating::RotatingFile;
 use crate::adapters::telemetry::{self, LogNotifier, Style, Telemetry};
+use crate::adapters::token;
 use crate::config::{Loaded, LogFormat, LogLevel, Settings, Sources};
+use crate::control::{self, Served, Server, Token};
 use crate::domain::notice::rfc3339;
-use crate::domain::record::LedgerEntry;
+use crate::domain::record::{LedgerEntry, Past, Record};
 use crate::domain::timeline::Timeline;
 use crate::domain::tree::{Outcome, barred};
-use crate::ports::{Clock, Unobserved};
+use crate::ports::{Clock, Notifier, Observer};
 
 /// A rehearsal: the market clock starts at an instant and runs some times as fast; scripts are real, and told so.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -97,15 +100,15 @@ const STILL_STARTING: Duration = Duration::from_secs(2);
 /// Older parts of `orchestrator_main.log` that are kept.
 const MAIN_LOG_PARTS: u32 = 5;
 
-/// After a second request to end, the daemon waits this long for the kernel to end what was killed. What is left then is named by the guard.
-const KILL_PATIENCE: Duration = Duration::from_secs(6);
+/// A TCP port that is taken is tried again this often.
+const PORT_RETRY: Duration = Duration::from_secs(30);
 
 /// Runs the daemon to its end. `sources` is what `loaded` was read from, and is read again on request. `tell_grace` is told the longest grace of any script, for the case that the daemon dies.
 pub fn run(
     sources: &Sources,
     loaded: &Loaded,
     rehearsal: Option<Rehearsal>,
-    tell_grace: impl FnOnce(Duration),
+    tell_grace: impl Fn(Duration),
 ) -> Result<Outcome, StartError> {
     let settings = &loaded.settings;
     let state = take_state(&settings.orchestrator.state_dir, rehearsal.is_some())?;
@@ -130,7 +133,8 @@ pub fn run(
         }
         let identity = Identity { daemon_id: state.daemon_id.clone(), rehearsal: rehearsal.is_some() };
         let reloads = Reloads::new(sources, loaded, clock.now().wall);
-        let outcome = supervise(settings, clock, identity, &state, reloads).await?;
+        let daemon = Daemon { settings, sources, clock, identity, state: &state, tell_grace: &tell_grace };
+        let outcome = daemon.supervise(reloads).await?;
         say_goodbye(&outcome, &telemetry);
         Ok(outcome)
     })
@@ -177,71 +181,129 @@ fn announce(loaded: &Loaded, rehearsal: Option<Rehearsal>, now: DateTime<Utc>) {
     }
 }
 
-async fn supervise(
-    settings: &Settings,
+/// What a daemon is started with.
+struct Daemon<'a> {
+    settings: &'a Settings,
+    sources: &'a Sources,
     clock: Arc<dyn Clock>,
     identity: Identity,
-    state: &State,
-    mut reloads: Reloads<'_>,
-) -> Result<Outcome, StartError> {
-    let mut requests = Requests::new()?;
-    let zone = settings.default_calendar().zone();
-    let manager = Arc::new(ServiceManager::of_environment(parent_id()));
-    let notifier = Arc::new(Announcing::new(LogNotifier::new(zone), Arc::clone(&manager), zone));
-    let opened = Memory::open(settings, identity.rehearsal, clock.now().wall);
-    if let Err(StartError::Journal(OpenError::Newer(_))) = &opened {
-        // Whoever is to mend that may take hours, and nobody else ends what was left running at the close.
-        let sweep = clean_up_first(settings, &identity.daemon_id, &[], &mut requests, &*clock);
-        let _ = keep_waiting(&manager, sweep).await;
+    state: &'a State,
+    tell_grace: &'a dyn Fn(Duration),
+}
+
+impl Daemon<'_> {
+    async fn supervise(self, reloads: Reloads<'_>) -> Result<Outcome, StartError> {
+        let Self { settings, clock, .. } = &self;
+        let daemon_id = self.identity.daemon_id.clone();
+        let mut requests = Requests::new()?;
+        let zone = settings.default_calendar().zone();
+        let manager = Arc::new(ServiceManager::of_environment(parent_id()));
+        let opened = Memory::open(settings, self.identity.rehearsal, clock.now().wall);
+        if let Err(StartError::Journal(OpenError::Newer(_))) = &opened {
+            // Whoever is to mend that may take hours, and nobody else ends what was left running at the close.
+            let sweep = clean_up_first(settings, &daemon_id, &[], &mut requests, &**clock);
+            let _ = keep_waiting(&manager, sweep).await;
+        }
+        let mut memory = opened?;
+        if self.state.copied_from().is_some() {
+            memory.past.ledger.clear();
+        }
+        let sweep = clean_up_first(settings, &daemon_id, &memory.past.ledger, &mut requests, &**clock);
+        let swept = match keep_waiting(&manager, sweep).await {
+            Ok(swept) => swept,
+            Err(outcome) => return Ok(outcome),
+        };
+        let now = clock.now().wall;
+        let mut timeline = Timeline::new(&settings.scripts, &settings.calendars, &settings.market);
+        timeline.begin(now);
+        if let Some(reason) = barred(&settings.scripts, &timeline, &memory.past, now) {
+            // No life of this daemon is entered: the next one finds what it would have found now.
+            return Ok(Outcome::Critical(reason));
+        }
+        let records = memory.settle(settings, &swept, now);
+        memory.begin_life(settings, &swept, now).await;
+        self.state.is_entered();
+        let calendars = settings.calendars.clone();
+        let (board, seen) =
+            Board::new(Arc::clone(clock), self.identity.rehearsal, calendars, Arc::clone(&settings.market));
+        let heard = Announcing::new(LogNotifier::new(zone), Arc::clone(&manager), zone);
+        let notifier = Arc::new(Watching::new(heard, Arc::clone(&board)));
+        let launcher = self.launcher(Arc::clone(&notifier) as Arc<dyn Notifier>, swept)?;
+        let journal = Arc::clone(&memory.journal);
+        let ports = Ports {
+            clock: Arc::clone(clock),
+            launcher: Arc::new(launcher),
+            notifier,
+            journal,
+            observer: Arc::clone(&board) as Arc<dyn Observer>,
+        };
+        let (killed, hear_killed) = watch_kill_file(settings.orchestrator.kill_file.as_ref());
+        let plan = self.plan(std::mem::take(&mut memory.past), records, killed);
+        let (tell, done) = oneshot::channel();
+        let args = RootArgs { plan, ports, with_clock: true, done: tell };
+        let (root, _) = Actor::spawn(None, Root, args).await.map_err(io::Error::other)?;
+        service::announce(manager, &root);
+        let (desk, orders) = Desk::new(&board, seen, &root, &settings.orchestrator.state_dir);
+        let server = self.serve(desk);
+        let Self { settings, clock, tell_grace, .. } = self;
+        let state_dir = settings.orchestrator.state_dir.clone();
+        let mut watch = Watch { root, done, requests, orders, reloads, memory, board, clock, state_dir, tell_grace };
+        let (outcome, watched_until) = watch.run(hear_killed, &kill_file(settings)).await;
+        watch.memory.end_life(watched_until, &outcome.to_string()).await;
+        drop(server);
+        Ok(outcome)
     }
-    let mut memory = opened?;
-    if state.copied_from().is_some() {
-        memory.past.ledger.clear();
+
+    fn launcher(&self, notifier: Arc<dyn Notifier>, swept: Swept) -> io::Result<RealLauncher> {
+        let inherited = std::env::vars_os().collect();
+        let identity = self.identity.clone();
+        let launcher = RealLauncher::new(identity, inherited, Arc::clone(&self.clock), notifier)?;
+        let started = self.settings.scripts.iter().filter(|spec| spec.enabled).map(|spec| &spec.name);
+        let launcher = launcher.beside_exec(self.settings.orchestrator.state_dir.clone(), started);
+        Ok(launcher.beside_survivors(swept.survivors))
     }
-    let sweep = clean_up_first(settings, &identity.daemon_id, &memory.past.ledger, &mut requests, &*clock);
-    let swept = match keep_waiting(&manager, sweep).await {
-        Ok(swept) => swept,
-        Err(outcome) => return Ok(outcome),
-    };
-    let now = clock.now().wall;
-    let mut timeline = Timeline::new(&settings.scripts, &settings.calendars, &settings.market);
-    timeline.begin(now);
-    if let Some(reason) = barred(&settings.scripts, &timeline, &memory.past, now) {
-        // No life of this daemon is entered: the next one finds what it would have found now.
-        return Ok(Outcome::Critical(reason));
+
+    fn plan(&self, past: Past, records: Vec<Record>, killed: bool) -> Plan {
+        let settings = self.settings;
+        Plan {
+            scripts: settings.scripts.iter().cloned().map(Arc::new).collect(),
+            calendars: settings.calendars.clone(),
+            market: Arc::clone(&settings.market),
+            status_interval: Some(settings.orchestrator.status_interval),
+            alive_interval: Some(ALIVE_INTERVAL),
+            past,
+            records,
+            killed_by: killed.then(|| kill_file(settings)),
+        }
     }
-    let records = memory.settle(settings, &swept, now);
-    memory.begin_life(settings, &swept, now).await;
-    state.is_entered();
-    let inherited = std::env::vars_os().collect();
-    let launcher = RealLauncher::new(identity, inherited, Arc::clone(&clock), notifier.clone())?;
-    let started = settings.scripts.iter().filter(|spec| spec.enabled).map(|spec| &spec.name);
-    let launcher = launcher.beside_exec(settings.orchestrator.state_dir.clone(), started);
-    let launcher = launcher.beside_survivors(swept.survivors);
-    let plan = Plan {
-        scripts: settings.scripts.iter().cloned().map(Arc::new).collect(),
-        calendars: settings.calendars.clone(),
-        market: Arc::clone(&settings.market),
-        status_interval: Some(settings.orchestrator.status_interval),
-        alive_interval: Some(ALIVE_INTERVAL),
-        past: std::mem::take(&mut memory.past),
-        records,
-    };
-    let journal = Arc::clone(&memory.journal);
-    let ports = Ports {
-        clock: Arc::clone(&clock),
-        launcher: Arc::new(launcher),
-        notifier,
-        journal,
-        observer: Arc::new(Unobserved),
-    };
-    let (tell, done) = oneshot::channel();
-    let args = RootArgs { plan, ports, with_clock: true, done: tell };
-    let (root, _) = Actor::spawn(None, Root, args).await.map_err(io::Error::other)?;
-    service::announce(manager, &root);
-    let (outcome, watched_until) = watch(&root, done, &mut requests, &mut reloads, &mut memory, &*clock).await;
-    memory.end_life(watched_until, &outcome.to_string()).await;
-    Ok(outcome)
+
+    /// Supervision goes on without it.
+    fn serve(&self, desk: Desk) -> Option<Server> {
+        let settings = self.settings;
+        let socket = settings.orchestrator.state_dir.join("mho.sock");
+        // A rehearsal does not take the port of the real one.
+        let is_asked = !self.identity.rehearsal || self.sources.flags.listen.is_some();
+        let listen = settings.http.listen.clone().filter(|_| is_asked);
+        let token = listen.as_ref().and_then(|_| match token::load_or_make(&settings.http.token_file) {
+            Ok(token) => Some(Token::new(token)),
+            Err(error) => {
+                error!(target: "mho", "The token in {} is of no use: {error}. Nothing can be changed over TCP until mho is started again with one; the control socket needs none.", settings.http.token_file.display());
+                None
+            }
+        });
+        let served = Served { control: desk.shared(), socket: socket.clone(), listen, token, retry: PORT_RETRY };
+        match control::serve(served) {
+            Ok(server) => Some(server),
+            Err(error) => {
+                error!(target: "mho", "The control socket {} cannot be made: {error}. Supervision goes on without commands; mend that, and start mho again.", socket.display());
+                None
+            }
+        }
+    }
+}
+
+fn kill_file(settings: &Settings) -> String {
+    settings.orchestrator.kill_file.as_deref().map(|path| path.display().to_string()).unwrap_or_default()
 }
 
 /// `work`, before the daemon is ready. The service manager hears that it goes on: how long it takes is up to the grace of the scripts.
@@ -285,56 +347,6 @@ async fn clean_up_first(
             },
         }
     }
-}
-
-/// Hands on what comes from outside, until the tree has ended; and tells until when it was not asked to: what should have begun after that,
-/// nobody has watched.
-async fn watch(
-    root: &ActorRef<RootMsg>,
-    mut done: oneshot::Receiver<Outcome>,
-    requests: &mut Requests,
-    reloads: &mut Reloads<'_>,
-    memory: &mut Memory,
-    clock: &dyn Clock,
-) -> (Outcome, DateTime<Utc>) {
-    let mut asked = None;
-    if requests.take_reload() {
-        reloads.request();
-    }
-    loop {
-        tokio::select! {
-            outcome = &mut done => {
-                let outcome = outcome.unwrap_or_else(|_| Outcome::Failed("the root of the tree failed".to_owned()));
-                return (outcome, asked.unwrap_or_else(|| clock.now().wall));
-            }
-            reread = reloads.next() => {
-                let changed = reloads.take(reread, clock.now().wall);
-                if !changed.is_empty() {
-                    ask(root, RootMsg::Calendars(changed));
-                }
-            }
-            Some(()) = memory.began_anew.recv() => ask(root, RootMsg::JournalBeganAnew),
-            request = requests.next(clock) => match request {
-                Request::Reload => reloads.request(),
-                Request::End(reason) => {
-                    asked = Some(clock.now().wall);
-                    ask(root, RootMsg::Shutdown { reason, who: "operator".to_owned() });
-                }
-                Request::EndAtOnce(signal) => {
-                    warn!(target: "mho", "{signal} received again: killing all scripts");
-                    ask(root, RootMsg::Kill);
-                    // Whatever is left is the guard's.
-                    let _ = tokio::time::timeout(KILL_PATIENCE, &mut done).await;
-                    return (Outcome::Killed, asked.unwrap_or_else(|| clock.now().wall));
-                }
-            },
-        }
-    }
-}
-
-/// A root that is gone has told its outcome already.
-fn ask(root: &ActorRef<RootMsg>, message: RootMsg) {
-    let _ = root.cast(message);
 }
 
 fn say_goodbye(outcome: &Outcome, telemetry: &Telemetry) {

@@ -89,6 +89,13 @@ impl Memory {
         }
     }
 
+    /// Other scripts are watched from now on. If the journal fails now, the next start finds what it knew.
+    pub(super) fn watch(&self, settings: &Settings, at: DateTime<Utc>) {
+        let watched = settings.scripts.iter().filter(|spec| spec.enabled).map(|spec| spec.name.clone()).collect();
+        let facts = settings.scripts.iter().map(|spec| (spec.name.clone(), ScriptFacts::of(spec))).collect();
+        self.journal.watch(watched, settings.left_out.clone(), facts, at);
+    }
+
     pub(super) async fn end_life(&self, at: DateTime<Utc>, reason: &str) {
         if let Ok(Err(reason)) = tokio::time::timeout(CLOSE, self.journal.end_life(at, reason)).await {
             warn!(target: "mho", "The end of this daemon could not be recorded: {reason}");

@@ -1,5 +1,6 @@
 //! The composition root: configuration and adapters make a tree, the tree runs until it is asked to end.
 
+mod control;
 mod daemon;
 mod exec;
 mod history;
@@ -10,10 +11,13 @@ mod reload;
 mod requests;
 mod service;
 mod simulate;
+mod watch;
 
+pub use crate::adapters::logs::{Reading as LogReading, Unreadable as LogUnreadable};
 pub use crate::adapters::process::read_env_file;
 pub use crate::adapters::reload::{ReloadResult, Reloaded, Told, ask as ask_to_reload};
 pub use crate::adapters::sys::clock_is_synchronised;
+pub use crate::adapters::token::load as token;
 pub use daemon::{Rehearsal, StartError, run};
 pub use exec::{ExecError, exec};
 pub use history::{PastRun, Runs, Unreadable, history};

@@ -1,5 +1,5 @@
-//! Reads the configuration again while the daemon runs, and takes over what of it may change under running scripts: the calendars and
-//! the overrides of single dates.
+//! Reads the configuration again while the daemon runs, and says what of it the tree is to take over: the scripts, the calendars and the
+//! overrides of single dates. The daemon's own settings stay as they were until it is started again.
 //!
 //! Files may stand on a file system that keeps its readers waiting, and nothing of supervision may wait for that: they are read by a
 //! thread of their own.
@@ -12,15 +12,19 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tracing::{error, info, warn};
 
 use crate::adapters::reload::{ReloadResult, Reloaded};
 use crate::config::{self, Fault, Loaded, Settings, Sources};
 use crate::domain::calendar::{Calendar, Day, TimeOfDay};
+use crate::domain::operator::Refused;
 
 /// A reading takes milliseconds. After this long another one is begun beside it, if that is asked for.
 const LONG: Duration = Duration::from_secs(10);
+
+/// More requests than this do not wait for one reading.
+const MOST_WAITING: usize = 32;
 
 /// So many changed dates are told one by one.
 const TOLD: usize = 10;
@@ -43,6 +47,28 @@ struct Change {
     after: Day,
 }
 
+/// Whoever asked for a reload.
+pub(super) struct Asker {
+    /// Who, in words.
+    pub(super) who: String,
+    /// Scripts whose live processes were started with other values are to get new ones.
+    pub(super) restart: bool,
+    /// Hears what came of it.
+    pub(super) reply: Option<oneshot::Sender<Result<String, Refused>>>,
+}
+
+/// What is to be taken over, and who asked for it.
+pub(super) struct News {
+    /// All scripts.
+    pub(super) settings: Settings,
+    /// Calendars that are new, or others than before.
+    pub(super) calendars: Calendars,
+    /// The same in words, but for the scripts.
+    pub(super) text: String,
+    /// Who asked.
+    pub(super) askers: Vec<Asker>,
+}
+
 /// Reads again on request, one reading at a time.
 pub(super) struct Reloads<'a> {
     /// The file that was read at the start, and no other that may be found by then.
@@ -58,7 +84,9 @@ pub(super) struct Reloads<'a> {
     reading: Option<Instant>,
     /// Its number: what an earlier one that was given up brings after all is not wanted any more.
     number: u64,
-    once_more: bool,
+    /// For whom is read at the moment, and for whom once more after that: what they are about may have been written too late.
+    askers: Vec<Asker>,
+    waiting: Vec<Asker>,
 }
 
 impl<'a> Reloads<'a> {
@@ -74,28 +102,42 @@ impl<'a> Reloads<'a> {
             hear,
             reading: None,
             number: 0,
-            once_more: false,
+            askers: Vec::new(),
+            waiting: Vec::new(),
         }
     }
 
-    /// Begins to read. A request that comes meanwhile is served by reading once more: what it is about may have been written too late.
+    /// The same, by a signal.
     pub(super) fn request(&mut self) {
-        info!(target: "mho", "SIGHUP received: reading calendars and overrides again");
-        self.read();
+        info!(target: "mho", "SIGHUP received: reading the configuration again");
+        self.read(Asker { who: "SIGHUP".to_owned(), restart: false, reply: None });
     }
 
-    fn read(&mut self) {
+    /// Begins to read. A request that comes meanwhile is served by reading once more.
+    pub(super) fn ask(&mut self, asker: Asker) {
+        info!(target: "mho", "Reload asked for by {}: reading the configuration again", asker.who);
+        self.read(asker);
+    }
+
+    fn read(&mut self, asker: Asker) {
+        if self.waiting.len() >= MOST_WAITING {
+            return refuse(asker, "too many reloads wait already: wait until they are done");
+        }
+        self.waiting.push(asker);
         match self.reading.map(|since| since.elapsed()) {
-            Some(elapsed) if elapsed < LONG => {
-                self.once_more = true;
-                return;
-            }
+            Some(elapsed) if elapsed < LONG => return,
             Some(elapsed) => {
                 let seconds = elapsed.as_secs();
                 warn!(target: "mho", "The configuration has been read for {seconds} s: a file system hangs, or a file is none; trying once more beside that");
             }
             None => {}
         }
+        self.begin();
+    }
+
+    fn begin(&mut self) {
+        // Those of a reading that hangs are served by this one.
+        self.askers.append(&mut self.waiting);
         self.number += 1;
         let number = self.number;
         let (sources, in_use, tell) = (self.sources.clone(), self.in_use.clone(), self.tell.clone());
@@ -108,7 +150,8 @@ impl<'a> Reloads<'a> {
         match thread::Builder::new().name("reload".to_owned()).spawn(read) {
             Ok(_) => self.reading = Some(Instant::now()),
             Err(error) => {
-                error!(target: "mho", "The configuration cannot be read again: no thread ({error}); send SIGHUP again later")
+                error!(target: "mho", "The configuration cannot be read again: no thread ({error}); ask again later");
+                self.askers.drain(..).for_each(|asker| refuse(asker, "no thread to read it: ask again later"));
             }
         }
     }
@@ -125,41 +168,67 @@ impl<'a> Reloads<'a> {
         }
     }
 
-    /// Takes over what was read: the calendars that are others than before. Says what came of it, to the log and to whoever asked.
-    pub(super) fn take(&mut self, reread: Reread, now: DateTime<Utc>) -> Calendars {
+    /// What of it is to be taken over; None if nothing is. Says what came of it, to the log and to whoever asked.
+    pub(super) fn take(&mut self, reread: Reread, now: DateTime<Utc>) -> Option<News> {
         self.reading = None;
-        let mut digest = String::new();
-        let (changed, result, text) = match reread.loaded {
+        let askers = std::mem::take(&mut self.askers);
+        let news = self.judge(reread, askers, now);
+        if !self.waiting.is_empty() {
+            self.begin();
+        }
+        news
+    }
+
+    fn judge(&mut self, reread: Reread, askers: Vec<Asker>, now: DateTime<Utc>) -> Option<News> {
+        let (loaded, changed, result, text) = match reread.loaded {
             Ok(loaded) if loaded.file.as_deref() != self.started_from => {
                 let found = loaded.file.as_deref().unwrap_or(Path::new("")).display().to_string();
                 let text = format!(
                     "{found} was not there at the start: start mho again to use it; everything stays as it was"
                 );
                 error!(target: "mho", "Reload refused: {text}");
-                (Calendars::new(), ReloadResult::Refused, text)
+                return self.refuse(askers, now, text);
             }
             Err(faults) => {
                 let list: Vec<String> = faults.iter().map(Fault::to_string).collect();
                 let text = format!("{}; everything stays as it was", list.join("; "));
                 error!(target: "mho", "Reload refused, {}: {text}", count(&faults));
-                (Calendars::new(), ReloadResult::Refused, text)
+                return self.refuse(askers, now, text);
             }
             Ok(loaded) => {
-                digest.clone_from(&loaded.settings.overrides_digest);
                 let changed = self.changed(&loaded.settings.calendars, &reread.changes);
                 let text = told(&reread.changes, &changed, now);
                 info!(target: "mho", "Calendars and overrides read again: {text}");
                 self.warn(&loaded, now);
                 let result = if changed.is_empty() { ReloadResult::Unchanged } else { ReloadResult::Changed };
-                (changed, result, text)
+                (loaded, changed, result, text)
             }
         };
-        self.in_use.extend(changed.clone());
-        self.answer(now, result, text, digest);
-        if std::mem::take(&mut self.once_more) {
-            self.read();
+        let fresh = loaded.settings.calendars.iter().filter(|(key, _)| !self.in_use.contains_key(*key));
+        let calendars: Calendars =
+            changed.into_iter().chain(fresh.map(|(k, c)| (Arc::clone(k), Arc::clone(c)))).collect();
+        self.in_use.extend(calendars.clone());
+        self.answer(now, result, text.clone(), loaded.settings.overrides_digest.clone());
+        let text = if result == ReloadResult::Changed { format!("calendars: {text}") } else { String::new() };
+        let text = [text, self.later(&loaded.settings)].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>();
+        Some(News { settings: loaded.settings, calendars, text: text.join("\n"), askers })
+    }
+
+    fn refuse(&self, askers: Vec<Asker>, now: DateTime<Utc>, text: String) -> Option<News> {
+        askers.into_iter().for_each(|asker| refuse(asker, &text));
+        self.answer(now, ReloadResult::Refused, text, String::new());
+        None
+    }
+
+    /// Keys of the daemon's own that are others than at its start.
+    fn later(&self, after: &Settings) -> String {
+        let keys = self.started_with.keys_that_need_a_start(after);
+        if keys.is_empty() {
+            return String::new();
         }
-        changed
+        let text = format!("{}: in effect when mho is started again", keys.join(", "));
+        warn!(target: "mho", "{text}");
+        text
     }
 
     fn changed(&self, read: &Calendars, changes: &[Change]) -> Calendars {
@@ -185,15 +254,10 @@ impl<'a> Reloads<'a> {
             warn!(target: "mho", "{warning}");
         }
         self.warned = warnings;
-        let (before, after) = (self.started_with, &loaded.settings);
-        let gone = before.calendars.keys().filter(|key| !after.calendars.contains_key(*key));
+        let (before, after) = (&self.in_use, &loaded.settings.calendars);
+        let gone = before.keys().filter(|key| !after.contains_key(*key));
         for key in gone {
             warn!(target: "mho", "Calendar {key} is not in the configuration any more; it stays as it was until mho is started again");
-        }
-        let others = (&before.scripts, &before.orchestrator, &before.market)
-            != (&after.scripts, &after.orchestrator, &after.market);
-        if others {
-            warn!(target: "mho", "Other settings than calendars and overrides have changed: they take effect when mho is started again");
         }
     }
 
@@ -219,6 +283,14 @@ impl<'a> Reloads<'a> {
 pub(super) fn warnings(loaded: &Loaded, now: DateTime<Utc>) -> Vec<Fault> {
     let dated = config::override_warnings(loaded, now).into_iter().chain(config::horizon_warnings(loaded, now));
     loaded.warnings.iter().cloned().chain(dated).collect()
+}
+
+/// Hears that, and everything stays as it was.
+fn refuse(asker: Asker, why: &str) {
+    if let Some(reply) = asker.reply {
+        // Whoever asked may have stopped waiting.
+        let _ = reply.send(Err(Refused::NotNow(why.to_owned())));
+    }
 }
 
 fn cannot_answer(state_dir: &Path, error: &std::io::Error) {

@@ -3,12 +3,10 @@
 use std::io::{self, Write};
 
 use chrono::{DateTime, NaiveDate, Utc};
-use serde_json::{Value, json};
 
 use super::{FAILED, Failure, Global, OK, no_such_script};
 use crate::app::{self, PastRun};
 use crate::domain::attempt::AttemptEnd;
-use crate::domain::notice::rfc3339;
 use crate::domain::outcome::Exit;
 
 /// Arguments of `mho history`.
@@ -59,28 +57,14 @@ pub(super) fn run(global: &Global, args: &HistoryArgs, out: &mut dyn Write) -> R
     };
     let runs: Vec<&PastRun> = found.runs.iter().filter(is_wanted).collect();
     if args.json {
-        runs.iter().try_for_each(|run| writeln!(out, "{}", line(run)))?;
+        for run in &runs {
+            // These types have nothing that JSON cannot hold.
+            writeln!(out, "{}", serde_json::to_string(&run.line()).unwrap_or_default())?;
+        }
     } else {
         write_table(&runs, out)?;
     }
     Ok(OK)
-}
-
-fn line(run: &PastRun) -> Value {
-    let instant = |at: DateTime<Utc>| rfc3339(at, run.zone);
-    json!({
-        "script": run.script,
-        "trading_date": run.trading_date,
-        "result": run.result.name(),
-        "reason": (!run.reason.is_empty()).then_some(&*run.reason),
-        "first_start": run.first_start.map(instant),
-        "end": run.end.map(instant),
-        "attempts": run.attempts,
-        "last_exit": run.last_exit.map(|end| {
-            let (code, signal) = parts(&end);
-            json!({"code": code, "signal": signal, "result": end.result.name(), "at": instant(end.at)})
-        }),
-    })
 }
 
 fn parts(end: &AttemptEnd) -> (Option<i32>, Option<String>) {

@@ -2,6 +2,8 @@
 
 pub mod calendar;
 pub mod check;
+mod completions;
+mod control;
 mod exec;
 mod history;
 pub mod init;
@@ -26,6 +28,8 @@ pub const OK: u8 = 0;
 pub const FAILED: u8 = 1;
 /// The command line or the configuration is wrong.
 pub const USAGE: u8 = 2;
+/// No daemon is running.
+pub const NOT_RUNNING: u8 = 3;
 /// No script of this name.
 pub const NO_SUCH_SCRIPT: u8 = 4;
 /// A daemon, or the script, is running already.
@@ -37,7 +41,7 @@ pub const CRITICAL: u8 = 10;
 #[derive(Debug, Parser)]
 #[command(name = "mho", version, about, propagate_version = true, max_term_width = 100)]
 #[command(
-    after_help = "Without a verb: mho run. Exit codes: 0 ok, 1 failed, 2 usage or configuration, 4 no such script, 5 already running, 10 critical script gave up."
+    after_help = "Without a verb: mho run. Exit codes: 0 ok, 1 failed, 2 usage or configuration, 3 daemon not running, 4 no such script, 5 already running, 10 critical script gave up."
 )]
 pub struct Cli {
     #[command(flatten)]
@@ -70,6 +74,26 @@ enum Verb {
     Next(next::NextArgs),
     /// Run days of virtual time with pretend processes
     Simulate(simulate::SimulateArgs),
+    /// Show what runs, why, and what comes next
+    Status(control::StatusArgs),
+    /// Start a script: a new attempt, whatever stopped the one before
+    Start(control::StartArgs),
+    /// Stop a script for this trading date
+    Stop(control::OneArgs),
+    /// Put a new process in place of the one that runs
+    Restart(control::OneArgs),
+    /// Let a script sit out a trading date
+    Skip(control::SkipArgs),
+    /// Start and restart nothing, until a time or until resumed
+    Pause(control::PauseArgs),
+    /// End pauses, skips and an operator's stop
+    Resume(control::ResumeArgs),
+    /// Read the configuration again; nothing that runs is restarted unless asked for
+    Reload(control::ReloadArgs),
+    /// Print the link to the dashboard, with the token that allows changes
+    Dashboard,
+    /// Whether the daemon is alive; silent if so
+    Healthcheck,
     /// Run one script now, in the foreground, as the daemon would
     Exec(exec::ExecArgs),
     /// Show what a script printed
@@ -78,11 +102,14 @@ enum Verb {
     History(history::HistoryArgs),
     /// Write a commented configuration and an example script
     Init(init::InitArgs),
-    /// Print shell completions
+    /// Print shell completions, which know the names of scripts
     Completions {
         /// For which shell
         shell: clap_complete::Shell,
     },
+    /// Print the names of all scripts, for completions
+    #[command(name = "__scripts", hide = true)]
+    Scripts,
 }
 
 /// Parses the command line and does what it asks for; the result is the exit code.
@@ -117,15 +144,28 @@ fn print(global: &Global, verb: Verb, out: &mut dyn Write) -> Result<u8, Failure
         Verb::Calendar(command) => calendar::answer(global, &command, Utc::now(), out),
         Verb::Next(args) => next::run(global, &args, out),
         Verb::Simulate(args) => simulate::run(global, &args, out),
+        Verb::Status(args) => control::status(global, &args, out),
+        Verb::Start(args) => control::start(global, &args, out),
+        Verb::Stop(args) => control::stop(global, &args, out),
+        Verb::Restart(args) => control::restart(global, &args, out),
+        Verb::Skip(args) => control::skip(global, &args, out),
+        Verb::Pause(args) => control::pause(global, &args, out),
+        Verb::Resume(args) => control::resume(global, &args, out),
+        Verb::Reload(args) => control::reload(global, &args, out),
+        Verb::Dashboard => control::dashboard(global, out),
+        Verb::Healthcheck => control::healthcheck(global),
         Verb::Exec(args) => exec::run(global, &args),
         Verb::Logs(args) => logs::run(global, &args, out),
         Verb::History(args) => history::run(global, &args, out),
         Verb::Init(args) => Ok(init::run(&args, &std::env::current_dir().map_err(|error| lost(&error))?, out)?),
         Verb::Completions { shell } => {
-            // To memory first: the generator panics where it cannot write.
-            let mut script = Vec::new();
-            clap_complete::generate(shell, &mut Cli::command(), "mho", &mut script);
-            out.write_all(&script)?;
+            out.write_all(completions::script(shell, Cli::command()).as_bytes())?;
+            Ok(OK)
+        }
+        Verb::Scripts => {
+            for script in global.look()?.scripts {
+                writeln!(out, "{}", script.name)?;
+            }
             Ok(OK)
         }
     }

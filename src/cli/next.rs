@@ -3,10 +3,9 @@
 use std::io::Write;
 
 use chrono::Utc;
-use serde_json::json;
 
 use super::{Failure, Global, OK};
-use crate::domain::notice::rfc3339;
+use crate::domain::status::next_line;
 use crate::domain::timeline::agenda;
 
 /// Arguments of `mho next`.
@@ -31,12 +30,10 @@ pub(super) fn run(global: &Global, args: &NextArgs, out: &mut dyn Write) -> Resu
         let _ = writeln!(std::io::stderr(), "mho: no more boundaries: the data of the calendars ends{last}");
     }
     for b in found {
-        let script = b.script.as_ref().map(|name| name.as_str());
         if args.json {
-            let at = rfc3339(b.at, zone);
-            let line = json!({"at": at, "boundary": b.kind.name(), "script": script, "trading_date": b.trading_date});
-            writeln!(out, "{line}")?;
+            writeln!(out, "{}", serde_json::to_string(&next_line(&b, zone)).unwrap_or_default())?;
         } else {
+            let script = b.script.as_ref().map(|name| name.as_str());
             let at = b.at.with_timezone(&zone).format("%a %Y-%m-%d %H:%M:%S %Z");
             writeln!(out, "{at}  {:<8}  {}", b.kind.name(), script.unwrap_or("market"))?;
         }

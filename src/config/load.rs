@@ -18,7 +18,7 @@ use super::overrides;
 use super::replace;
 use super::script::{self, Surroundings};
 use super::section::{Later, Section};
-use super::settings::{Loaded, LogFormat, LogLevel, Orchestrator, Settings};
+use super::settings::{Http, Loaded, LogFormat, LogLevel, Orchestrator, Settings};
 use super::sources::{self, Found, Purpose, Sources, absolute};
 use super::traps;
 use super::values;
@@ -27,7 +27,7 @@ use crate::domain::script::{ScriptName, ScriptSpec};
 const ROOT_KEYS: [&str; 8] =
     ["base_dir", "market", "override", "calendar", "orchestrator", "http", "defaults", "script"];
 const LATER: Later = Later { key: "alert", unset: "" };
-const ORCHESTRATOR_KEYS: [&str; 8] = [
+const ORCHESTRATOR_KEYS: [&str; 9] = [
     "state_dir",
     "log_dir",
     "log_level",
@@ -35,6 +35,7 @@ const ORCHESTRATOR_KEYS: [&str; 8] = [
     "main_log_max_size",
     "status_interval",
     "clock_recheck",
+    "kill_file",
     "history",
 ];
 const HTTP_KEYS: [&str; 2] = ["listen", "token_file"];
@@ -95,7 +96,7 @@ fn outside(sources: &Sources, rest: FileLayer, found: &Found) -> Vec<Fault> {
     top.only(&ROOT_KEYS, &[LATER]);
     let base_dir = base_dir(&top, sources, found);
     let orchestrator = orchestrator(&section("orchestrator"), &base_dir);
-    http(&section("http"), &report);
+    http(&section("http"), &base_dir, &orchestrator.state_dir);
     calendars::read_hours(&section("market"));
     let around = Surroundings { base_dir: &base_dir, log_dir: &orchestrator.log_dir, search: None, report: &report };
     if let Some(defaults) = root.get("defaults") {
@@ -176,7 +177,7 @@ fn settings(root: &Node, sources: &Sources, found: &Found, report: &Report) -> S
     let base_dir = base_dir(&top, sources, found);
     let has_base = report.count() == before;
     let orchestrator = orchestrator(&Section::new("orchestrator", root.get("orchestrator"), None, report), &base_dir);
-    http(&Section::new("http", root.get("http"), None, report), report);
+    let http = http(&Section::new("http", root.get("http"), None, report), &base_dir, &orchestrator.state_dir);
     let (overrides_file, overrides_shown) = found.overrides(&sources.cwd);
     let text = match &sources.overrides_text {
         Some(text) => text.clone(),
@@ -194,6 +195,7 @@ fn settings(root: &Node, sources: &Sources, found: &Found, report: &Report) -> S
     Settings {
         base_dir,
         orchestrator,
+        http,
         market,
         calendars: parts.ready,
         plain_calendars: parts.plain,
@@ -218,8 +220,7 @@ fn base_dir(top: &Section<'_>, sources: &Sources, found: &Found) -> PathBuf {
 }
 
 fn orchestrator(section: &Section<'_>, base_dir: &Path) -> Orchestrator {
-    const LATER: [Later; 1] = [Later { key: "kill_file", unset: "" }];
-    section.only(&ORCHESTRATOR_KEYS, &LATER);
+    section.only(&ORCHESTRATOR_KEYS, &[]);
     let base = Orchestrator::default();
     let dir = |key: &str, default: PathBuf| {
         let filled = |node: &Node| match values::string(node)? {
@@ -243,18 +244,29 @@ fn orchestrator(section: &Section<'_>, base_dir: &Path) -> Orchestrator {
         main_log_max_size: section.read("main_log_max_size", values::size).unwrap_or(base.main_log_max_size),
         status_interval: interval("status_interval", base.status_interval),
         clock_recheck: interval("clock_recheck", base.clock_recheck),
+        kill_file: optional_path(section, "kill_file", base_dir),
         history: section.read("history", values::span).unwrap_or(base.history),
     }
 }
 
-/// `[http]` is read so that files may hold it already; nothing serves it yet.
-fn http(section: &Section<'_>, report: &Report) {
+/// A path that is left empty is none.
+fn optional_path(section: &Section<'_>, key: &str, base_dir: &Path) -> Option<PathBuf> {
+    let text = section.read_set(key, values::string).filter(|text| !text.trim().is_empty())?;
+    Some(absolute(base_dir, Path::new(&text)))
+}
+
+fn http(section: &Section<'_>, base_dir: &Path, state_dir: &Path) -> Http {
     section.only(&HTTP_KEYS, &[]);
-    let listen = section.read("listen", values::string);
-    section.read_set("token_file", values::string);
-    let wanted = listen.is_some_and(|listen| !listen.is_empty() && listen != builtin::LISTEN);
-    if let Some(node) = section.get("listen").filter(|_| wanted) {
-        report.warn(&node.place, &node.key, "is accepted, but this version serves no TCP yet");
+    let address = |node: &Node| match values::string(node)?.trim() {
+        "" => Ok(None),
+        text => match text.rsplit_once(':') {
+            Some((host, port)) if !host.is_empty() && port.parse::<u16>().is_ok() => Ok(Some(text.to_owned())),
+            _ => Err(Bad::from("expected host and port, such as \"127.0.0.1:8930\", or \"\" for no TCP")),
+        },
+    };
+    Http {
+        listen: section.read("listen", address).flatten(),
+        token_file: optional_path(section, "token_file", base_dir).unwrap_or_else(|| state_dir.join("token")),
     }
 }
 

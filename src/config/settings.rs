@@ -29,6 +29,8 @@ pub struct Settings {
     pub base_dir: PathBuf,
     /// The daemon's own.
     pub orchestrator: Orchestrator,
+    /// How it is reached.
+    pub http: Http,
     /// Key of the default calendar in `calendars`.
     pub market: Arc<str>,
     /// The default calendar, all that scripts use and all that the operator defined, by key, with overrides applied.
@@ -59,6 +61,28 @@ impl Settings {
     #[must_use]
     pub fn default_calendar(&self) -> &Arc<Calendar> {
         &self.calendars[&self.market]
+    }
+
+    /// Keys of the daemon's own that are others in `after`, and that it reads at its start alone.
+    #[must_use]
+    pub fn keys_that_need_a_start(&self, after: &Self) -> Vec<&'static str> {
+        let (b, a) = (&self.orchestrator, &after.orchestrator);
+        let keys = [
+            ("base_dir", self.base_dir != after.base_dir),
+            ("market.calendar", self.market != after.market),
+            ("orchestrator.state_dir", b.state_dir != a.state_dir),
+            ("orchestrator.log_dir", b.log_dir != a.log_dir),
+            ("orchestrator.log_level", b.log_level != a.log_level),
+            ("orchestrator.log_format", b.log_format != a.log_format),
+            ("orchestrator.main_log_max_size", b.main_log_max_size != a.main_log_max_size),
+            ("orchestrator.status_interval", b.status_interval != a.status_interval),
+            ("orchestrator.clock_recheck", b.clock_recheck != a.clock_recheck),
+            ("orchestrator.kill_file", b.kill_file != a.kill_file),
+            ("orchestrator.history", b.history != a.history),
+            ("http.listen", self.http.listen != after.http.listen),
+            ("http.token_file", self.http.token_file != after.http.token_file),
+        ];
+        keys.into_iter().filter(|(_, differs)| *differs).map(|(key, _)| key).collect()
     }
 
     /// A calendar by name, whatever the case: one in use, one that the operator defined, or a built-in one with its overrides.
@@ -175,8 +199,19 @@ pub struct Orchestrator {
     pub status_interval: Duration,
     /// Between two looks at the wall clock, besides those at boundaries.
     pub clock_recheck: Duration,
+    /// While this file exists, everything is stopped and nothing starts.
+    pub kill_file: Option<PathBuf>,
     /// Older runs are pruned.
     pub history: Duration,
+}
+
+/// `[http]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Http {
+    /// Host and port of the TCP listener; None = the unix socket alone.
+    pub listen: Option<String>,
+    /// Where the token is kept by which changes are allowed over TCP.
+    pub token_file: PathBuf,
 }
 
 impl Default for Orchestrator {
@@ -189,6 +224,7 @@ impl Default for Orchestrator {
             main_log_max_size: 20_000_000,
             status_interval: Duration::from_secs(60),
             clock_recheck: Duration::from_secs(30),
+            kill_file: None,
             history: Duration::from_secs(400 * 86_400),
         }
     }

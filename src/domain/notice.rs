@@ -246,6 +246,18 @@ pub enum Level {
     Info,
 }
 
+impl Level {
+    /// Its name, as in the log.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Error => "ERROR",
+            Self::Warning => "WARNING",
+            Self::Info => "INFO",
+        }
+    }
+}
+
 /// One line of the log, without time and script.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Line {

@@ -18,6 +18,9 @@ pub const DEADLINE: Duration = Duration::from_secs(60);
 /// Every process of a test carries this variable with the test's directory.
 const MARK: &str = "E2E_TEST_DIR";
 
+/// Daemons of tests run side by side, and there is one default port.
+const NO_TCP: (&str, &str) = ("MHO__HTTP__LISTEN", "");
+
 /// Variables of whoever runs the tests that would change what is tested.
 const FOREIGN: [&str; 4] = ["TRADING_", "MARKET_", "MHO_", "FAKETIME"];
 
@@ -72,6 +75,9 @@ impl World {
     pub fn mho(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_mho"));
         self.prepare(&mut command);
+        if args.first() != Some(&"run") {
+            command.env_remove(NO_TCP.0);
+        }
         command.args(args);
         command
     }
@@ -83,7 +89,7 @@ impl World {
                 command.env_remove(name);
             }
         }
-        command.env(MARK, self.root()).current_dir(self.root()).stdin(Stdio::null());
+        command.env(MARK, self.root()).env(NO_TCP.0, NO_TCP.1).current_dir(self.root()).stdin(Stdio::null());
     }
 
     /// Runs a verb to its end.

@@ -135,12 +135,15 @@ impl Actor for Root {
         for index in 0..tree.children.len() {
             tree.spawn_worker(&myself, index).await?;
         }
+        let killed_by = tree.plan.killed_by.take();
+        tree.on_kill_file(killed_by);
         for index in 0..tree.children.len() {
             tree.tell_standings(index);
             let is_new = !tree.plan.past.scripts.contains_key(&tree.children[index].spec.name);
             tree.greet(index, is_new);
             tree.show(index);
         }
+        tree.ports.observer.ordered(&tree.order);
         if with_clock {
             let args = ClockArgs { plan: tree.plan.clone(), ports: tree.ports.clone(), root: myself.clone() };
             tree.clock = Some(Actor::spawn_linked(None, MarketClock, args, myself.get_cell()).await?.0);
@@ -181,6 +184,10 @@ impl Actor for Root {
             RootMsg::OrphanGrace { index, attempt } => tree.on_orphan_grace(index, &attempt),
             RootMsg::JournalBeganAnew => tree.tell_journal(),
             RootMsg::Recorded => tree.end(&myself),
+            RootMsg::Ping(reply) => match &tree.clock {
+                Some(clock) => drop(clock.cast(ClockMsg::Ping(reply))),
+                None => drop(reply.send(())),
+            },
             RootMsg::Views(reply) => {
                 // Whoever asked may have stopped waiting.
                 let _ = reply.send(tree.children.iter().map(|c| View::clone(&c.view)).collect());

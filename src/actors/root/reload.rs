@@ -22,7 +22,8 @@ impl Tree {
     ) -> Result<(), ActorProcessingErr> {
         let Reconfiguration { scripts, calendars, restart, reply } = new;
         if self.shutdown.is_some() {
-            return Ok(drop(reply.send(None)));
+            let _ = reply.send(None);
+            return Ok(());
         }
         self.plan.calendars.extend(calendars);
         let known: Vec<_> = self.children.iter().filter(|c| !c.is_removed).map(|c| Arc::clone(&c.spec)).collect();

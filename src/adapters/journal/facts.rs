@@ -1,6 +1,6 @@
 //! What an attempt was made of: the hashes of its program, its script file and its configuration, so that later nobody has to guess what ran.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::fmt::Debug;
 use std::fs::{File, Metadata};
 use std::io::{self, Read};
@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 
 use super::writer::Command;
 use crate::domain::attempt::AttemptId;
-use crate::domain::script::{ScriptName, ScriptSpec};
+use crate::domain::script::ScriptSpec;
 
 /// What is told of the attempts of one script.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -109,19 +109,15 @@ fn hash_file(path: &Path) -> io::Result<String> {
 }
 
 /// Hashes what is asked for and sends it to the writer, on a thread of its own: programs are large, and a start waits for the writer.
-pub(super) fn start_hashing(
-    facts: BTreeMap<ScriptName, ScriptFacts>,
-    writer: Sender<Command>,
-) -> io::Result<Sender<AttemptId>> {
+pub(super) fn start_hashing(writer: Sender<Command>) -> io::Result<Sender<(AttemptId, ScriptFacts)>> {
     let (ask, asked) = channel();
-    std::thread::Builder::new().name("mho-fingerprint".to_owned()).spawn(move || hash_all(&facts, &asked, &writer))?;
+    std::thread::Builder::new().name("mho-fingerprint".to_owned()).spawn(move || hash_all(&asked, &writer))?;
     Ok(ask)
 }
 
-fn hash_all(facts: &BTreeMap<ScriptName, ScriptFacts>, asked: &Receiver<AttemptId>, writer: &Sender<Command>) {
+fn hash_all(asked: &Receiver<(AttemptId, ScriptFacts)>, writer: &Sender<Command>) {
     let mut hashes = Hashes::default();
-    while let Ok(attempt) = asked.recv() {
-        let Some(facts) = facts.get(&attempt.script) else { continue };
+    while let Ok((attempt, facts)) = asked.recv() {
         let program = hashes.of(&facts.program);
         let script = facts.script().and_then(|path| hashes.of(path));
         if writer.send(Command::Fingerprint(Fingerprint { attempt, program, script })).is_err() {

@@ -68,6 +68,21 @@ pub(super) fn begin(connection: &Connection, life: &Life, boot: &str) -> rusqlit
     Ok(id)
 }
 
+/// Other scripts are watched from `at` on. One that is new has missed nothing before; of one that is gone nobody expects anything.
+pub(super) fn watch(connection: &Connection, id: i64, life: &Life, at: DateTime<Utc>) -> rusqlite::Result<()> {
+    let mut known = connection.prepare("SELECT name FROM scripts")?;
+    let known: Vec<String> = known.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
+    let mut fresh = connection.prepare_cached("INSERT INTO scripts (name, life, watched_until) VALUES (?1, ?2, ?3)")?;
+    for script in life.scripts.iter().filter(|script| !known.iter().any(|name| name == script.as_str())) {
+        fresh.execute(params![script.as_str(), id, instant(at)])?;
+    }
+    let is_expected = |name: &String| life.scripts.iter().chain(&life.left_out).any(|script| script.as_str() == name);
+    for name in known.iter().filter(|name| !is_expected(name)) {
+        connection.execute("DELETE FROM scripts WHERE name = ?1", [name])?;
+    }
+    Ok(())
+}
+
 /// Nobody expects anything of the scripts that this life neither watches nor leaves out for once: they were removed or disabled.
 fn forget_scripts(connection: &Connection, life: i64, left_out: &[ScriptName]) -> rusqlite::Result<()> {
     let mut others = connection.prepare("SELECT name FROM scripts WHERE life <> ?1")?;

@@ -39,7 +39,7 @@ use crate::ports::{Journal, JournalError, PortFuture};
 use link::Demand;
 use place::Place;
 use schema::SCHEMA;
-use writer::{Command, Reply, Writer};
+use writer::{Command, Reply, Watch, Writer};
 
 /// Told, in words, that another file than before is written to, so that all that is known must be written again: at the start, too. Called
 /// on the writer's thread, must not block.
@@ -157,6 +157,18 @@ impl SqliteJournal {
         self.order(|reply| Command::Begin(life, reply))
     }
 
+    /// These scripts are watched from `at` on, and no others but those that are left out for once; and this is told of their attempts.
+    pub fn watch(
+        &self,
+        scripts: Vec<ScriptName>,
+        left_out: Vec<ScriptName>,
+        facts: BTreeMap<ScriptName, ScriptFacts>,
+        at: DateTime<Utc>,
+    ) {
+        // After the end of a life there is nobody to hear it.
+        let _ = self.writer.send(Command::Watch(Watch { scripts, left_out, facts }, at));
+    }
+
     /// The daemon ends in order: the file is closed, and nothing is written after that.
     #[must_use]
     pub fn end_life(&self, at: DateTime<Utc>, reason: &str) -> PortFuture<Result<(), JournalError>> {
@@ -196,7 +208,7 @@ pub fn boot_id() -> String {
 
 fn run(mut writer: Writer) -> io::Result<Sender<Command>> {
     let (orders, taken) = channel();
-    writer.hashing = Some(facts::start_hashing(writer.facts.clone(), orders.clone())?);
+    writer.hashing = Some(facts::start_hashing(orders.clone())?);
     std::thread::Builder::new().name("mho-journal".to_owned()).spawn(move || writer.run(&taken))?;
     Ok(orders)
 }

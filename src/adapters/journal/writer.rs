@@ -29,9 +29,17 @@ pub(super) type Reply = oneshot::Sender<Result<(), JournalError>>;
 pub(super) enum Command {
     Write(Arc<Vec<Record>>, Grade, Reply),
     Begin(Life, Reply),
+    Watch(Watch, DateTime<Utc>),
     End { at: DateTime<Utc>, reason: String, reply: Reply },
     Fingerprint(Fingerprint),
     Close,
+}
+
+/// What is watched from now on.
+pub(super) struct Watch {
+    pub(super) scripts: Vec<ScriptName>,
+    pub(super) left_out: Vec<ScriptName>,
+    pub(super) facts: BTreeMap<ScriptName, ScriptFacts>,
 }
 
 /// After so many records the log is brought into the file at once; else at the next quiet moment, once there is more to tell in it than
@@ -52,7 +60,7 @@ pub(super) struct Writer {
     pub(super) history: Duration,
     pub(super) boot: String,
     pub(super) facts: BTreeMap<ScriptName, ScriptFacts>,
-    pub(super) hashing: Option<Sender<AttemptId>>,
+    pub(super) hashing: Option<Sender<(AttemptId, ScriptFacts)>>,
     /// What the lives before left over in this file is known to whoever started this one, and it is not given up yet.
     pub(super) ledger_read: bool,
     pub(super) renewed: Renewed,
@@ -79,6 +87,7 @@ enum Batch<'a> {
     Records(&'a [Record]),
     Fingerprint(&'a Fingerprint),
     Nothing,
+    Watch { at: DateTime<Utc> },
     End { at: DateTime<Utc>, reason: &'a str },
 }
 
@@ -140,6 +149,14 @@ impl Writer {
                     // nothing is started until then that would wait for the disk.
                     self.aside(Link::checkpoint);
                     let _ = reply.send(done);
+                }
+                // The next start finds what was known before; nothing else depends on it.
+                Command::Watch(watch, at) => {
+                    self.facts = watch.facts;
+                    if let Some(life) = &mut self.life {
+                        (life.scripts, life.left_out) = (watch.scripts, watch.left_out);
+                    }
+                    let _ = self.commit(&Batch::Watch { at }, Grade::CrashSafe);
                 }
                 Command::End { at, reason, reply } => {
                     let done = self.commit(&Batch::End { at, reason: &reason }, Grade::PowerSafe);
@@ -245,6 +262,11 @@ impl Writer {
             Batch::Records(records) => records.iter().try_for_each(|record| self.write(tx, entered, record))?,
             Batch::Fingerprint(found) => rows::write_fingerprint(tx, found)?,
             Batch::Nothing => {}
+            Batch::Watch { at } => {
+                if let (Some(id), Some(life)) = (entered, &self.life) {
+                    life::watch(tx, id, life, *at)?;
+                }
+            }
             Batch::End { at, reason } => {
                 self.give_sign(tx, entered, *at)?;
                 entered.map_or(Ok(()), |id| life::end(tx, id, *at, reason))?;
@@ -278,7 +300,12 @@ impl Writer {
                 Record::Alive { at } => self.alive = Some(*at),
                 Record::Attempt(attempt) if attempt.start.is_some() => {
                     // Without its thread there are no fingerprints.
-                    let _ = self.hashing.as_ref().map(|hashing| hashing.send(attempt.id.clone()));
+                    let facts = self.facts.get(&attempt.id.script);
+                    let _ = self
+                        .hashing
+                        .as_ref()
+                        .zip(facts)
+                        .map(|(hashing, facts)| hashing.send((attempt.id.clone(), facts.clone())));
                 }
                 _ => {}
             }

@@ -8,7 +8,6 @@ use chrono_tz::Tz;
 use serde_json::{Value, json};
 
 use super::clocks::{ClockChange, clock_change, clock_on, hours_text, span_text, time_text};
-use super::list::{has_postmarket, has_premarket};
 use super::{Failure, Global, Shown, USAGE, find, known, one_of, parse_date};
 use crate::cli::OK;
 use crate::cli::layout::{escaped, hung};
@@ -234,12 +233,12 @@ impl<'a> Explained<'a> {
         let Some(session) = &self.day.session else { return Vec::new() };
         let pause = session.pause;
         let instants = [
-            ("pre-market", has_premarket(session).then_some(session.premarket)),
+            ("pre-market", session.has_premarket().then_some(session.premarket)),
             ("open", Some(session.open)),
             ("break", pause.map(|(start, _)| start)),
             ("break ends", pause.map(|(_, end)| end)),
             ("close", Some(session.close)),
-            ("post-market", has_postmarket(session).then_some(session.postmarket)),
+            ("post-market", session.has_postmarket().then_some(session.postmarket)),
         ];
         let instants = instants.into_iter().filter_map(|(label, at)| Some((label, at?)));
         let rows: Vec<_> = instants.map(|(label, at)| (label, self.when(at), at)).collect();
@@ -340,10 +339,10 @@ impl<'a> Explained<'a> {
             "phase": self.phase.map(|(phase, _)| phase.name()),
             "phase_date": self.phase.and_then(|(_, date)| date),
             "answer": self.answer(),
-            "premarket": at(|s| s.premarket).filter(|_| session.is_some_and(has_premarket)),
+            "premarket": at(|s| s.premarket).filter(|_| session.is_some_and(Session::has_premarket)),
             "open": at(|s| s.open),
             "close": at(|s| s.close),
-            "postmarket": at(|s| s.postmarket).filter(|_| session.is_some_and(has_postmarket)),
+            "postmarket": at(|s| s.postmarket).filter(|_| session.is_some_and(Session::has_postmarket)),
             "break_start": pause.map(|(start, _)| rfc3339(start, zone)),
             "break_end": pause.map(|(_, end)| rfc3339(end, zone)),
             "regular_close": at(|s| s.regular_close),

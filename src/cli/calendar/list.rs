@@ -2,14 +2,13 @@
 
 use std::io::{self, Write};
 
-use chrono::{DateTime, Days, NaiveDate, SecondsFormat, Utc};
-use serde_json::{Value, json};
+use chrono::{Days, NaiveDate, SecondsFormat};
 
 use super::clocks::clock_on;
 use super::{CalendarArgs, CalendarError, Format, Shown};
 use crate::cli::layout::{WIDEST, escaped, hung};
-use crate::domain::calendar::{Calendar, Day, Session};
-use crate::domain::notice::rfc3339;
+use crate::domain::calendar::{Calendar, Day};
+use crate::domain::status::calendar_line;
 
 /// Days shown after the first when nobody says how many.
 const DEFAULT_SPAN: Days = Days::new(30);
@@ -114,47 +113,17 @@ fn quoted(field: &str) -> String {
 
 fn write_json(shown: &Shown<'_>, days: &[Day], out: &mut dyn Write) -> io::Result<()> {
     for (index, day) in days.iter().enumerate() {
-        let row = day_json(shown, day);
+        let row = calendar_line(shown.calendar, day);
         write!(out, "{}{row}", if index == 0 { "[\n" } else { ",\n" })?;
     }
     writeln!(out, "\n]")
 }
 
 /// A day as JSON: null for what it has not, instants with the calendar's offset.
-fn day_json(shown: &Shown<'_>, day: &Day) -> Value {
-    let calendar = shown.calendar;
-    let session = day.session.as_ref();
-    let at = |instant: fn(&Session) -> DateTime<Utc>| session.map(|s| rfc3339(instant(s), calendar.zone()));
-    let pause = session.and_then(|session| session.pause);
-    json!({
-        "date": day.date,
-        "is_session": session.is_some(),
-        "open": at(|session| session.open),
-        "close": at(|session| session.close),
-        "early_close": session.is_some_and(Session::is_early_close),
-        "reason": (!day.reason.is_empty()).then_some(&*day.reason),
-        "basis": day.basis.name(),
-        "kind": day.kind.name(),
-        "premarket": at(|session| session.premarket).filter(|_| session.is_some_and(has_premarket)),
-        "postmarket": at(|session| session.postmarket).filter(|_| session.is_some_and(has_postmarket)),
-        "break_start": pause.map(|(start, _)| rfc3339(start, calendar.zone())),
-        "break_end": pause.map(|(_, end)| rfc3339(end, calendar.zone())),
-    })
-}
-
-/// Where an exchange has none, its instant is the open.
-pub(super) fn has_premarket(session: &Session) -> bool {
-    session.premarket < session.open
-}
-
-/// Where an exchange has none, its instant is the close.
-pub(super) fn has_postmarket(session: &Session) -> bool {
-    session.close < session.postmarket
-}
-
 #[cfg(test)]
 mod tests {
-    use chrono::NaiveTime;
+    use chrono::{DateTime, NaiveTime};
+    use serde_json::json;
 
     use super::super::run;
     use super::*;

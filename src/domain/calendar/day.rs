@@ -56,6 +56,18 @@ impl Session {
     pub fn is_early_close(&self) -> bool {
         self.close < self.regular_close
     }
+
+    /// Where an exchange has none, its instant is the open.
+    #[must_use]
+    pub fn has_premarket(&self) -> bool {
+        self.premarket < self.open
+    }
+
+    /// Where an exchange has none, its instant is the close.
+    #[must_use]
+    pub fn has_postmarket(&self) -> bool {
+        self.close < self.postmarket
+    }
 }
 
 /// Of which kind a civil date is.

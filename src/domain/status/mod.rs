@@ -14,7 +14,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use super::attempt::AttemptEnd;
 use super::outcome::Exit;
 
-pub use timeline::{Break, Day, Lane, LaneAttempt, Span};
+pub use timeline::{Break, Day, Lane, LaneAttempt, Span, calendar_line};
 pub use told::{Facts, Gauges, Present, market, next_line, script, span};
 pub use verdict::{Level, Verdict, is_expected, unready, verdict};
 

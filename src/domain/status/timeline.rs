@@ -1,9 +1,12 @@
 //! A trading date on one page: its session, and what each script was planned to do and did.
 
-use chrono::NaiveDate;
+use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 use super::{LastExit, Local};
+use crate::domain::calendar::{self, Calendar, Session};
+use crate::domain::notice::rfc3339;
 
 /// `GET /api/v1/timeline?date=`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -86,4 +89,26 @@ pub struct LaneAttempt {
     pub pid: Option<u32>,
     /// How it ended; null while it lives.
     pub end: Option<LastExit>,
+}
+
+/// A line of a calendar, as `mho calendar --format json` lists them.
+#[must_use]
+pub fn calendar_line(calendar: &Calendar, day: &calendar::Day) -> Value {
+    let session = day.session.as_ref();
+    let at = |instant: fn(&Session) -> DateTime<Utc>| session.map(|s| rfc3339(instant(s), calendar.zone()));
+    let pause = session.and_then(|session| session.pause);
+    json!({
+        "date": day.date,
+        "is_session": session.is_some(),
+        "open": at(|session| session.open),
+        "close": at(|session| session.close),
+        "early_close": session.is_some_and(Session::is_early_close),
+        "reason": (!day.reason.is_empty()).then_some(&*day.reason),
+        "basis": day.basis.name(),
+        "kind": day.kind.name(),
+        "premarket": at(|session| session.premarket).filter(|_| session.is_some_and(Session::has_premarket)),
+        "postmarket": at(|session| session.postmarket).filter(|_| session.is_some_and(Session::has_postmarket)),
+        "break_start": pause.map(|(start, _)| rfc3339(start, calendar.zone())),
+        "break_end": pause.map(|(_, end)| rfc3339(end, calendar.zone())),
+    })
 }

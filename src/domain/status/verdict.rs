@@ -48,6 +48,9 @@ pub fn unready(status: &Status) -> Vec<&Script> {
     status.scripts.iter().filter(|script| script.expected && script.pid.is_none()).collect()
 }
 
+/// Whether something is so of a script.
+type Test<'a> = &'a dyn Fn(&&Script) -> bool;
+
 /// The verdict on what is known.
 #[must_use]
 pub fn verdict(scripts: &[Script], journal_ok: bool, killed_by: Option<&str>) -> Verdict {
@@ -70,7 +73,7 @@ pub fn verdict(scripts: &[Script], journal_ok: bool, killed_by: Option<&str>) ->
     if !journal_ok {
         return with(Level::Critical, "the journal cannot be written: a restart would forget what happens".to_owned());
     }
-    let troubles: [(&str, &dyn Fn(&&Script) -> bool); 4] = [
+    let troubles: [(&str, Test<'_>); 4] = [
         ("crashed and will be tried again", &|script| LATE.contains(&&*script.state)),
         ("was stopped", &|script| script.state == "stopped"),
         ("is paused", &|script| script.state == "paused"),

@@ -1,5 +1,6 @@
 //! The next boundaries, as `mho next` lists them.
 
+use std::borrow::Borrow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -59,8 +60,8 @@ const OVERHANG: usize = 8;
 /// # Panics
 /// If a calendar is missing: the configuration names only those it has loaded.
 #[must_use]
-pub fn agenda(
-    scripts: &[ScriptSpec],
+pub fn agenda<S: Borrow<ScriptSpec>>(
+    scripts: &[S],
     calendars: &BTreeMap<Arc<str>, Arc<Calendar>>,
     market: &str,
     now: DateTime<Utc>,
@@ -75,7 +76,7 @@ pub fn agenda(
     let mut extra = 0;
     for date in first.iter_days().take_while(|d| *d <= last) {
         session_boundaries(calendar(market), date, &mut found);
-        for script in scripts.iter().filter(|s| s.enabled) {
+        for script in scripts.iter().map(Borrow::borrow).filter(|script| script.enabled) {
             if let Ok(DayPlan::Window(window)) = plan(&script.window, calendar(&script.window.calendar), date) {
                 script_boundaries(script, &window, previous.get(&script.name), &mut found);
                 previous.insert(&script.name, window);

@@ -9,7 +9,7 @@ use std::time::SystemTime;
 
 use chrono::NaiveDate;
 
-use super::{FAILED, Failure};
+use super::Unreadable;
 
 /// Device and inode: which file it is, whatever its name.
 type FileId = (u64, u64);
@@ -30,7 +30,7 @@ struct Part {
 
 impl Place {
     /// The part of this number; None if there is none.
-    pub(super) fn open(dir: &Path, date: NaiveDate, number: u32) -> Result<Option<Self>, Failure> {
+    pub(super) fn open(dir: &Path, date: NaiveDate, number: u32) -> Result<Option<Self>, Unreadable> {
         let path = part(dir, date, number);
         let opened = File::open(&path).and_then(|file| Ok((id(&file.metadata()?), file)));
         match opened {
@@ -41,7 +41,7 @@ impl Place {
     }
 
     /// The part that was begun after this one.
-    pub(super) fn newer(&self, dir: &Path) -> Result<Option<Self>, Failure> {
+    pub(super) fn newer(&self, dir: &Path) -> Result<Option<Self>, Unreadable> {
         let live = fs::metadata(part(dir, self.date, 0));
         if live.is_ok_and(|live| id(&live) == self.id) {
             return Ok(None);
@@ -56,12 +56,12 @@ impl Place {
 }
 
 /// The first part of a date.
-pub(super) fn oldest(dir: &Path, date: NaiveDate) -> Result<Option<Place>, Failure> {
+pub(super) fn oldest(dir: &Path, date: NaiveDate) -> Result<Option<Place>, Unreadable> {
     choose(dir, date, |parts| parts.last())
 }
 
 /// Opens one of the parts of a date, of which there may be none.
-fn choose(dir: &Path, date: NaiveDate, choice: impl Fn(&[Part]) -> Option<&Part>) -> Result<Option<Place>, Failure> {
+fn choose(dir: &Path, date: NaiveDate, choice: impl Fn(&[Part]) -> Option<&Part>) -> Result<Option<Place>, Unreadable> {
     loop {
         let parts = parts(dir, date)?;
         let Some(chosen) = choice(&parts) else { return Ok(None) };
@@ -74,7 +74,7 @@ fn choose(dir: &Path, date: NaiveDate, choice: impl Fn(&[Part]) -> Option<&Part>
 }
 
 /// The parts of a date as they stood at one moment, newest first.
-fn parts(dir: &Path, date: NaiveDate) -> Result<Vec<Part>, Failure> {
+fn parts(dir: &Path, date: NaiveDate) -> Result<Vec<Part>, Unreadable> {
     let names = |parts: &[Part]| parts.iter().map(|part| (part.number, part.id)).collect::<Vec<_>>();
     let mut before = list(dir, date)?;
     loop {
@@ -86,7 +86,7 @@ fn parts(dir: &Path, date: NaiveDate) -> Result<Vec<Part>, Failure> {
     }
 }
 
-fn list(dir: &Path, date: NaiveDate) -> Result<Vec<Part>, Failure> {
+fn list(dir: &Path, date: NaiveDate) -> Result<Vec<Part>, Unreadable> {
     let found = |number| {
         let found = fs::metadata(part(dir, date, number)).ok()?;
         Some(Part { number, id: id(&found), modified: found.modified().ok() })
@@ -98,12 +98,12 @@ fn list(dir: &Path, date: NaiveDate) -> Result<Vec<Part>, Failure> {
 }
 
 /// The trading dates with a log.
-pub(super) fn dates(dir: &Path) -> Result<impl Iterator<Item = NaiveDate> + use<>, Failure> {
+pub(super) fn dates(dir: &Path) -> Result<impl Iterator<Item = NaiveDate> + use<>, Unreadable> {
     Ok(files(dir)?.map(|(date, _)| date))
 }
 
 /// Date and number of each file.
-fn files(dir: &Path) -> Result<impl Iterator<Item = (NaiveDate, u32)> + use<>, Failure> {
+fn files(dir: &Path) -> Result<impl Iterator<Item = (NaiveDate, u32)> + use<>, Unreadable> {
     let entries = match fs::read_dir(dir) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => None,
         entries => Some(entries.map_err(|error| unreadable(dir, &error))?),
@@ -126,7 +126,6 @@ fn id(found: &Metadata) -> FileId {
     (found.dev(), found.ino())
 }
 
-pub(super) fn unreadable(path: &Path, error: &io::Error) -> Failure {
-    let path = path.display();
-    Failure::new(FAILED, format!("cannot read {path}: {error}; look at what is there, and who may read it"))
+pub(super) fn unreadable(path: &Path, error: &io::Error) -> Unreadable {
+    Unreadable(format!("cannot read {}: {error}; look at what is there, and who may read it", path.display()))
 }

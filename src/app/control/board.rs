@@ -1,0 +1,296 @@
+//! What there is to see of the daemon, kept up to date by supervision and looked at by everybody else: nobody who looks ever keeps it waiting.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use chrono::{DateTime, Utc};
+use chrono_tz::Tz;
+use tokio::sync::mpsc;
+
+use crate::adapters::usage;
+use crate::domain::calendar::Calendar;
+use crate::domain::notice::{Notice, What};
+use crate::domain::script::{ScriptName, ScriptSpec};
+use crate::domain::status::{self, Facts, Gauges, Local, Market, NextLine, Present, Script, Status, Verdict};
+use crate::domain::timeline::{Boundary, agenda};
+use crate::ports::{Clock, Notifier, Observer};
+
+/// Calendars by key.
+type Calendars = BTreeMap<Arc<str>, Arc<Calendar>>;
+
+/// So many changes wait for whoever watches; one that does not keep up is shown everything anew.
+const MOST_WAITING: usize = 4096;
+
+/// Something to be shown to whoever watches.
+pub(in crate::app) enum Seen {
+    Script(Facts),
+    Gone(ScriptName),
+    Crossed(Boundary),
+    Notice(Notice),
+}
+
+/// Everything that is known of the daemon.
+pub(in crate::app) struct Board {
+    pub(super) clock: Arc<dyn Clock>,
+    rehearsal: bool,
+    started_at: DateTime<Utc>,
+    kept: Mutex<Kept>,
+    /// What happens is handed on only while somebody watches.
+    watched: AtomicBool,
+    seen: mpsc::Sender<Seen>,
+    /// Some of it was lost: who watched was too slow.
+    pub(super) lost: AtomicBool,
+}
+
+#[derive(Default)]
+struct Kept {
+    scripts: BTreeMap<usize, Facts>,
+    order: Vec<usize>,
+    calendars: Calendars,
+    market: Arc<str>,
+    killed_by: Option<String>,
+    journal_lost: bool,
+    /// The next boundaries, until the first of them is past.
+    coming: Vec<Boundary>,
+}
+
+impl Board {
+    /// With it the other end of what is handed on.
+    pub(in crate::app) fn new(
+        clock: Arc<dyn Clock>,
+        rehearsal: bool,
+        calendars: Calendars,
+        market: Arc<str>,
+    ) -> (Arc<Self>, mpsc::Receiver<Seen>) {
+        let (seen, watch) = mpsc::channel(MOST_WAITING);
+        let kept = Mutex::new(Kept { calendars, market, ..Kept::default() });
+        let started_at = clock.now().wall;
+        let (watched, lost) = (AtomicBool::new(false), AtomicBool::new(false));
+        (Arc::new(Self { clock, rehearsal, started_at, kept, watched, seen, lost }), watch)
+    }
+
+    pub(super) fn set_watched(&self, watched: bool) {
+        self.watched.store(watched, Ordering::Relaxed);
+    }
+
+    /// The calendars are others from now on.
+    pub(in crate::app) fn set_calendars(&self, changed: Calendars) {
+        let mut kept = self.lock();
+        kept.calendars.extend(changed);
+        kept.coming.clear();
+    }
+
+    pub(super) fn zone(&self) -> Tz {
+        self.lock().zone()
+    }
+
+    pub(super) fn present(&self) -> Present {
+        Present { now: self.clock.now().wall, zone: self.zone() }
+    }
+
+    /// A calendar that is in use, by key or id, whatever the case; without a name the default one.
+    pub(super) fn calendar(&self, name: Option<&str>) -> Option<Arc<Calendar>> {
+        let kept = self.lock();
+        let Some(name) = name else { return kept.calendars.get(&kept.market).cloned() };
+        let is_it = |(key, calendar): &(&Arc<str>, &Arc<Calendar>)| {
+            let aliases = calendar.aliases().iter().any(|alias| alias.eq_ignore_ascii_case(name));
+            key.eq_ignore_ascii_case(name) || calendar.id().eq_ignore_ascii_case(name) || aliases
+        };
+        kept.calendars.iter().find(is_it).map(|(_, calendar)| Arc::clone(calendar))
+    }
+
+    /// The configured scripts, in their order, each with its calendar.
+    pub(super) fn facts(&self) -> Vec<(Facts, Option<Arc<Calendar>>)> {
+        let kept = self.lock();
+        let facts = kept.order.iter().filter_map(|index| kept.scripts.get(index));
+        facts.map(|facts| (facts.clone(), kept.calendars.get(&facts.spec.window.calendar).cloned())).collect()
+    }
+
+    pub(super) fn spec(&self, name: &str) -> Option<Arc<ScriptSpec>> {
+        self.facts().into_iter().map(|(facts, _)| facts.spec).find(|spec| spec.name.as_str() == name)
+    }
+
+    /// One script, without what its process uses.
+    pub(super) fn script(&self, facts: &Facts) -> Script {
+        let calendar = self.lock().calendars.get(&facts.spec.window.calendar).cloned();
+        status::script(facts, calendar.as_deref(), Gauges::default(), self.present())
+    }
+
+    /// All scripts, with what their processes use.
+    pub(super) fn scripts(&self) -> Vec<Script> {
+        let present = self.present();
+        let facts = self.facts();
+        let gauges = self.gauges(&facts);
+        let show = |((facts, calendar), gauges): (&(Facts, Option<Arc<Calendar>>), Gauges)| {
+            status::script(facts, calendar.as_deref(), gauges, present)
+        };
+        facts.iter().zip(gauges).map(show).collect()
+    }
+
+    fn gauges(&self, facts: &[(Facts, Option<Arc<Calendar>>)]) -> Vec<Gauges> {
+        let now = self.clock.now();
+        let used = usage::of_groups(facts.iter().filter_map(|(facts, _)| facts.view.pid));
+        let of = |(facts, calendar): &(Facts, Option<Arc<Calendar>>)| {
+            let zone = calendar.as_ref().map_or(Tz::UTC, |calendar| calendar.zone());
+            let used = facts.view.pid.and_then(|pid| used.get(&pid));
+            let date = facts.view.trading_date;
+            let silence = date.and_then(|date| usage::silence(&facts.spec.output.dir, date));
+            // On the market clock, which may run faster.
+            let printed = silence.map(|silence| now.wall - (now.wall_after(silence) - now.wall));
+            Gauges {
+                memory_bytes: used.map(|used| used.memory),
+                cpu_seconds: used.map(|used| used.cpu),
+                last_output_at: printed.map(|at| Local::new(at, zone)),
+            }
+        };
+        facts.iter().map(of).collect()
+    }
+
+    pub(super) fn status(&self) -> Status {
+        let scripts = self.scripts();
+        let present = self.present();
+        let verdict = self.verdict(&scripts);
+        let (journal_ok, killed_by) = self.troubles();
+        Status {
+            now: Local::new(present.now, present.zone),
+            pid: std::process::id(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            rehearsal: self.rehearsal,
+            speed: self.clock.now().rate,
+            started_at: Local::new(self.started_at, present.zone),
+            verdict,
+            journal_ok,
+            killed_by,
+            market: self.market(),
+            scripts,
+        }
+    }
+
+    pub(super) fn verdict(&self, scripts: &[Script]) -> Verdict {
+        let (journal_ok, killed_by) = self.troubles();
+        status::verdict(scripts, journal_ok, killed_by.as_deref())
+    }
+
+    /// Whether the journal is written, and the kill file that exists.
+    pub(super) fn troubles(&self) -> (bool, Option<String>) {
+        let kept = self.lock();
+        (!kept.journal_lost, kept.killed_by.clone())
+    }
+
+    pub(super) fn market(&self) -> Market {
+        let now = self.clock.now().wall;
+        let mut kept = self.lock();
+        kept.look_ahead(now);
+        let calendar = kept.calendars.get(&kept.market).cloned();
+        calendar.map_or_else(no_market, |calendar| status::market(&calendar, now, &kept.coming))
+    }
+
+    pub(super) fn next(&self, count: usize) -> Vec<NextLine> {
+        let present = self.present();
+        let found = self.lock().agenda(present.now, count);
+        found.iter().map(|boundary| status::next_line(boundary, present.zone)).collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn hand_on(&self, seen: Seen) {
+        if self.watched.load(Ordering::Relaxed) && self.seen.try_send(seen).is_err() {
+            self.lost.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Kept {
+    fn zone(&self) -> Tz {
+        self.calendars.get(&self.market).map_or(Tz::UTC, |calendar| calendar.zone())
+    }
+
+    fn agenda(&self, now: DateTime<Utc>, count: usize) -> Vec<Boundary> {
+        let specs: Vec<_> =
+            self.order.iter().filter_map(|i| self.scripts.get(i)).map(|f| Arc::clone(&f.spec)).collect();
+        agenda(&specs, &self.calendars, &self.market, now, count)
+    }
+
+    /// All that happens at the next boundary.
+    fn look_ahead(&mut self, now: DateTime<Utc>) {
+        if self.coming.first().is_none_or(|first| first.at <= now) {
+            self.coming = self.agenda(now, self.order.len() + 2);
+        }
+    }
+}
+
+/// The default calendar is loaded, or the daemon would not have started.
+fn no_market() -> Market {
+    Market {
+        calendar: String::new(),
+        timezone: Tz::UTC.name().to_owned(),
+        phase: "closed".to_owned(),
+        trading_date: None,
+        reason: "no calendar is loaded".to_owned(),
+        open: None,
+        close: None,
+        early_close: false,
+        next: None,
+    }
+}
+
+impl Observer for Board {
+    fn changed(&self, index: usize, facts: Facts) {
+        let mut kept = self.lock();
+        let before = kept.scripts.insert(index, facts.clone());
+        if before.is_none_or(|before| !Arc::ptr_eq(&before.spec, &facts.spec)) {
+            kept.coming.clear();
+        }
+        drop(kept);
+        self.hand_on(Seen::Script(facts));
+    }
+
+    fn gone(&self, index: usize) {
+        let gone = self.lock().scripts.remove(&index);
+        if let Some(facts) = gone {
+            self.hand_on(Seen::Gone(facts.spec.name.clone()));
+        }
+    }
+
+    fn ordered(&self, order: &[usize]) {
+        let mut kept = self.lock();
+        kept.order = order.to_vec();
+        kept.coming.clear();
+    }
+
+    fn crossed(&self, boundary: Boundary) {
+        self.hand_on(Seen::Crossed(boundary));
+    }
+}
+
+/// Hands notices on, and keeps what of them is to be seen.
+pub(in crate::app) struct Watching<N> {
+    next: N,
+    board: Arc<Board>,
+}
+
+impl<N: Notifier> Watching<N> {
+    pub(in crate::app) fn new(next: N, board: Arc<Board>) -> Self {
+        Self { next, board }
+    }
+}
+
+impl<N: Notifier> Notifier for Watching<N> {
+    fn notify(&self, notice: Notice) {
+        match &notice.what {
+            What::JournalLost { .. } => self.board.lock().journal_lost = true,
+            What::JournalBack { .. } => self.board.lock().journal_lost = false,
+            What::KillFile { path, exists } => {
+                self.board.lock().killed_by = exists.then(|| path.clone());
+            }
+            _ => {}
+        }
+        if self.board.watched.load(Ordering::Relaxed) {
+            self.board.hand_on(Seen::Notice(notice.clone()));
+        }
+        self.next.notify(notice);
+    }
+}

@@ -1,0 +1,389 @@
+//! Paths and what they answer. What cannot be understood is a 4xx that says why; nothing here fails with a 500.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::body::{Body, Bytes, to_bytes};
+use axum::extract::{Path, Request, State};
+use axum::http::header::{ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_TYPE, WWW_AUTHENTICATE};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use serde::Serialize;
+use serde_json::{Value, json};
+use tokio::sync::Mutex;
+
+use super::auth::{Barred, Origin};
+use super::parameters::Parameters;
+use super::stream::{self, Streams};
+use crate::domain::operator::{Asked, By, Refused, Whom, parse_until};
+use crate::domain::script::ScriptName;
+use crate::domain::status::{Outcome, unready};
+use crate::ports::{CalendarQuery, Control, HistoryQuery, LogQuery};
+
+/// Bodies of requests are small.
+const BODY: usize = 64 * 1024;
+
+/// A body that has not come by then does not come.
+const BODY_PATIENCE: Duration = Duration::from_secs(10);
+
+/// So many lines of a log at most.
+const TAIL: usize = 10_000;
+
+/// So many boundaries at most.
+const NEXT: usize = 1000;
+
+/// The page.
+const PAGE: &str = include_str!("dashboard.html");
+
+/// What the page may do: nothing from elsewhere.
+const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; \
+    img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+/// What all handlers have.
+#[derive(Clone)]
+pub(super) struct Api {
+    pub(super) control: Arc<dyn Control>,
+    alive: Alive,
+    pub(super) streams: Streams,
+}
+
+impl Api {
+    pub(super) fn new(control: Arc<dyn Control>, alive: Alive, streams: Streams) -> Self {
+        Self { control, alive, streams }
+    }
+}
+
+/// Whether the actors answer; asked once for all who ask at about the same time, so that nobody can keep the actors busy by asking.
+#[derive(Clone)]
+pub(super) struct Alive {
+    control: Arc<dyn Control>,
+    latest: Arc<Mutex<Option<(Instant, bool)>>>,
+}
+
+impl Alive {
+    /// An answer counts for so long.
+    const FRESH: Duration = Duration::from_millis(200);
+
+    pub(super) fn new(control: Arc<dyn Control>) -> Self {
+        Self { control, latest: Arc::default() }
+    }
+
+    async fn is(&self) -> bool {
+        let mut latest = self.latest.lock().await;
+        if let Some((at, alive)) = *latest
+            && at.elapsed() < Self::FRESH
+        {
+            return alive;
+        }
+        let alive = self.control.is_alive().await;
+        *latest = Some((Instant::now(), alive));
+        alive
+    }
+}
+
+/// An answer that is a refusal.
+#[derive(Debug)]
+pub(super) struct Problem(StatusCode, String);
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        json_response(self.0, &json!({"error": self.1}))
+    }
+}
+
+impl From<Refused> for Problem {
+    fn from(refused: Refused) -> Self {
+        let status = match &refused {
+            Refused::NoSuchScript { .. } => StatusCode::NOT_FOUND,
+            Refused::NotNow(_) => StatusCode::CONFLICT,
+            Refused::Invalid(_) => StatusCode::BAD_REQUEST,
+            Refused::Unanswered(_) => StatusCode::SERVICE_UNAVAILABLE,
+        };
+        Self(status, refused.to_string())
+    }
+}
+
+/// Parameters that make no sense.
+impl From<String> for Problem {
+    fn from(text: String) -> Self {
+        Self(StatusCode::BAD_REQUEST, text)
+    }
+}
+
+type Answer = Result<Response, Problem>;
+
+pub(super) fn router(api: Api) -> Router {
+    let v1 = Router::new()
+        .route("/status", get(status))
+        .route("/scripts", get(scripts))
+        .route("/scripts/{name}", get(script))
+        .route("/scripts/{name}/log", get(log))
+        .route("/scripts/{name}/{verb}", post(order_one))
+        .route("/history", get(history))
+        .route("/calendar", get(calendar))
+        .route("/timeline", get(timeline))
+        .route("/next", get(next))
+        .route("/events", get(events))
+        .route("/reload", post(reload))
+        .route("/shutdown", post(shut_down))
+        .route("/pause", post(pause_all))
+        .route("/resume", post(resume_all));
+    Router::new()
+        .route("/", get(page))
+        .route("/healthz", get(healthz))
+        .route("/health", get(healthz))
+        .route("/readyz", get(readyz))
+        .route("/metrics", get(metrics))
+        .nest("/api/v1", v1)
+        .fallback(unknown_path)
+        .method_not_allowed_fallback(wrong_method)
+        .layer(middleware::from_fn(guard))
+        .with_state(api)
+}
+
+/// Lets in who may come in, and marks every answer as one that is not to be kept or guessed at.
+async fn guard(request: Request, next: Next) -> Response {
+    let barred = match request.extensions().get::<Origin>() {
+        Some(origin) => origin.admit(&request).err(),
+        None => Some(Barred { status: StatusCode::FORBIDDEN, text: "nobody knows where this comes from" }),
+    };
+    let mut response = match barred {
+        Some(Barred { status, text }) => {
+            let mut response = Problem(status, text.to_owned()).into_response();
+            if status == StatusCode::UNAUTHORIZED {
+                response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            }
+            response
+        }
+        None => next.run(request).await,
+    };
+    let headers = response.headers_mut();
+    for (name, value) in [
+        (CACHE_CONTROL, "no-store"),
+        (HeaderName::from_static("x-content-type-options"), "nosniff"),
+        (HeaderName::from_static("referrer-policy"), "no-referrer"),
+        (HeaderName::from_static("content-security-policy"), POLICY),
+    ] {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    response
+}
+
+async fn unknown_path() -> Problem {
+    Problem(StatusCode::NOT_FOUND, "there is nothing at this path; see /api/v1/status".to_owned())
+}
+
+async fn wrong_method(method: Method) -> Response {
+    let other = if method == Method::POST { "GET, HEAD" } else { "POST" };
+    let mut response =
+        Problem(StatusCode::METHOD_NOT_ALLOWED, format!("not by {method} here: use {other}")).into_response();
+    response
+        .headers_mut()
+        .insert(ALLOW, HeaderValue::from_static(if method == Method::POST { "GET, HEAD" } else { "POST" }));
+    response
+}
+
+pub(super) fn json_response(status: StatusCode, value: &impl Serialize) -> Response {
+    // These types have nothing that JSON cannot hold.
+    let text = serde_json::to_string(value).unwrap_or_default();
+    (status, [(CONTENT_TYPE, "application/json")], text + "\n").into_response()
+}
+
+/// A list: one JSON array, or an object a line for whoever prefers that.
+fn list(headers: &HeaderMap, lines: &[impl Serialize]) -> Response {
+    let by_line = headers.get(ACCEPT).and_then(|accept| accept.to_str().ok()).is_some_and(|a| a.contains("ndjson"));
+    if !by_line {
+        return json_response(StatusCode::OK, &lines);
+    }
+    let texts = lines.iter().map(|line| serde_json::to_string(line).unwrap_or_default() + "\n");
+    ([(CONTENT_TYPE, "application/x-ndjson")], texts.collect::<String>()).into_response()
+}
+
+fn query(request: &Request) -> &str {
+    request.uri().query().unwrap_or_default()
+}
+
+async fn page() -> Response {
+    ([(CONTENT_TYPE, "text/html; charset=utf-8")], PAGE).into_response()
+}
+
+async fn healthz(State(api): State<Api>) -> Response {
+    match api.alive.is().await {
+        true => json_response(StatusCode::OK, &json!({"status": "ok"})),
+        false => json_response(StatusCode::SERVICE_UNAVAILABLE, &json!({"status": "the actors do not answer"})),
+    }
+}
+
+async fn readyz(State(api): State<Api>) -> Response {
+    let status = api.control.status().await;
+    let missing: Vec<&str> = unready(&status).iter().map(|script| &*script.name).collect();
+    let ready = missing.is_empty() && status.journal_ok;
+    let code = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    json_response(code, &json!({"ready": ready, "not_running": missing, "journal_ok": status.journal_ok}))
+}
+
+async fn metrics(State(api): State<Api>) -> Response {
+    let text = api.control.metrics().await;
+    ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
+}
+
+async fn status(State(api): State<Api>) -> Response {
+    json_response(StatusCode::OK, &api.control.status().await)
+}
+
+async fn scripts(State(api): State<Api>, headers: HeaderMap) -> Response {
+    list(&headers, &api.control.status().await.scripts)
+}
+
+async fn script(State(api): State<Api>, Path(name): Path<String>) -> Answer {
+    let status = api.control.status().await;
+    match status.scripts.iter().find(|script| script.name == name) {
+        Some(script) => Ok(json_response(StatusCode::OK, script)),
+        None => {
+            let known = status.scripts.iter().filter_map(|script| ScriptName::new(&script.name).ok()).collect();
+            Err(Refused::NoSuchScript { name, known }.into())
+        }
+    }
+}
+
+async fn history(State(api): State<Api>, request: Request) -> Answer {
+    let parameters = Parameters::read(query(&request), &[], &["script", "from", "to"])?;
+    let (script, from, to) = (parameters.text("script"), parameters.date("from")?, parameters.date("to")?);
+    let found = api.control.history(HistoryQuery { script: script.map(str::to_owned), from, to }).await?;
+    Ok(list(request.headers(), &found))
+}
+
+async fn calendar(State(api): State<Api>, request: Request) -> Answer {
+    let parameters = Parameters::read(query(&request), &[], &["id", "from", "to"])?;
+    let (calendar, from, to) = (parameters.text("id"), parameters.date("from")?, parameters.date("to")?);
+    let found = api.control.calendar(CalendarQuery { calendar: calendar.map(str::to_owned), from, to }).await?;
+    Ok(list(request.headers(), &found))
+}
+
+async fn timeline(State(api): State<Api>, request: Request) -> Answer {
+    let parameters = Parameters::read(query(&request), &[], &["date"])?;
+    let found = api.control.timeline(parameters.date("date")?).await?;
+    Ok(json_response(StatusCode::OK, &found))
+}
+
+async fn next(State(api): State<Api>, request: Request) -> Answer {
+    let parameters = Parameters::read(query(&request), &[], &["n"])?;
+    let found = api.control.next(parameters.number("n", 10, NEXT)?).await;
+    Ok(list(request.headers(), &found))
+}
+
+async fn events(State(api): State<Api>) -> Answer {
+    let place = api.streams.enter().ok_or_else(too_many)?;
+    Ok(stream::events(api.control, place).await)
+}
+
+async fn log(State(api): State<Api>, Path(name): Path<String>, request: Request) -> Answer {
+    let parameters = Parameters::read(query(&request), &[], &["tail", "date", "follow"])?;
+    let follow = parameters.flag("follow")?;
+    // Names become paths: what is none is not even looked for.
+    let script = ScriptName::new(&name).map_err(|why| Problem(StatusCode::NOT_FOUND, why))?;
+    let (tail, date) = (parameters.number("tail", 100, TAIL)?, parameters.date("date")?);
+    let place = api.streams.enter().ok_or_else(too_many)?;
+    let lines = api.control.log(LogQuery { script: script.to_string(), tail, date, follow }).await?;
+    Ok(if follow { stream::lines(lines, place) } else { stream::text(lines, place) })
+}
+
+fn too_many() -> Problem {
+    Problem(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "too many streams are open: close some of them, or try again later".to_owned(),
+    )
+}
+
+async fn order_one(State(api): State<Api>, Path((name, verb)): Path<(String, String)>, request: Request) -> Answer {
+    let known: &[&str] = match verb.as_str() {
+        "start" => &["force", "reason", "wait"],
+        "stop" | "restart" | "resume" => &["reason", "wait"],
+        "skip" => &["date", "reason", "wait"],
+        "pause" => &["until", "stop", "reason", "wait"],
+        _ => {
+            let text = format!("no verb {verb:?}; there are start, stop, restart, skip, pause, resume");
+            return Err(Problem(StatusCode::NOT_FOUND, text));
+        }
+    };
+    let (by, parameters) = read(request, known).await?;
+    let asked = match verb.as_str() {
+        "start" => Asked::Start { force: parameters.flag("force")? },
+        "stop" => Asked::Stop,
+        "restart" => Asked::Restart,
+        "skip" => Asked::Skip { date: parameters.date("date")? },
+        "pause" => pause(&api, &parameters)?,
+        _ => Asked::Resume,
+    };
+    order(&api, Whom::One(name), asked, by, &parameters).await
+}
+
+async fn pause_all(State(api): State<Api>, request: Request) -> Answer {
+    let (by, parameters) = read(request, &["until", "stop", "reason", "wait"]).await?;
+    let asked = pause(&api, &parameters)?;
+    order(&api, Whom::All, asked, by, &parameters).await
+}
+
+async fn resume_all(State(api): State<Api>, request: Request) -> Answer {
+    let (by, parameters) = read(request, &["reason", "wait"]).await?;
+    order(&api, Whom::All, Asked::Resume, by, &parameters).await
+}
+
+fn pause(api: &Api, parameters: &Parameters) -> Result<Asked, Problem> {
+    let (now, zone) = api.control.clock();
+    let until = parameters.text("until").map(|text| parse_until(text, zone, now)).transpose()?;
+    Ok(Asked::Pause { until, stop: parameters.flag("stop")? })
+}
+
+async fn reload(State(api): State<Api>, request: Request) -> Answer {
+    let (by, parameters) = read(request, &["restart", "reason", "wait"]).await?;
+    let outcome = api.control.reload(by, parameters.flag("restart")?).await?;
+    Ok(told(&outcome, false, true))
+}
+
+async fn shut_down(State(api): State<Api>, request: Request) -> Answer {
+    let (by, _) = read(request, &["reason", "wait"]).await?;
+    Ok(told(&api.control.shut_down(by).await?, false, false))
+}
+
+async fn order(api: &Api, whom: Whom, asked: Asked, by: By, parameters: &Parameters) -> Answer {
+    let wait = parameters.wait()?;
+    let is_single = whom != Whom::All;
+    let outcome = api.control.order(whom, asked, by, wait).await?;
+    Ok(told(&outcome, is_single, wait.is_some()))
+}
+
+/// 200 for what is done and was waited for, else 202. An order to one script is answered with that script's state, too.
+fn told(outcome: &Outcome, is_single: bool, waited: bool) -> Response {
+    let code = if waited && outcome.done { StatusCode::OK } else { StatusCode::ACCEPTED };
+    let mut answer =
+        json!({"message": outcome.message, "done": outcome.done, "ok": outcome.ok, "scripts": outcome.scripts});
+    if let (true, Some(script), Value::Object(answer)) = (is_single, outcome.scripts.first(), &mut answer)
+        && let Value::Object(fields) = json!(script)
+    {
+        answer.extend(fields);
+    }
+    json_response(code, &answer)
+}
+
+/// Who asks, and for what.
+async fn read(request: Request, known: &[&str]) -> Result<(By, Parameters), Problem> {
+    let who = request.extensions().get::<Origin>().map_or_else(String::new, Origin::who);
+    let (head, body) = request.into_parts();
+    let body = read_body(body).await?;
+    let parameters = Parameters::read(head.uri.query().unwrap_or_default(), &body, known)?;
+    Ok((By { who, reason: parameters.reason() }, parameters))
+}
+
+async fn read_body(body: Body) -> Result<Bytes, Problem> {
+    match tokio::time::timeout(BODY_PATIENCE, to_bytes(body, BODY)).await {
+        Ok(Ok(body)) => Ok(body),
+        Ok(Err(_)) => {
+            Err(Problem(StatusCode::PAYLOAD_TOO_LARGE, format!("the body is broken, or longer than {BODY} bytes")))
+        }
+        Err(_) => Err(Problem(StatusCode::REQUEST_TIMEOUT, "the body did not come".to_owned())),
+    }
+}
