@@ -112,7 +112,7 @@ fn every_fault_of_the_sections_before_the_scripts_has_its_place() {
         ("[orchestrator]\nstatus_interval = \"0s\"", 2, "orchestrator.status_interval", "at least 1s", None),
         ("[orchestrator]\nhistory = \"long\"", 2, "orchestrator.history", "expected a duration", None),
         ("[orchestrator]\nmain_log_max_size = \"big\"", 2, "orchestrator.main_log_max_size", "expected a size", None),
-        ("[orchestrator]\nkill_file = \"/tmp/stop\"", 2, "orchestrator.kill_file", "not supported yet: ", None),
+        ("[http]\nlisten = \"8930\"", 2, "http.listen", "expected host and port", None),
         ("[orchestrator]\nstate_dir = \"\"", 2, "orchestrator.state_dir", "empty", None),
         ("orchestrator = 5", 1, "orchestrator", "expected a table", None),
         ("[[alert]]\ntype = \"webhook\"", 1, "alert", "not supported yet: ", None),
@@ -648,9 +648,6 @@ fn traps_are_warnings_with_their_place() {
         let warnings = World::with(&format!("{SCRIPT}\n{quiet}\n")).load().warnings;
         assert!(warnings.is_empty(), "{quiet}: {}", shown(&warnings));
     }
-    let listen = World::before_script("[http]\nlisten = \"0.0.0.0:80\"").load().warnings;
-    assert_eq!((listen.len(), listen[0].line), (1, Some(2)));
-    assert!(World::before_script("[http]\nlisten = \"\"").load().warnings.is_empty());
 }
 
 #[test]
@@ -731,7 +728,7 @@ fn every_key_that_the_shipped_file_shows_as_a_comment_exists() {
 
 #[test]
 fn warnings_are_told_beside_faults() {
-    let examined = World::before_script("[http]\nlisten = \"0.0.0.0:80\"\n[orchestrator]\nx = 1").examine();
+    let examined = World::before_script("[defaults.restart]\ninitial_delay = \"2m\"\n[orchestrator]\nx = 1").examine();
     assert_eq!((examined.faults.len(), examined.warnings.len()), (1, 1));
     assert!(examined.loaded.is_none());
 }

@@ -180,7 +180,7 @@ impl<'a> Reloads<'a> {
     }
 
     fn judge(&mut self, reread: Reread, askers: Vec<Asker>, now: DateTime<Utc>) -> Option<News> {
-        let (loaded, changed, result, text) = match reread.loaded {
+        let (loaded, changed, text) = match reread.loaded {
             Ok(loaded) if loaded.file.as_deref() != self.started_from => {
                 let found = loaded.file.as_deref().unwrap_or(Path::new("")).display().to_string();
                 let text = format!(
@@ -200,11 +200,17 @@ impl<'a> Reloads<'a> {
                 let text = told(&reread.changes, &changed, now);
                 info!(target: "mho", "Calendars and overrides read again: {text}");
                 self.warn(&loaded, now);
-                let result = if changed.is_empty() { ReloadResult::Unchanged } else { ReloadResult::Changed };
-                (loaded, changed, result, text)
+                (loaded, changed, text)
             }
         };
         let fresh = loaded.settings.calendars.iter().filter(|(key, _)| !self.in_use.contains_key(*key));
+        let keys: Vec<&str> = fresh.clone().map(|(key, _)| &**key).collect();
+        let (result, text) = match (changed.is_empty(), keys.is_empty()) {
+            (true, true) => (ReloadResult::Unchanged, text),
+            (true, false) => (ReloadResult::Changed, format!("new: {}", keys.join(", "))),
+            (false, true) => (ReloadResult::Changed, text),
+            (false, false) => (ReloadResult::Changed, format!("{text}; new: {}", keys.join(", "))),
+        };
         let calendars: Calendars =
             changed.into_iter().chain(fresh.map(|(k, c)| (Arc::clone(k), Arc::clone(c)))).collect();
         self.in_use.extend(calendars.clone());

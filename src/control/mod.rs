@@ -49,7 +49,6 @@ pub struct Served {
 pub struct Server {
     stop: watch::Sender<bool>,
     thread: Option<JoinHandle<()>>,
-    socket: PathBuf,
 }
 
 /// Begins to serve.
@@ -57,11 +56,10 @@ pub struct Server {
 /// # Errors
 /// The unix socket cannot be made, or the machine gives no thread.
 pub fn serve(served: Served) -> io::Result<Server> {
-    let socket = served.socket.clone();
-    let listener = listen::bind_private(&socket)?;
+    let listener = listen::bind_private(&served.socket)?;
     let (stop, stopped) = watch::channel(false);
     let thread = thread::Builder::new().name("mho-http".to_owned()).spawn(move || run(served, listener, stopped))?;
-    Ok(Server { stop, thread: Some(thread), socket })
+    Ok(Server { stop, thread: Some(thread) })
 }
 
 fn run(served: Served, listener: std::os::unix::net::UnixListener, stopped: watch::Receiver<bool>) {
@@ -83,7 +81,8 @@ fn run(served: Served, listener: std::os::unix::net::UnixListener, stopped: watc
 }
 
 impl Server {
-    /// Ends it: streams are cut off, requests that are being answered get a moment.
+    /// Ends it: streams are cut off, requests that are being answered get a moment. The socket stays, and nobody listens at it: a file system
+    /// that stands still must not hold up the end of the daemon.
     pub fn stop(mut self) {
         self.end();
     }
@@ -94,8 +93,6 @@ impl Server {
             // A thread that panicked has ended, too.
             let _ = thread.join();
         }
-        // Gone already, or it never was.
-        let _ = std::fs::remove_file(&self.socket);
     }
 }
 
