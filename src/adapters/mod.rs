@@ -6,6 +6,7 @@ mod fault_point;
 pub mod identity;
 pub mod journal;
 pub mod lock;
+pub mod metrics;
 pub mod notify;
 pub mod output;
 pub mod overrides_file;
