@@ -2,8 +2,9 @@
 //!
 //! They are written by `prometheus-client`, the Rust client of the Prometheus project itself. It writes both text formats; ours is the classic
 //! one (version 0.0.4), since every reader knows that and `promtool check metrics` takes no other. What decided against the other crate,
-//! `prometheus`: that gathers all samples into a tree before it writes the first one, which for 1,000 scripts (12,000 samples of their states
-//! alone) costs more memory than the daemon itself; here a collector writes each sample straight into the text.
+//! `prometheus`: it keeps a value for each sample and gathers a tree of them all before it writes the first. For the states of 1,000 scripts
+//! (12,000 samples) that took 13 MB and 33 ms where a collector that writes each sample straight into the text took 1 MB, which is the text,
+//! and 2 ms. It also takes twice as long to build, and a third more of the program.
 //!
 //! Counting is cheap, for it is done on the thread that supervises: a lookup and an addition. A scrape holds the lock for one script at a time.
 //! No label takes values without bound: they are names of scripts and calendars, which the configuration bounds, and words of ours.
