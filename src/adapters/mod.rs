@@ -8,6 +8,7 @@ pub mod journal;
 pub mod kill_file;
 pub mod lock;
 pub mod logs;
+pub mod metrics;
 pub mod notify;
 pub mod output;
 pub mod overrides_file;

@@ -26,6 +26,7 @@ use crate::actors::root::{Root, RootArgs};
 use crate::actors::{Plan, Ports};
 use crate::adapters::clock::{RealClock, RehearsalClock};
 use crate::adapters::journal::OpenError;
+use crate::adapters::metrics::Counting;
 use crate::adapters::notify::{Announcing, ServiceManager};
 use crate::adapters::process::{Identity, RealLauncher, Swept};
 use crate::adapters::rotating::RotatingFile;
@@ -227,7 +228,8 @@ impl Daemon<'_> {
         let (board, seen) =
             Board::new(Arc::clone(clock), self.identity.rehearsal, calendars, Arc::clone(&settings.market));
         let heard = Announcing::new(LogNotifier::new(zone), Arc::clone(&manager), zone);
-        let notifier = Arc::new(Watching::new(heard, Arc::clone(&board)));
+        let counted = Counting::new(heard, Arc::clone(&board.metrics));
+        let notifier = Arc::new(Watching::new(counted, Arc::clone(&board)));
         let launcher = self.launcher(Arc::clone(&notifier) as Arc<dyn Notifier>, swept)?;
         let journal = Arc::clone(&memory.journal);
         let ports = Ports {

@@ -8,6 +8,7 @@ use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use tokio::sync::mpsc;
 
+use crate::adapters::metrics::{Machine, Metrics};
 use crate::adapters::usage;
 use crate::domain::calendar::Calendar;
 use crate::domain::notice::{Notice, What};
@@ -18,6 +19,9 @@ use crate::ports::{Clock, Notifier, Observer};
 
 /// Calendars by key.
 type Calendars = BTreeMap<Arc<str>, Arc<Calendar>>;
+
+/// So many boundaries are looked at for the first one of each kind.
+const LOOKED_AT: usize = 200;
 
 /// So many changes wait for whoever watches; one that does not keep up is shown everything anew.
 const MOST_WAITING: usize = 4096;
@@ -41,6 +45,7 @@ pub(in crate::app) struct Board {
     seen: mpsc::Sender<Seen>,
     /// Some of it was lost: who watched was too slow.
     pub(super) lost: AtomicBool,
+    pub(in crate::app) metrics: Arc<Metrics>,
 }
 
 #[derive(Default)]
@@ -67,7 +72,8 @@ impl Board {
         let kept = Mutex::new(Kept { calendars, market, ..Kept::default() });
         let started_at = clock.now().wall;
         let (watched, lost) = (AtomicBool::new(false), AtomicBool::new(false));
-        (Arc::new(Self { clock, rehearsal, started_at, kept, watched, seen, lost }), watch)
+        let metrics = Arc::new(Metrics::new());
+        (Arc::new(Self { clock, rehearsal, started_at, kept, watched, seen, lost, metrics }), watch)
     }
 
     pub(super) fn set_watched(&self, watched: bool) {
@@ -186,6 +192,29 @@ impl Board {
         calendar.map_or_else(no_market, |calendar| status::market(&calendar, now, &kept.coming))
     }
 
+    /// Prometheus text.
+    pub(super) fn metrics_text(&self) -> String {
+        let now = self.clock.now().wall;
+        let mut next: Vec<NextLine> = Vec::new();
+        // Of each kind the first; there may be many of one kind before it.
+        for line in self.next(LOOKED_AT) {
+            if !next.iter().any(|known| known.boundary == line.boundary) {
+                next.push(line);
+            }
+        }
+        let kept = self.lock();
+        let market = kept.calendars.get(&kept.market);
+        let today = |calendar: &Arc<Calendar>| calendar.is_session(now.with_timezone(&calendar.zone()).date_naive());
+        let machine = Machine {
+            trading_day: market.is_some_and(|calendar| today(calendar).unwrap_or(false)),
+            clock_synchronized: self.clock.is_synchronised(),
+            published_to: kept.calendars.values().map(|c| (c.id().to_owned(), c.published_to())).collect(),
+            next,
+        };
+        drop(kept);
+        self.metrics.render(self.status(), machine)
+    }
+
     pub(super) fn next(&self, count: usize) -> Vec<NextLine> {
         let present = self.present();
         let found = self.lock().agenda(present.now, count);
@@ -262,6 +291,7 @@ impl Observer for Board {
     }
 
     fn crossed(&self, boundary: Boundary) {
+        self.metrics.crossed(boundary.at, self.clock.now().wall);
         self.hand_on(Seen::Crossed(boundary));
     }
 }

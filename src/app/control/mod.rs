@@ -163,6 +163,6 @@ impl Control for Shared {
 
     fn metrics(&self) -> PortFuture<String> {
         let desk = Arc::clone(&self.0);
-        Box::pin(async move { format!("{:?}", desk.board.status().verdict) })
+        Box::pin(async move { desk.board.metrics_text() })
     }
 }
