@@ -33,7 +33,7 @@ use crate::adapters::rotating::RotatingFile;
 use crate::adapters::telemetry::{self, LogNotifier, Style, Telemetry};
 use crate::adapters::token;
 use crate::config::{Loaded, LogFormat, LogLevel, Settings, Sources};
-use crate::control::{self, Served, Server, Token};
+use crate::control::{self, Pace, Served, Server, Token};
 use crate::domain::notice::rfc3339;
 use crate::domain::record::{LedgerEntry, Past, Record};
 use crate::domain::timeline::Timeline;
@@ -100,9 +100,6 @@ const STILL_STARTING: Duration = Duration::from_secs(2);
 
 /// Older parts of `orchestrator_main.log` that are kept.
 const MAIN_LOG_PARTS: u32 = 5;
-
-/// A TCP port that is taken is tried again this often.
-const PORT_RETRY: Duration = Duration::from_secs(30);
 
 /// Runs the daemon to its end. `sources` is what `loaded` was read from, and is read again on request. `tell_grace` is told the longest grace of any script, for the case that the daemon dies.
 pub fn run(
@@ -293,7 +290,7 @@ impl Daemon<'_> {
                 None
             }
         });
-        let served = Served { control: desk.shared(), socket: socket.clone(), listen, token, retry: PORT_RETRY };
+        let served = Served { control: desk.shared(), socket: socket.clone(), listen, token, pace: Pace::default() };
         match control::serve(served) {
             Ok(server) => Some(server),
             Err(error) => {

@@ -8,7 +8,7 @@ use std::os::fd::AsRawFd;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener as StdListener;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use axum::Router;
@@ -24,19 +24,13 @@ use tokio::sync::{Semaphore, watch};
 use tokio_io_timeout::TimeoutStream;
 use tracing::{error, info};
 
-use super::Served;
-use super::auth::{Door, Origin};
-use super::routes::{Api, router};
+use super::auth::{Door, Origin, Token};
+use super::routes::{Alive, Api, router};
 use super::stream::Streams;
+use super::{Pace, Served};
 
-/// Connections at one time, of each listener: who floods one of them leaves the other to its owner.
+/// Connections at one time, of each listener.
 const CONNECTIONS: usize = 256;
-
-/// A client that has not sent the head of its request, or the next one, by then is cut off.
-const HEAD: Duration = Duration::from_secs(30);
-
-/// One that takes nothing of its answer for so long is cut off.
-const WRITE: Duration = Duration::from_secs(20);
 
 /// The head of a request may be so long; so much of an answer waits for whoever reads slowly.
 const BUFFER: usize = 32 * 1024;
@@ -72,89 +66,105 @@ pub(super) fn short(path: &Path) -> io::Result<(PathBuf, Option<File>)> {
     Ok((through, Some(dir)))
 }
 
+/// One of the listeners: what it answers by, and how much room it has. Each has its own: who floods one leaves the other to its owner.
+struct Gate {
+    router: Router,
+    room: Arc<Semaphore>,
+    pace: Pace,
+    stopped: watch::Receiver<bool>,
+}
+
+impl Gate {
+    /// Answers the requests of one connection, as long as there is room for it: nobody waits in line.
+    fn admit(&self, stream: impl AsyncRead + AsyncWrite + Send + 'static, origin: Origin) {
+        let Ok(place) = Arc::clone(&self.room).try_acquire_owned() else { return };
+        let answered = answer(stream, origin, self.router.clone(), self.pace, self.stopped.clone());
+        tokio::spawn(async move {
+            answered.await;
+            drop(place);
+        });
+    }
+
+    /// Until no connection is left.
+    async fn is_empty(&self) {
+        let all = u32::try_from(CONNECTIONS).unwrap_or(u32::MAX);
+        // It is never closed.
+        let _ = self.room.acquire_many(all).await.map(drop);
+    }
+}
+
 /// Serves until it is told to stop.
-pub(super) async fn serve(served: Served, listener: UnixListener, mut stopped: watch::Receiver<bool>) {
-    let alive = super::routes::Alive::new(Arc::clone(&served.control));
-    let api = |streams| router(Api::new(Arc::clone(&served.control), alive.clone(), streams));
-    let (unix, tcp) = (api(Streams::default()), api(Streams::default()));
-    let stop = stopped.clone();
-    let (unix_room, tcp_room) = (Arc::new(Semaphore::new(CONNECTIONS)), Arc::new(Semaphore::new(CONNECTIONS)));
-    let by_unix = accept_unix(listener, unix, &unix_room, stop.clone());
+pub(super) async fn serve(
+    served: Served,
+    listener: UnixListener,
+    bound: &OnceLock<SocketAddr>,
+    mut stopped: watch::Receiver<bool>,
+) {
+    let pace = served.pace;
+    let alive = Alive::new(Arc::clone(&served.control));
+    let gate = || Gate {
+        router: router(Api::new(&served.control, &alive, Streams::new(pace.ping, &stopped), pace)),
+        room: Arc::new(Semaphore::new(CONNECTIONS)),
+        pace,
+        stopped: stopped.clone(),
+    };
+    let (unix, tcp) = (gate(), gate());
+    let by_unix = accept_unix(listener, &unix);
     let by_tcp = async {
         match &served.listen {
-            Some(name) => accept_tcp(&served, name, tcp, &tcp_room, stop.clone()).await,
+            Some(name) => accept_tcp(name, served.token.as_ref(), bound, &tcp).await,
             None => std::future::pending().await,
         }
     };
     tokio::select! {
         () = by_unix => {}
         () = by_tcp => {}
-        () = told(&mut stopped) => {
-            // Those that are idle end at once.
-            let all = u32::try_from(CONNECTIONS).unwrap_or(u32::MAX);
-            let ended = async { drop((unix_room.acquire_many(all).await, tcp_room.acquire_many(all).await)) };
-            let _ = tokio::time::timeout(FAREWELL, ended).await;
-        }
+        () = told(&mut stopped) => {}
     }
+    // Those that are idle end at once.
+    let _ = tokio::time::timeout(FAREWELL, async { tokio::join!(unix.is_empty(), tcp.is_empty()) }).await;
 }
 
 /// Until the end is asked for.
-async fn told(stopped: &mut watch::Receiver<bool>) {
+pub(super) async fn told(stopped: &mut watch::Receiver<bool>) {
     // Whoever would ask is gone: that is the same.
     let _ = stopped.wait_for(|stopped| *stopped).await.map(drop);
 }
 
-async fn accept_unix(listener: UnixListener, router: Router, room: &Arc<Semaphore>, stopped: watch::Receiver<bool>) {
+async fn accept_unix(listener: UnixListener, gate: &Gate) {
     loop {
-        let stream = match listener.accept().await {
-            Ok((stream, _)) => stream,
-            Err(_) => {
-                tokio::time::sleep(BREATH).await;
-                continue;
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                if let Some(uid) = caller(&stream) {
+                    gate.admit(stream, Origin::Unix { uid });
+                }
             }
-        };
-        let Some(who) = caller(&stream) else { continue };
-        let Ok(place) = Arc::clone(room).try_acquire_owned() else { continue };
-        let (origin, router, stopped) = (Origin::Unix { who }, router.clone(), stopped.clone());
-        tokio::spawn(async move {
-            answer(stream, origin, router, stopped).await;
-            drop(place);
-        });
+            Err(_) => tokio::time::sleep(BREATH).await,
+        }
     }
 }
 
 /// The user at the other end; None for one who has no business here, whatever the rights of the file say.
-fn caller(stream: &UnixStream) -> Option<String> {
+fn caller(stream: &UnixStream) -> Option<u32> {
     let uid = stream.peer_cred().ok()?.uid();
-    let is_ours = uid == 0 || uid == nix::unistd::geteuid().as_raw();
-    let name = || nix::unistd::User::from_uid(uid.into()).ok().flatten().map(|user| user.name);
-    is_ours.then(|| name().unwrap_or_else(|| format!("uid {uid}")))
+    (uid == 0 || uid == nix::unistd::geteuid().as_raw()).then_some(uid)
 }
 
-async fn accept_tcp(
-    served: &Served,
-    name: &str,
-    router: Router,
-    room: &Arc<Semaphore>,
-    stopped: watch::Receiver<bool>,
-) {
-    let listener = open_tcp(name, served.retry).await;
+async fn accept_tcp(name: &str, token: Option<&Token>, bound: &OnceLock<SocketAddr>, gate: &Gate) {
+    let listener = open_tcp(name, gate.pace.retry).await;
     let Ok(address) = listener.local_addr() else { return std::future::pending().await };
+    let _ = bound.set(address);
     info!(target: "mho", "The API is at http://{address}");
-    let door = Door { name: name.to_owned(), address, token: served.token.clone() };
+    let door = Door::new(name, address, token.cloned());
     loop {
-        let Ok((stream, _)) = listener.accept().await else {
-            tokio::time::sleep(BREATH).await;
-            continue;
-        };
-        // Answers are small and come at once.
-        let _ = stream.set_nodelay(true);
-        let Ok(place) = Arc::clone(room).try_acquire_owned() else { continue };
-        let (origin, router, stopped) = (Origin::Tcp(door.clone()), router.clone(), stopped.clone());
-        tokio::spawn(async move {
-            answer(stream, origin, router, stopped).await;
-            drop(place);
-        });
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                // Answers are small and come at once.
+                let _ = stream.set_nodelay(true);
+                gate.admit(stream, Origin::Tcp(door.clone()));
+            }
+            Err(_) => tokio::time::sleep(BREATH).await,
+        }
     }
 }
 
@@ -186,10 +196,11 @@ async fn answer(
     stream: impl AsyncRead + AsyncWrite + Send + 'static,
     origin: Origin,
     router: Router,
+    pace: Pace,
     mut stopped: watch::Receiver<bool>,
 ) {
     let mut stream = TimeoutStream::new(stream);
-    stream.set_write_timeout(Some(WRITE));
+    stream.set_write_timeout(Some(pace.write));
     let service = service_fn(move |request: hyper::Request<Incoming>| {
         let (origin, router) = (origin.clone(), router.clone());
         async move {
@@ -200,7 +211,7 @@ async fn answer(
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEAD)
+        .header_read_timeout(pace.head)
         .max_buf_size(BUFFER)
         .serve_connection(TokioIo::new(Box::pin(stream)), service);
     let mut connection = std::pin::pin!(connection);

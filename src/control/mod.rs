@@ -13,8 +13,9 @@ mod routes;
 mod stream;
 
 use std::io;
+use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -41,15 +42,52 @@ pub struct Served {
     pub listen: Option<String>,
     /// By which changes are allowed over TCP; None = none are.
     pub token: Option<Token>,
+    /// How long things may take.
+    pub pace: Pace,
+}
+
+/// How long things may take. The default is for a daemon; a test has less time.
+#[derive(Clone, Copy, Debug)]
+pub struct Pace {
+    /// A client that has not sent the head of its request, or of the next one, by then is cut off.
+    pub head: Duration,
+    /// One that has not sent the body by then is refused.
+    pub body: Duration,
+    /// One that takes nothing of its answer for so long is cut off.
+    pub write: Duration,
+    /// What is only to be shown and has not come by then, from a disk that does not answer, is not waited for.
+    pub show: Duration,
+    /// A stream on which nothing happens says so this often: that is how both ends find out that the other one is gone.
+    pub ping: Duration,
     /// How long after it was found taken a TCP port is tried again.
     pub retry: Duration,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        let seconds = Duration::from_secs;
+        Self {
+            head: seconds(30),
+            body: seconds(10),
+            write: seconds(20),
+            show: seconds(30),
+            ping: client::PING,
+            retry: seconds(30),
+        }
+    }
 }
 
 /// The API at work.
 pub struct Server {
     stop: watch::Sender<bool>,
     thread: Option<JoinHandle<()>>,
+    tcp: Arc<OnceLock<SocketAddr>>,
 }
+
+/// The thread ends sooner than this, unless a disk keeps it that does not answer. Counted, not measured: a clock that is made to lie, as in
+/// tests, must not stretch the wait.
+const LAST_STEPS: u32 = 500;
+const STEP: Duration = Duration::from_millis(1);
 
 /// Begins to serve.
 ///
@@ -58,11 +96,19 @@ pub struct Server {
 pub fn serve(served: Served) -> io::Result<Server> {
     let listener = listen::bind_private(&served.socket)?;
     let (stop, stopped) = watch::channel(false);
-    let thread = thread::Builder::new().name("mho-http".to_owned()).spawn(move || run(served, listener, stopped))?;
-    Ok(Server { stop, thread: Some(thread) })
+    let tcp = Arc::default();
+    let bound = Arc::clone(&tcp);
+    let work = move || run(served, listener, &bound, stopped);
+    let thread = thread::Builder::new().name("mho-http".to_owned()).spawn(work)?;
+    Ok(Server { stop, thread: Some(thread), tcp })
 }
 
-fn run(served: Served, listener: std::os::unix::net::UnixListener, stopped: watch::Receiver<bool>) {
+fn run(
+    served: Served,
+    listener: std::os::unix::net::UnixListener,
+    bound: &OnceLock<SocketAddr>,
+    stopped: watch::Receiver<bool>,
+) {
     // Where that is not allowed it is served all the same.
     let _ = rustix::process::setpriority_process(None, NICENESS);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(READERS).build();
@@ -72,7 +118,7 @@ fn run(served: Served, listener: std::os::unix::net::UnixListener, stopped: watc
     };
     runtime.block_on(async {
         match UnixListener::from_std(listener) {
-            Ok(listener) => listen::serve(served, listener, stopped).await,
+            Ok(listener) => listen::serve(served, listener, bound, stopped).await,
             Err(error) => tracing::error!(target: "mho", "The control socket is not served: {error}"),
         }
     });
@@ -81,23 +127,30 @@ fn run(served: Served, listener: std::os::unix::net::UnixListener, stopped: watc
 }
 
 impl Server {
-    /// Ends it: streams are cut off, requests that are being answered get a moment. The socket stays, and nobody listens at it: a file system
-    /// that stands still must not hold up the end of the daemon.
-    pub fn stop(mut self) {
-        self.end();
+    /// Where TCP is served; None = nowhere, or not yet: the port is taken.
+    #[must_use]
+    pub fn tcp(&self) -> Option<SocketAddr> {
+        self.tcp.get().copied()
     }
 
-    fn end(&mut self) {
-        let _ = self.stop.send(true);
-        if let Some(thread) = self.thread.take() {
-            // A thread that panicked has ended, too.
-            let _ = thread.join();
-        }
+    /// Ends it, in half a second or so at the most: streams end, requests that are being answered get a moment. Dropping it does the same.
+    /// The socket stays, and nobody listens at it: a file system that stands still must not hold up the end of the daemon.
+    pub fn stop(self) {
+        drop(self);
     }
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
-        self.end();
+        // A thread that has ended hears nothing.
+        let _ = self.stop.send(true);
+        let Some(thread) = self.thread.take() else { return };
+        for _ in 0..LAST_STEPS {
+            if thread.is_finished() {
+                return;
+            }
+            thread::sleep(STEP);
+        }
+        // It ends with the process, then.
     }
 }

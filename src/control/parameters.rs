@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use chrono::NaiveDate;
+use chrono::{Datelike, NaiveDate};
 use serde_json::Value;
 
-/// Words of a reason that are kept.
+/// Characters of a reason that are kept.
 const LONGEST_REASON: usize = 500;
 
 /// Nobody waits longer for an order.
@@ -59,7 +59,10 @@ impl Parameters {
     }
 
     pub(super) fn date(&self, key: &str) -> Result<Option<NaiveDate>, String> {
-        self.text(key).map(|text| text.parse().map_err(|_| format!("{key}={text}: expected YYYY-MM-DD"))).transpose()
+        let Some(text) = self.text(key) else { return Ok(None) };
+        // The years that people write; no calendar has data for others.
+        let date = text.parse().ok().filter(|date: &NaiveDate| (1..=9999).contains(&date.year()));
+        date.map(Some).ok_or_else(|| format!("{key}={text}: expected YYYY-MM-DD"))
     }
 
     pub(super) fn number(&self, key: &str, default: usize, most: usize) -> Result<usize, String> {
@@ -87,7 +90,62 @@ impl Parameters {
 
 fn unknown(key: &str, known: &[&str]) -> String {
     let near = known.iter().find(|known| strsim::damerau_levenshtein(known, key) <= 2);
-    let hint = near.map_or_else(String::new, |near| format!("; did you mean {near}?"));
-    let list = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
-    format!("unknown parameter {key:?}{hint} Known here: {list}")
+    let hint = near.map_or_else(String::new, |near| format!(" (did you mean {near}?)"));
+    format!("unknown parameter {key:?}{hint}; known here: {}", known.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KNOWN: &[&str] = &["force", "date", "n", "wait", "reason"];
+
+    fn read(query: &str, body: &str) -> Result<Parameters, String> {
+        Parameters::read(query, body.as_bytes(), KNOWN)
+    }
+
+    #[test]
+    fn the_query_wins_over_the_body_and_both_may_be_missing() {
+        let both = read("reason=a+b%21", r#"{"reason": "body", "force": true, "n": 7, "wait": null}"#).unwrap();
+        assert_eq!((both.reason().as_str(), both.flag("force"), both.number("n", 1, 5)), ("a b!", Ok(true), Ok(5)));
+        let none = read("", " \n").unwrap();
+        assert_eq!((none.reason().as_str(), none.flag("force"), none.number("n", 1, 5)), ("", Ok(false), Ok(1)));
+        for body in ["x", "[]", "1", r#"{"n": []}"#, r#"{"nn": 1}"#, "{", "\u{0}"] {
+            assert!(read("", body).is_err(), "{body}");
+        }
+    }
+
+    #[test]
+    fn a_slip_of_the_pen_is_told_and_nothing_is_taken_for_something_else() {
+        let error = read("forse=1", "").unwrap_err();
+        assert_eq!(
+            error,
+            "unknown parameter \"forse\" (did you mean force?); known here: force, date, n, wait, reason"
+        );
+        assert!(read("force=maybe", "").unwrap().flag("force").is_err());
+        for bad in ["2026-13-01", "soon", "%2B262142-01-01", "0000-01-01"] {
+            assert!(read(&format!("date={bad}"), "").unwrap().date("date").is_err(), "{bad}");
+        }
+        assert!(read("n=-1", "").unwrap().number("n", 1, 5).is_err());
+    }
+
+    #[test]
+    fn a_wait_is_a_duration_or_seconds_and_has_a_limit() {
+        let wait = |text: &str| read(&format!("wait={text}"), "").unwrap().wait();
+        assert_eq!(wait("90"), Ok(Some(Duration::from_secs(90))));
+        assert_eq!(wait("1m30s"), Ok(Some(Duration::from_secs(90))));
+        assert_eq!(wait(""), Ok(None));
+        for long in ["18446744073709551615", "1000years"] {
+            assert_eq!(wait(long), Ok(Some(LONGEST_WAIT)), "{long}");
+        }
+        for bad in ["-1", "1e9", "99999999999999999999years", "soon"] {
+            assert!(wait(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_reason_is_one_line_that_has_an_end() {
+        let long = read(&format!("reason=a%0a%1bb{}", "x".repeat(1000)), "").unwrap().reason();
+        assert!(long.starts_with("a  bx") && long.chars().count() == LONGEST_REASON, "{long}");
+    }
 }

@@ -4,30 +4,30 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::Router;
-use axum::body::{Body, Bytes, to_bytes};
+use axum::body::to_bytes;
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
-use axum::http::header::{ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_TYPE, WWW_AUTHENTICATE};
+use axum::http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, WWW_AUTHENTICATE};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
+use http_body_util::LengthLimitError;
 use serde::Serialize;
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
 
+use super::Pace;
 use super::auth::{Barred, Origin};
 use super::parameters::Parameters;
 use super::stream::{self, Streams};
 use crate::domain::operator::{Asked, By, Refused, Whom, parse_until};
 use crate::domain::script::ScriptName;
 use crate::domain::status::{Outcome, unready};
-use crate::ports::{CalendarQuery, Control, HistoryQuery, LogQuery};
+use crate::ports::{CalendarQuery, Control, HistoryQuery, LogQuery, PortFuture};
 
 /// Bodies of requests are small.
 const BODY: usize = 64 * 1024;
-
-/// A body that has not come by then does not come.
-const BODY_PATIENCE: Duration = Duration::from_secs(10);
 
 /// So many lines of a log at most.
 const TAIL: usize = 10_000;
@@ -42,18 +42,35 @@ const PAGE: &str = include_str!("dashboard.html");
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; \
     img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
+/// Longer than it takes to say that an order is not done yet.
+const ANSWER: Duration = Duration::from_secs(10);
+
 /// What all handlers have.
 #[derive(Clone)]
 pub(super) struct Api {
-    pub(super) control: Arc<dyn Control>,
+    control: Arc<dyn Control>,
     alive: Alive,
-    pub(super) streams: Streams,
+    streams: Streams,
+    pace: Pace,
 }
 
 impl Api {
-    pub(super) fn new(control: Arc<dyn Control>, alive: Alive, streams: Streams) -> Self {
-        Self { control, alive, streams }
+    pub(super) fn new(control: &Arc<dyn Control>, alive: &Alive, streams: Streams, pace: Pace) -> Self {
+        Self { control: Arc::clone(control), alive: alive.clone(), streams, pace }
     }
+
+    /// What is only to be shown: at once, or not at all. A disk that does not answer must not hold connections for ever.
+    async fn shown<T>(&self, shown: PortFuture<T>) -> Result<T, Problem> {
+        within(self.pace.show, shown).await
+    }
+}
+
+async fn within<T>(patience: Duration, asked: PortFuture<T>) -> Result<T, Problem> {
+    let late = |_| {
+        let text = format!("no answer within {} s; look at the daemon's log, and at its disk", patience.as_secs());
+        Problem(StatusCode::SERVICE_UNAVAILABLE, text)
+    };
+    tokio::time::timeout(patience, asked).await.map_err(late)
 }
 
 /// Whether the actors answer; asked once for all who ask at about the same time, so that nobody can keep the actors busy by asking.
@@ -65,7 +82,10 @@ pub(super) struct Alive {
 
 impl Alive {
     /// An answer counts for so long.
-    const FRESH: Duration = Duration::from_millis(200);
+    const FRESH: Duration = Duration::from_millis(100);
+
+    /// Longer than they take to answer, or to be found not to.
+    const PATIENCE: Duration = Duration::from_secs(2);
 
     pub(super) fn new(control: Arc<dyn Control>) -> Self {
         Self { control, latest: Arc::default() }
@@ -78,7 +98,7 @@ impl Alive {
         {
             return alive;
         }
-        let alive = self.control.is_alive().await;
+        let alive = tokio::time::timeout(Self::PATIENCE, self.control.is_alive()).await.unwrap_or(false);
         *latest = Some((Instant::now(), alive));
         alive
     }
@@ -102,7 +122,11 @@ impl From<Refused> for Problem {
             Refused::Invalid(_) => StatusCode::BAD_REQUEST,
             Refused::Unanswered(_) => StatusCode::SERVICE_UNAVAILABLE,
         };
-        Self(status, refused.to_string())
+        let near = match &refused {
+            Refused::NoSuchScript { name, known } => near(name, known),
+            _ => None,
+        };
+        Self(status, refused.to_string() + &near.map_or_else(String::new, |near| format!("; did you mean {near}?")))
     }
 }
 
@@ -113,15 +137,25 @@ impl From<String> for Problem {
     }
 }
 
+/// What was probably meant.
+fn near<'a>(name: &str, known: &'a [ScriptName]) -> Option<&'a ScriptName> {
+    let distance = |known: &&ScriptName| strsim::damerau_levenshtein(known.as_str(), name);
+    known.iter().min_by_key(distance).filter(|best| distance(best) <= 2.min(name.chars().count() / 2))
+}
+
 type Answer = Result<Response, Problem>;
 
 pub(super) fn router(api: Api) -> Router {
-    let v1 = Router::new()
+    let by_verb = |router: Router<Api>, verb: &'static str| {
+        let order = move |api, name, request| order_one(verb, api, name, request);
+        router.route(&format!("/scripts/{{name}}/{verb}"), post(order))
+    };
+    let verbs = ["start", "stop", "restart", "skip", "pause", "resume"].into_iter().fold(Router::new(), by_verb);
+    let v1 = verbs
         .route("/status", get(status))
         .route("/scripts", get(scripts))
         .route("/scripts/{name}", get(script))
         .route("/scripts/{name}/log", get(log))
-        .route("/scripts/{name}/{verb}", post(order_one))
         .route("/history", get(history))
         .route("/calendar", get(calendar))
         .route("/timeline", get(timeline))
@@ -176,17 +210,13 @@ async fn unknown_path() -> Problem {
     Problem(StatusCode::NOT_FOUND, "there is nothing at this path; see /api/v1/status".to_owned())
 }
 
-async fn wrong_method(method: Method) -> Response {
-    let other = if method == Method::POST { "GET, HEAD" } else { "POST" };
-    let mut response =
-        Problem(StatusCode::METHOD_NOT_ALLOWED, format!("not by {method} here: use {other}")).into_response();
-    response
-        .headers_mut()
-        .insert(ALLOW, HeaderValue::from_static(if method == Method::POST { "GET, HEAD" } else { "POST" }));
-    response
+/// The router adds which ones are right.
+async fn wrong_method(method: Method) -> Problem {
+    let other = if method == Method::POST { "what is only shown is asked for by GET" } else { "see the header Allow" };
+    Problem(StatusCode::METHOD_NOT_ALLOWED, format!("{method} does nothing here: {other}"))
 }
 
-pub(super) fn json_response(status: StatusCode, value: &impl Serialize) -> Response {
+fn json_response(status: StatusCode, value: &impl Serialize) -> Response {
     // These types have nothing that JSON cannot hold.
     let text = serde_json::to_string(value).unwrap_or_default();
     (status, [(CONTENT_TYPE, "application/json")], text + "\n").into_response()
@@ -217,34 +247,43 @@ async fn healthz(State(api): State<Api>) -> Response {
     }
 }
 
-async fn readyz(State(api): State<Api>) -> Response {
-    let status = api.control.status().await;
+async fn readyz(State(api): State<Api>) -> Answer {
+    let status = api.shown(api.control.status()).await?;
     let missing: Vec<&str> = unready(&status).iter().map(|script| &*script.name).collect();
     let ready = missing.is_empty() && status.journal_ok;
     let code = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    json_response(code, &json!({"ready": ready, "not_running": missing, "journal_ok": status.journal_ok}))
+    Ok(json_response(code, &json!({"ready": ready, "not_running": missing, "journal_ok": status.journal_ok})))
 }
 
-async fn metrics(State(api): State<Api>) -> Response {
-    let text = api.control.metrics().await;
-    ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
+async fn metrics(State(api): State<Api>) -> Answer {
+    let text = api.shown(api.control.metrics()).await?;
+    Ok(([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response())
 }
 
-async fn status(State(api): State<Api>) -> Response {
-    json_response(StatusCode::OK, &api.control.status().await)
+async fn status(State(api): State<Api>) -> Answer {
+    Ok(json_response(StatusCode::OK, &api.shown(api.control.status()).await?))
 }
 
-async fn scripts(State(api): State<Api>, headers: HeaderMap) -> Response {
-    list(&headers, &api.control.status().await.scripts)
+async fn scripts(State(api): State<Api>, headers: HeaderMap) -> Answer {
+    Ok(list(&headers, &api.shown(api.control.status()).await?.scripts))
 }
 
-async fn script(State(api): State<Api>, Path(name): Path<String>) -> Answer {
-    let status = api.control.status().await;
-    match status.scripts.iter().find(|script| script.name == name) {
+/// Names become paths: what is none is not even looked for.
+type Named = Result<Path<String>, PathRejection>;
+
+fn named(name: Named) -> Result<ScriptName, Problem> {
+    let name = name.map_err(|_| "the name is no text".to_owned());
+    name.and_then(|Path(name)| ScriptName::new(&name)).map_err(|why| Problem(StatusCode::NOT_FOUND, why))
+}
+
+async fn script(State(api): State<Api>, name: Named) -> Answer {
+    let name = named(name)?;
+    let status = api.shown(api.control.status()).await?;
+    match status.scripts.iter().find(|script| script.name == name.as_str()) {
         Some(script) => Ok(json_response(StatusCode::OK, script)),
         None => {
             let known = status.scripts.iter().filter_map(|script| ScriptName::new(&script.name).ok()).collect();
-            Err(Refused::NoSuchScript { name, known }.into())
+            Err(Refused::NoSuchScript { name: name.to_string(), known }.into())
         }
     }
 }
@@ -252,42 +291,42 @@ async fn script(State(api): State<Api>, Path(name): Path<String>) -> Answer {
 async fn history(State(api): State<Api>, request: Request) -> Answer {
     let parameters = Parameters::read(query(&request), &[], &["script", "from", "to"])?;
     let (script, from, to) = (parameters.text("script"), parameters.date("from")?, parameters.date("to")?);
-    let found = api.control.history(HistoryQuery { script: script.map(str::to_owned), from, to }).await?;
+    let found = api.shown(api.control.history(HistoryQuery { script: script.map(str::to_owned), from, to })).await??;
     Ok(list(request.headers(), &found))
 }
 
 async fn calendar(State(api): State<Api>, request: Request) -> Answer {
     let parameters = Parameters::read(query(&request), &[], &["id", "from", "to"])?;
     let (calendar, from, to) = (parameters.text("id"), parameters.date("from")?, parameters.date("to")?);
-    let found = api.control.calendar(CalendarQuery { calendar: calendar.map(str::to_owned), from, to }).await?;
+    let found =
+        api.shown(api.control.calendar(CalendarQuery { calendar: calendar.map(str::to_owned), from, to })).await??;
     Ok(list(request.headers(), &found))
 }
 
 async fn timeline(State(api): State<Api>, request: Request) -> Answer {
     let parameters = Parameters::read(query(&request), &[], &["date"])?;
-    let found = api.control.timeline(parameters.date("date")?).await?;
+    let found = api.shown(api.control.timeline(parameters.date("date")?)).await??;
     Ok(json_response(StatusCode::OK, &found))
 }
 
 async fn next(State(api): State<Api>, request: Request) -> Answer {
     let parameters = Parameters::read(query(&request), &[], &["n"])?;
-    let found = api.control.next(parameters.number("n", 10, NEXT)?).await;
+    let found = api.shown(api.control.next(parameters.number("n", 10, NEXT)?)).await?;
     Ok(list(request.headers(), &found))
 }
 
 async fn events(State(api): State<Api>) -> Answer {
     let place = api.streams.enter().ok_or_else(too_many)?;
-    Ok(stream::events(api.control, place).await)
+    Ok(stream::events(api.control, place))
 }
 
-async fn log(State(api): State<Api>, Path(name): Path<String>, request: Request) -> Answer {
+async fn log(State(api): State<Api>, name: Named, request: Request) -> Answer {
+    let script = named(name)?.to_string();
     let parameters = Parameters::read(query(&request), &[], &["tail", "date", "follow"])?;
     let follow = parameters.flag("follow")?;
-    // Names become paths: what is none is not even looked for.
-    let script = ScriptName::new(&name).map_err(|why| Problem(StatusCode::NOT_FOUND, why))?;
     let (tail, date) = (parameters.number("tail", 100, TAIL)?, parameters.date("date")?);
     let place = api.streams.enter().ok_or_else(too_many)?;
-    let lines = api.control.log(LogQuery { script: script.to_string(), tail, date, follow }).await?;
+    let lines = api.shown(api.control.log(LogQuery { script, tail, date, follow })).await??;
     Ok(if follow { stream::lines(lines, place) } else { stream::text(lines, place) })
 }
 
@@ -298,19 +337,16 @@ fn too_many() -> Problem {
     )
 }
 
-async fn order_one(State(api): State<Api>, Path((name, verb)): Path<(String, String)>, request: Request) -> Answer {
-    let known: &[&str] = match verb.as_str() {
-        "start" => &["force", "reason", "wait"],
-        "stop" | "restart" | "resume" => &["reason", "wait"],
-        "skip" => &["date", "reason", "wait"],
-        "pause" => &["until", "stop", "reason", "wait"],
-        _ => {
-            let text = format!("no verb {verb:?}; there are start, stop, restart, skip, pause, resume");
-            return Err(Problem(StatusCode::NOT_FOUND, text));
-        }
+async fn order_one(verb: &str, State(api): State<Api>, name: Named, request: Request) -> Answer {
+    let name = named(name)?.to_string();
+    let own: &[&str] = match verb {
+        "start" => &["force"],
+        "skip" => &["date"],
+        "pause" => &["until", "stop"],
+        _ => &[],
     };
-    let (by, parameters) = read(request, known).await?;
-    let asked = match verb.as_str() {
+    let (by, parameters) = api.read(request, own).await?;
+    let asked = match verb {
         "start" => Asked::Start { force: parameters.flag("force")? },
         "stop" => Asked::Stop,
         "restart" => Asked::Restart,
@@ -322,13 +358,13 @@ async fn order_one(State(api): State<Api>, Path((name, verb)): Path<(String, Str
 }
 
 async fn pause_all(State(api): State<Api>, request: Request) -> Answer {
-    let (by, parameters) = read(request, &["until", "stop", "reason", "wait"]).await?;
+    let (by, parameters) = api.read(request, &["until", "stop"]).await?;
     let asked = pause(&api, &parameters)?;
     order(&api, Whom::All, asked, by, &parameters).await
 }
 
 async fn resume_all(State(api): State<Api>, request: Request) -> Answer {
-    let (by, parameters) = read(request, &["reason", "wait"]).await?;
+    let (by, parameters) = api.read(request, &[]).await?;
     order(&api, Whom::All, Asked::Resume, by, &parameters).await
 }
 
@@ -339,28 +375,31 @@ fn pause(api: &Api, parameters: &Parameters) -> Result<Asked, Problem> {
 }
 
 async fn reload(State(api): State<Api>, request: Request) -> Answer {
-    let (by, parameters) = read(request, &["restart", "reason", "wait"]).await?;
-    let outcome = api.control.reload(by, parameters.flag("restart")?).await?;
-    Ok(told(&outcome, false, true))
+    let (by, parameters) = api.read(request, &["restart"]).await?;
+    let wait = parameters.wait()?;
+    let reloaded = api.control.reload(by, parameters.flag("restart")?);
+    let outcome = within(wait.unwrap_or_default() + api.pace.show, reloaded).await??;
+    Ok(told(&outcome, false, wait.is_some()))
 }
 
 async fn shut_down(State(api): State<Api>, request: Request) -> Answer {
-    let (by, _) = read(request, &["reason", "wait"]).await?;
-    Ok(told(&api.control.shut_down(by).await?, false, false))
+    let (by, parameters) = api.read(request, &[]).await?;
+    let waited = parameters.wait()?.is_some();
+    Ok(told(&within(ANSWER, api.control.shut_down(by)).await??, false, waited))
 }
 
 async fn order(api: &Api, whom: Whom, asked: Asked, by: By, parameters: &Parameters) -> Answer {
     let wait = parameters.wait()?;
     let is_single = whom != Whom::All;
-    let outcome = api.control.order(whom, asked, by, wait).await?;
+    let ordered = api.control.order(whom, asked, by, wait);
+    let outcome = within(wait.unwrap_or_default() + ANSWER, ordered).await??;
     Ok(told(&outcome, is_single, wait.is_some()))
 }
 
 /// 200 for what is done and was waited for, else 202. An order to one script is answered with that script's state, too.
 fn told(outcome: &Outcome, is_single: bool, waited: bool) -> Response {
     let code = if waited && outcome.done { StatusCode::OK } else { StatusCode::ACCEPTED };
-    let mut answer =
-        json!({"message": outcome.message, "done": outcome.done, "ok": outcome.ok, "scripts": outcome.scripts});
+    let mut answer = json!(outcome);
     if let (true, Some(script), Value::Object(answer)) = (is_single, outcome.scripts.first(), &mut answer)
         && let Value::Object(fields) = json!(script)
     {
@@ -369,21 +408,23 @@ fn told(outcome: &Outcome, is_single: bool, waited: bool) -> Response {
     json_response(code, &answer)
 }
 
-/// Who asks, and for what.
-async fn read(request: Request, known: &[&str]) -> Result<(By, Parameters), Problem> {
-    let who = request.extensions().get::<Origin>().map_or_else(String::new, Origin::who);
-    let (head, body) = request.into_parts();
-    let body = read_body(body).await?;
-    let parameters = Parameters::read(head.uri.query().unwrap_or_default(), &body, known)?;
-    Ok((By { who, reason: parameters.reason() }, parameters))
+impl Api {
+    /// Who asks, and for what: with the parameters that are an order's `own`, and those of all orders.
+    async fn read(&self, request: Request, own: &[&str]) -> Result<(By, Parameters), Problem> {
+        let who = request.extensions().get::<Origin>().map_or_else(String::new, Origin::who);
+        let (head, body) = request.into_parts();
+        let body = tokio::time::timeout(self.pace.body, to_bytes(body, BODY)).await;
+        let body = body.map_err(|_| Problem(StatusCode::REQUEST_TIMEOUT, "the body did not come".to_owned()))?;
+        let body = body.map_err(unreadable_body)?;
+        let known = [own, &["reason", "wait"]].concat();
+        let parameters = Parameters::read(head.uri.query().unwrap_or_default(), &body, &known)?;
+        Ok((By { who, reason: parameters.reason() }, parameters))
+    }
 }
 
-async fn read_body(body: Body) -> Result<Bytes, Problem> {
-    match tokio::time::timeout(BODY_PATIENCE, to_bytes(body, BODY)).await {
-        Ok(Ok(body)) => Ok(body),
-        Ok(Err(_)) => {
-            Err(Problem(StatusCode::PAYLOAD_TOO_LARGE, format!("the body is broken, or longer than {BODY} bytes")))
-        }
-        Err(_) => Err(Problem(StatusCode::REQUEST_TIMEOUT, "the body did not come".to_owned())),
+fn unreadable_body(error: axum::Error) -> Problem {
+    if error.into_inner().is::<LengthLimitError>() {
+        return Problem(StatusCode::PAYLOAD_TOO_LARGE, format!("the body is longer than {BODY} bytes"));
     }
+    Problem(StatusCode::BAD_REQUEST, "the body ends too soon, or is no body at all".to_owned())
 }

@@ -2,7 +2,7 @@
 //! for a client that reads slowly.
 
 use std::convert::Infallible;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -12,9 +12,10 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use hyper::body::Frame;
 use tokio::sync::broadcast::error::RecvError;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
-use tokio::time::{Interval, MissedTickBehavior, interval};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 
+use super::listen::told;
 use crate::domain::status::Live;
 use crate::ports::{Control, LogLines};
 
@@ -24,26 +25,47 @@ const STREAMS: usize = 224;
 /// Pieces that wait for a client.
 const PIECES: usize = 4;
 
-/// A stream on which nothing happens says so, and finds out whether anybody still reads.
-const PING: Duration = Duration::from_secs(15);
-
 /// A line that is longer is sent in parts.
 const LONGEST_LINE: usize = 64 * 1024;
 
+const PING: Bytes = Bytes::from_static(b": ping\n\n");
+
 /// The places for streams.
 #[derive(Clone)]
-pub(super) struct Streams(Arc<Semaphore>);
-
-impl Default for Streams {
-    fn default() -> Self {
-        Self(Arc::new(Semaphore::new(STREAMS)))
-    }
+pub(super) struct Streams {
+    places: Arc<Semaphore>,
+    ping: Duration,
+    stopped: watch::Receiver<bool>,
 }
 
 impl Streams {
+    /// All of them free.
+    pub(super) fn new(ping: Duration, stopped: &watch::Receiver<bool>) -> Self {
+        Self { places: Arc::new(Semaphore::new(STREAMS)), ping, stopped: stopped.clone() }
+    }
+
     /// A place; None = there is none left.
-    pub(super) fn enter(&self) -> Option<OwnedSemaphorePermit> {
-        Arc::clone(&self.0).try_acquire_owned().ok()
+    pub(super) fn enter(&self) -> Option<Place> {
+        let place = Arc::clone(&self.places).try_acquire_owned().ok()?;
+        Some(Place { place, ping: self.ping, stopped: self.stopped.clone() })
+    }
+}
+
+/// A place for one stream.
+pub(super) struct Place {
+    place: OwnedSemaphorePermit,
+    ping: Duration,
+    stopped: watch::Receiver<bool>,
+}
+
+impl Place {
+    /// An answer of this kind, and whoever makes its pieces.
+    fn open(self, kind: &'static str) -> (Response, Sender) {
+        let (pieces, taken) = mpsc::channel(PIECES);
+        let body = Body::new(Pieces { pieces: taken, _place: self.place });
+        let mut pings = interval_at(Instant::now() + self.ping, self.ping);
+        pings.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        (([(CONTENT_TYPE, kind)], body).into_response(), Sender { pieces, pings, stopped: self.stopped })
     }
 }
 
@@ -62,14 +84,31 @@ impl hyper::body::Body for Pieces {
     }
 }
 
-fn respond(kind: &'static str, pieces: mpsc::Receiver<Bytes>, place: OwnedSemaphorePermit) -> Response {
-    ([(CONTENT_TYPE, kind)], Body::new(Pieces { pieces, _place: place })).into_response()
+/// The other end of a body.
+struct Sender {
+    pieces: mpsc::Sender<Bytes>,
+    pings: Interval,
+    stopped: watch::Receiver<bool>,
 }
 
-fn pings() -> Interval {
-    let mut pings = interval(PING);
-    pings.set_missed_tick_behavior(MissedTickBehavior::Skip);
-    pings
+impl Sender {
+    /// None = nobody takes it any more.
+    async fn send(&self, piece: Bytes) -> Option<()> {
+        self.pieces.send(piece).await.ok()
+    }
+
+    /// What `next` comes to, with pings while it takes its time: it is not begun anew for them. None = nobody waits for it any more.
+    async fn wait<T>(&mut self, next: impl Future<Output = T>) -> Option<T> {
+        let mut next = pin!(next);
+        loop {
+            tokio::select! {
+                done = &mut next => return Some(done),
+                _ = self.pings.tick() => self.pieces.send(PING).await.ok()?,
+                () = self.pieces.closed() => return None,
+                () = told(&mut self.stopped) => return None,
+            }
+        }
+    }
 }
 
 fn event(live: &Live) -> Bytes {
@@ -77,76 +116,58 @@ fn event(live: &Live) -> Bytes {
 }
 
 /// What happens from now on, after all there is at this moment.
-pub(super) async fn events(control: Arc<dyn Control>, place: OwnedSemaphorePermit) -> Response {
-    let (send, pieces) = mpsc::channel(PIECES);
-    // Before the status is taken, so that nothing falls between the two.
+pub(super) fn events(control: Arc<dyn Control>, place: Place) -> Response {
+    let (response, mut sender) = place.open("text/event-stream");
     let mut events = control.events();
     tokio::spawn(async move {
-        let mut pings = pings();
-        let mut anew = true;
         loop {
-            if std::mem::take(&mut anew) {
-                // These types have nothing that JSON cannot hold.
-                let data = serde_json::to_string(&control.status().await).unwrap_or_default();
-                if send.send(event(&Live { kind: "status", data: data.into() })).await.is_err() {
-                    return;
+            // Before the status is taken, so that nothing falls between the two. What is older is in it.
+            events = events.resubscribe();
+            let status = sender.wait(control.status()).await?;
+            // These types have nothing that JSON cannot hold.
+            let data = serde_json::to_string(&status).unwrap_or_default();
+            drop(status);
+            sender.send(event(&Live { kind: "status", data: data.into() })).await?;
+            loop {
+                match sender.wait(events.recv()).await? {
+                    Ok(live) => sender.send(event(&live)).await?,
+                    // Too slow: what was missed is in the next status.
+                    Err(RecvError::Lagged(_)) => break,
+                    Err(RecvError::Closed) => return None::<()>,
                 }
-            }
-            let piece = tokio::select! {
-                next = events.recv() => match next {
-                    Ok(live) => event(&live),
-                    // Too slow: what it missed is in the status.
-                    Err(RecvError::Lagged(_)) => {
-                        anew = true;
-                        continue;
-                    }
-                    Err(RecvError::Closed) => return,
-                },
-                _ = pings.tick() => Bytes::from_static(b": ping\n\n"),
-                () = send.closed() => return,
-            };
-            if send.send(piece).await.is_err() {
-                return;
             }
         }
     });
-    respond("text/event-stream", pieces, place)
+    response
 }
 
 /// The last lines of a log, as they are.
-pub(super) fn text(mut lines: Box<dyn LogLines>, place: OwnedSemaphorePermit) -> Response {
-    let (send, pieces) = mpsc::channel(PIECES);
+pub(super) fn text(mut lines: Box<dyn LogLines>, place: Place) -> Response {
+    let (response, sender) = place.open("text/plain; charset=utf-8");
     tokio::spawn(async move {
         while let Some(piece) = lines.next().await {
-            if send.send(piece.into()).await.is_err() {
-                return;
-            }
+            sender.send(piece.into()).await?;
         }
+        Some(())
     });
-    respond("text/plain; charset=utf-8", pieces, place)
+    response
 }
 
 /// The last lines of a log and those that come, each as an event.
-pub(super) fn lines(mut lines: Box<dyn LogLines>, place: OwnedSemaphorePermit) -> Response {
-    let (send, pieces) = mpsc::channel(PIECES);
+pub(super) fn lines(mut lines: Box<dyn LogLines>, place: Place) -> Response {
+    let (response, mut sender) = place.open("text/event-stream");
     tokio::spawn(async move {
-        let mut pings = pings();
         let mut begun = Vec::new();
-        loop {
-            let piece = tokio::select! {
-                piece = lines.next() => match piece {
-                    Some(piece) => as_events(&mut begun, &piece),
-                    None => return,
-                },
-                _ = pings.tick() => Bytes::from_static(b": ping\n\n"),
-                () = send.closed() => return,
-            };
-            if !piece.is_empty() && send.send(piece).await.is_err() {
-                return;
+        while let Some(piece) = sender.wait(lines.next()).await? {
+            let events = as_events(&mut begun, &piece);
+            if !events.is_empty() {
+                sender.send(events).await?;
             }
         }
+        // There is no more, and it did not end with a line.
+        if begun.is_empty() { Some(()) } else { sender.send(as_events(&mut begun, b"\n")).await }
     });
-    respond("text/event-stream", pieces, place)
+    response
 }
 
 /// Whole lines as events; what is left of the last one waits in `begun`.

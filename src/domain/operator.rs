@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, Utc};
+use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, NaiveTime, Utc};
 use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 
@@ -238,7 +238,8 @@ pub fn parse_until(text: &str, zone: Tz, now: DateTime<Utc>) -> Result<DateTime<
     } else {
         local(text).map(|at| resolve_local(zone, at))
     };
-    match at {
+    // The years that people write: what lies beyond could not even be shown.
+    match at.filter(|at| at.year() <= 9999) {
         None => Err(format!(
             "{text:?} is no time: use HH:MM, YYYY-MM-DD or YYYY-MM-DDTHH:MM, in {zone}, or RFC 3339 with an offset"
         )),
@@ -273,7 +274,9 @@ mod tests {
         assert_eq!(until("2026-11-28"), Ok(at(5, 0) + chrono::TimeDelta::days(1)));
         assert_eq!(until("2026-11-27T17:00:00Z"), Ok(at(17, 0)));
         assert!(until("2026-11-27T09:00").unwrap_err().contains("is past"));
-        assert!(until("soon").unwrap_err().contains("use HH:MM"));
+        for no_time in ["soon", "", "25:00", "+262142-12-31", "+262142-12-31T23:59:59", "\u{0}"] {
+            assert!(until(no_time).unwrap_err().contains("use HH:MM"), "{no_time}");
+        }
     }
 
     #[test]

@@ -65,7 +65,7 @@ impl From<ClientError> for Failure {
             ClientError::NotRunning { .. } => NOT_RUNNING,
             ClientError::Refused { status: 404, .. } => NO_SUCH_SCRIPT,
             ClientError::Refused { status: 400, .. } => USAGE,
-            ClientError::Refused { .. } | ClientError::Broken { .. } => FAILED,
+            ClientError::Refused { .. } | ClientError::Broken { .. } | ClientError::Deaf(_) => FAILED,
         };
         Self::new(code, error)
     }

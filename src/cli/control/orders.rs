@@ -136,7 +136,7 @@ fn send(
     let all = more.iter().cloned().chain([("reason", why.reason.clone()), ("wait", wait)]);
     let query: Vec<(&str, String)> = all.filter_map(|(key, value)| Some((key, value?))).collect();
     let query = serde_urlencoded::to_string(&query).map_err(|error| Failure::new(FAILED, error))?;
-    let answer: Value = global.client()?.post(&format!("{path}?{query}"), WAIT)?;
+    let answer: Value = global.client()?.post(&format!("{path}?{query}"), WAIT, || ())?;
     let is = |key: &str| answer.get(key).and_then(Value::as_bool).unwrap_or(false);
     let (ok, done) = (is("ok"), is("done"));
     let message = answer.get("message").and_then(Value::as_str).unwrap_or_default();
