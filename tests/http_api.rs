@@ -211,6 +211,8 @@ fn an_order_that_makes_no_sense_never_reaches_the_daemon() {
         ("pause?until=09:00:61", "", "use HH:MM"),
         ("pause?until=2026-11-26", "", "is past"),
         ("pause?until=%2B262142-12-31", "", "use HH:MM"),
+        ("pause?until=%2B262142-12-31T23:59:59", "", "use HH:MM"),
+        ("pause?until=-262142-01-01T00:00", "", "use HH:MM"),
         ("start?wait=long", "", "expected a duration"),
         ("start", "force=1", "is no JSON"),
         ("start", "[1]", "is no JSON object"),

@@ -6,11 +6,12 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use super::identity;
+use super::lock::hand_over;
 
 /// The token in this file, made now if there is none.
 ///
 /// # Errors
-/// It cannot be read or made; or it is empty, or others may read it.
+/// It cannot be read or made; or it is no word, or others may read it.
 pub fn load_or_make(path: &Path) -> io::Result<String> {
     if let Some(token) = load(path)? {
         return Ok(token);
@@ -19,7 +20,9 @@ pub fn load_or_make(path: &Path) -> io::Result<String> {
     let dir = path.parent().unwrap_or(Path::new("."));
     // Its rights are right from the beginning.
     let mut file = tempfile::Builder::new().prefix(".token").tempfile_in(dir)?;
+    hand_over(file.as_file(), path);
     writeln!(file, "{token}")?;
+    file.as_file().sync_all()?;
     match file.persist_noclobber(path) {
         Ok(_) => Ok(token),
         // Somebody else made one meanwhile.
@@ -31,7 +34,7 @@ pub fn load_or_make(path: &Path) -> io::Result<String> {
 /// The token in this file; None if there is no file.
 ///
 /// # Errors
-/// It cannot be read; or it is empty, or others may read it.
+/// It cannot be read; or it is no word, or others may read it.
 pub fn load(path: &Path) -> io::Result<Option<String>> {
     let text = match fs::read_to_string(path) {
         Ok(text) => text,
@@ -41,10 +44,17 @@ pub fn load(path: &Path) -> io::Result<Option<String>> {
     if fs::metadata(path)?.permissions().mode() & 0o077 != 0 {
         return Err(io::Error::other("others may read it: chmod 600 it, and better make a new one by removing it"));
     }
-    match text.trim() {
-        "" => Err(io::Error::other("it is empty: remove it, and the next start makes a new one")),
-        token => Ok(Some(token.to_owned())),
+    let token = text.trim();
+    if token.is_empty() {
+        return Err(io::Error::other("it is empty: remove it, and the next start makes a new one"));
     }
+    // It becomes part of a link, and of a header.
+    if !token.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte)) {
+        return Err(io::Error::other(
+            "it is no word of letters, digits and -._~: remove it, and the next start makes one",
+        ));
+    }
+    Ok(Some(token.to_owned()))
 }
 
 #[cfg(test)]
@@ -64,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn one_that_others_may_read_or_that_is_empty_is_none() {
+    fn one_that_others_may_read_or_that_is_no_word_is_none() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("token");
         fs::write(&path, "secret\n").unwrap();
@@ -73,5 +83,13 @@ mod tests {
         fs::write(&path, "\n").unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
         assert!(load_or_make(&path).unwrap_err().to_string().contains("empty"));
+        for bad in ["two words", "a&b", "a#b", "é", "a\0b"] {
+            fs::write(&path, bad).unwrap();
+            assert!(load(&path).unwrap_err().to_string().contains("no word"), "{bad}");
+        }
+        fs::write(&path, b"\xff").unwrap();
+        assert!(load(&path).is_err());
+        fs::write(&path, " my.own-word_1~ \n").unwrap();
+        assert_eq!(load(&path).unwrap().as_deref(), Some("my.own-word_1~"));
     }
 }

@@ -23,18 +23,22 @@ pub(super) fn script(shell: Shell, mut command: Command) -> String {
     }
 }
 
+/// Bash ends words at an `@`, which names may have: the word is read off the line, and what bash takes for an earlier word is left out again.
 fn bash() -> String {
     let verbs = VERBS.replace(' ', "|");
     format!(
         r#"
 _mho_with_names() {{
     _mho "$@"
-    local word="${{COMP_WORDS[COMP_CWORD]}}" verb
+    local line="${{COMP_LINE:0:COMP_POINT}}" verb before=""
+    local word="${{line##*[[:space:]]}}"
     [[ "$word" == -* ]] && return 0
+    [[ "$COMP_WORDBREAKS" == *@* && "$word" == *@* ]] && before="${{word%@*}}@"
     for verb in "${{COMP_WORDS[@]:1:COMP_CWORD-1}}"; do
         case "$verb" in
             {verbs})
                 COMPREPLY=($(compgen -W "$({NAMES})" -- "$word"))
+                COMPREPLY=("${{COMPREPLY[@]#"$before"}}")
                 return 0
                 ;;
         esac
@@ -59,4 +63,27 @@ fn zsh(script: &str) -> String {
 
 fn fish() -> String {
     format!("complete -c mho -n \"__fish_seen_subcommand_from {VERBS}\" -f -a \"({NAMES})\"\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+    use crate::cli::Cli;
+
+    #[test]
+    fn every_verb_that_takes_the_name_of_a_script_completes_it() {
+        let command = Cli::command();
+        let takes_a_name = |verb: &&Command| verb.get_positionals().any(|argument| argument.get_id() == "name");
+        let verbs: Vec<&str> = command.get_subcommands().filter(takes_a_name).map(Command::get_name).collect();
+        let mut known: Vec<&str> = VERBS.split(' ').collect();
+        let mut all = verbs.clone();
+        known.sort_unstable();
+        all.sort_unstable();
+        assert_eq!(all, known);
+        let zsh = script(Shell::Zsh, Cli::command());
+        assert_eq!(zsh.matches(":_mho_names'").count(), verbs.len(), "zsh asks for names wherever one is taken");
+        assert!(script(Shell::Fish, Cli::command()).contains(VERBS));
+    }
 }

@@ -7,10 +7,15 @@ pub(super) const WIDEST: usize = 80;
 
 /// `head` and `text` in lines of at most [`WIDEST`] columns, broken at blanks of the text; all lines but the first begin at column `indent`.
 pub(super) fn hung(head: &str, text: &str, indent: usize) -> String {
+    hung_within(WIDEST, head, text, indent)
+}
+
+/// The same in lines of at most `widest` columns.
+pub(super) fn hung_within(widest: usize, head: &str, text: &str, indent: usize) -> String {
     let mut lines = String::new();
     let mut start = head.chars().count();
     let mut line = format!("{head}{text}");
-    while let Some(at) = break_of(&line, start) {
+    while let Some(at) = break_of(&line, start, widest) {
         let (this, rest) = line.split_at(at);
         lines.push_str(this.trim_end());
         lines.push('\n');
@@ -22,8 +27,8 @@ pub(super) fn hung(head: &str, text: &str, indent: usize) -> String {
 }
 
 /// Where a line that is too long is broken: at the last blank that fits, else at the first; never before column `start`.
-fn break_of(line: &str, start: usize) -> Option<usize> {
-    if line.trim_end().chars().count() <= WIDEST {
+fn break_of(line: &str, start: usize, widest: usize) -> Option<usize> {
+    if line.trim_end().chars().count() <= widest {
         return None;
     }
     let blanks = line.char_indices().enumerate().filter(|(_, (_, letter))| *letter == ' ');
@@ -33,7 +38,7 @@ fn break_of(line: &str, start: usize) -> Option<usize> {
     });
     let mut best = None;
     for (column, at) in blanks {
-        if column > WIDEST {
+        if column > widest {
             return best.or(Some(at));
         }
         best = Some(at);

@@ -221,11 +221,14 @@ pub struct Answer {
 /// # Errors
 /// In words: it is none of these, or is past at `now`.
 pub fn parse_until(text: &str, zone: Tz, now: DateTime<Utc>) -> Result<DateTime<Utc>, String> {
+    // The years that people write: at the end of time there is no zone to be reckoned with.
+    let is_written = |date: &NaiveDate| (1..=9999).contains(&date.year());
     let time = |text: &str| ["%H:%M:%S", "%H:%M"].iter().find_map(|f| NaiveTime::parse_from_str(text, f).ok());
     let local = |text: &str| {
         let text = text.replacen(' ', "T", 1);
         let formats = ["%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M"];
-        formats.iter().find_map(|f| NaiveDateTime::parse_from_str(&text, f).ok())
+        let at = formats.iter().find_map(|f| NaiveDateTime::parse_from_str(&text, f).ok());
+        at.filter(|at| is_written(&at.date()))
     };
     let today = now.with_timezone(&zone).date_naive();
     let at = if let Ok(at) = DateTime::parse_from_rfc3339(text) {
@@ -233,13 +236,12 @@ pub fn parse_until(text: &str, zone: Tz, now: DateTime<Utc>) -> Result<DateTime<
     } else if let Some(time) = time(text) {
         let on = |date: NaiveDate| resolve_local(zone, date.and_time(time));
         Some(on(today)).filter(|at| *at > now).or_else(|| today.succ_opt().map(on))
-    } else if let Ok(date) = text.parse::<NaiveDate>() {
+    } else if let Some(date) = text.parse().ok().filter(is_written) {
         Some(resolve_local(zone, date.and_time(NaiveTime::MIN)))
     } else {
         local(text).map(|at| resolve_local(zone, at))
     };
-    // The years that people write: what lies beyond could not even be shown.
-    match at.filter(|at| at.year() <= 9999) {
+    match at {
         None => Err(format!(
             "{text:?} is no time: use HH:MM, YYYY-MM-DD or YYYY-MM-DDTHH:MM, in {zone}, or RFC 3339 with an offset"
         )),

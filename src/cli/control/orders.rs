@@ -1,6 +1,6 @@
 //! Orders: each returns when it is done, with what came of it.
 
-use std::io::Write;
+use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
 
 use chrono::NaiveDate;
@@ -136,7 +136,7 @@ fn send(
     let all = more.iter().cloned().chain([("reason", why.reason.clone()), ("wait", wait)]);
     let query: Vec<(&str, String)> = all.filter_map(|(key, value)| Some((key, value?))).collect();
     let query = serde_urlencoded::to_string(&query).map_err(|error| Failure::new(FAILED, error))?;
-    let answer: Value = global.client()?.post(&format!("{path}?{query}"), WAIT, || ())?;
+    let answer: Value = global.client()?.post(&format!("{path}?{query}"), WAIT, say_that_it_takes_time)?;
     let is = |key: &str| answer.get(key).and_then(Value::as_bool).unwrap_or(false);
     let (ok, done) = (is("ok"), is("done"));
     let message = answer.get("message").and_then(Value::as_str).unwrap_or_default();
@@ -152,4 +152,15 @@ fn send(
         return Ok(FAILED);
     }
     Err(Failure::new(FAILED, message))
+}
+
+/// To whoever sits there: a script may be given minutes to end.
+fn say_that_it_takes_time() {
+    let mut people = io::stderr();
+    if people.is_terminal() {
+        let _ = writeln!(
+            people,
+            "mho: not done yet: waiting. Ctrl-C ends the waiting, not the order; mho status tells more"
+        );
+    }
 }

@@ -22,6 +22,8 @@ pub(super) enum Ink {
 pub(super) struct Paper {
     /// So many columns.
     pub(super) width: usize,
+    /// So many lines are seen at once; None = it does not matter.
+    pub(super) height: Option<usize>,
     pub(super) colour: bool,
     pub(super) is_terminal: bool,
 }
@@ -35,9 +37,14 @@ impl Paper {
         let is_terminal = std::io::stdout().is_terminal();
         let set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
         let is_dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
-        let size = rustix::termios::tcgetwinsize(std::io::stdout()).ok();
-        let width = size.map(|size| usize::from(size.ws_col)).filter(|width| *width > 0 && is_terminal);
-        Self { width: width.unwrap_or(WIDTH), colour: is_terminal && !set("NO_COLOR") && !is_dumb, is_terminal }
+        let size = rustix::termios::tcgetwinsize(std::io::stdout()).ok().filter(|_| is_terminal);
+        let some = |count: u16| Some(usize::from(count)).filter(|count| *count > 0);
+        Self {
+            width: size.and_then(|size| some(size.ws_col)).unwrap_or(WIDTH),
+            height: size.and_then(|size| some(size.ws_row)),
+            colour: is_terminal && !set("NO_COLOR") && !is_dumb,
+            is_terminal,
+        }
     }
 
     pub(super) fn paint(self, ink: Ink, text: &str) -> String {

@@ -1,5 +1,6 @@
 //! `mho status`: what runs, why, and what comes next.
 
+use std::borrow::Cow;
 use std::io::{self, Write};
 use std::time::Instant;
 
@@ -9,7 +10,9 @@ use serde_json::Value;
 
 use super::paint::Paper;
 use super::table::render;
+use crate::cli::layout::escaped;
 use crate::cli::{Failure, Global, NOT_RUNNING, OK};
+use crate::control::client::ClientError;
 use crate::domain::status::{Level, Market, Script, Status, Verdict};
 
 /// Arguments of `mho status`.
@@ -42,18 +45,27 @@ pub(in crate::cli) fn status(global: &Global, args: &StatusArgs, out: &mut dyn W
     if args.watch {
         return watch(global, out);
     }
-    let status: Status = client.get("/api/v1/status")?;
     if args.check {
-        let (word, code) = match status.verdict.level {
-            Level::Ok | Level::Closed => ("OK", OK),
-            Level::Attention => ("WARNING", WARNING),
-            Level::Critical => ("CRITICAL", CRITICAL),
-        };
-        writeln!(out, "{word}: {}", status.verdict.text)?;
+        let (word, code, text) = judged(client.get("/api/v1/status"));
+        writeln!(out, "{word}: {}", escaped(&text))?;
         return Ok(code);
     }
+    let status: Status = client.get("/api/v1/status")?;
     out.write_all(render(&status, status.now.0, Paper::of_stdout()).as_bytes())?;
     Ok(OK)
+}
+
+/// As monitors want it. A daemon that is there and does not answer supervises nothing, as far as anybody can tell.
+fn judged(answer: Result<Status, ClientError>) -> (&'static str, u8, String) {
+    match answer {
+        Ok(Status { verdict: Verdict { level, text }, .. }) => match level {
+            Level::Ok | Level::Closed => ("OK", OK, text),
+            Level::Attention => ("WARNING", WARNING, text),
+            Level::Critical => ("CRITICAL", CRITICAL, text),
+        },
+        Err(error @ ClientError::NotRunning { .. }) => ("UNKNOWN", NOT_RUNNING, error.to_string()),
+        Err(error) => ("CRITICAL", CRITICAL, error.to_string()),
+    }
 }
 
 /// Until the daemon ends, or whoever watches.
@@ -70,7 +82,7 @@ struct Screen<'a> {
 }
 
 impl Screen<'_> {
-    /// Takes in what happened; None: nothing, for a second.
+    /// Takes in what happened; None: a second has passed.
     fn hear(&mut self, event: Option<(&str, &str)>) -> io::Result<()> {
         let paper = Paper::of_stdout();
         if let Some((kind, data)) = event {
@@ -86,7 +98,7 @@ impl Screen<'_> {
         let text = render(status, now, paper);
         if paper.is_terminal {
             // Home, each line to its end, and what is left below.
-            let lines = text.replace('\n', "\x1b[K\n");
+            let lines = visible(&text, paper.height).replace('\n', "\x1b[K\n");
             write!(self.out, "\x1b[H{lines}\x1b[J")?;
         } else {
             writeln!(self.out, "{text}")?;
@@ -138,5 +150,42 @@ impl Screen<'_> {
             },
             _ => false,
         }
+    }
+}
+
+/// What fits a terminal of so many lines; more would scroll, and what is written over it would not meet it. The last line is the cursor's.
+fn visible(text: &str, height: Option<usize>) -> Cow<'_, str> {
+    let (lines, room) = (text.lines().count(), height.map_or(usize::MAX, |height| height.saturating_sub(1)));
+    if lines <= room {
+        return Cow::Borrowed(text);
+    }
+    let kept = room.saturating_sub(1);
+    let mut seen: String = text.split_inclusive('\n').take(kept).collect();
+    seen += &format!("... {} more lines: make the window higher\n", lines - kept);
+    Cow::Owned(seen)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn monitors_hear_what_is_wrong_and_a_daemon_that_hangs_is_critical() {
+        let socket = std::path::PathBuf::from("state/mho.sock");
+        let gone = ClientError::NotRunning { socket: socket.clone(), reason: io::ErrorKind::NotFound.into() };
+        assert_eq!(judged(Err(gone)).1, NOT_RUNNING);
+        let hangs = ClientError::Broken { socket, text: "it said nothing for 15 s".to_owned() };
+        let (word, code, text) = judged(Err(hangs));
+        assert_eq!((word, code), ("CRITICAL", CRITICAL));
+        assert!(text.contains("nothing for 15 s"));
+    }
+
+    #[test]
+    fn more_than_the_window_holds_is_not_written_into_it() {
+        let text = "1\n2\n3\n4\n5\n";
+        assert_eq!(visible(text, None), text);
+        assert_eq!(visible(text, Some(6)), text);
+        assert_eq!(visible(text, Some(5)), "1\n2\n3\n... 2 more lines: make the window higher\n");
+        assert_eq!(visible(text, Some(1)).lines().count(), 1);
     }
 }

@@ -1,10 +1,12 @@
-//! The status as people read it: a header, and a line for each script.
+//! The status as people read it: a header, and a line for each script. Where one is out of plan, all that is known of why is shown, on lines of
+//! its own if need be; elsewhere what does not fit is cut.
 
 use chrono::{DateTime, FixedOffset, TimeDelta};
+use chrono_tz::Tz;
 
 use super::paint::{Ink, Paper};
-use crate::cli::layout::escaped;
-use crate::domain::status::{Level, Local, Script, Status};
+use crate::cli::layout::{escaped, hung_within};
+use crate::domain::status::{HoldLine, Level, Local, Script, Status};
 
 /// Names and states that are longer are cut.
 const NAME: usize = 20;
@@ -30,7 +32,16 @@ pub(super) fn render(status: &Status, now: DateTime<FixedOffset>, paper: Paper) 
     let heads = ["SCRIPT", "STATE", "SINCE", "NEXT"].map(str::to_owned);
     lines.push(paper.paint(Ink::Dim, &line(&heads, "WHY", widths, Ink::Plain, Paper { colour: false, ..paper })));
     for row in rows {
-        lines.push(line(&[row.name, row.state, row.since, row.next], &row.why, widths, row.ink, paper));
+        let cells = [row.name, row.state, row.since, row.next];
+        let room = paper.width.saturating_sub(widths.iter().map(|width| width + 1).sum());
+        if matches!(row.ink, Ink::Warn | Ink::Bad) && row.why.chars().count() > room {
+            lines.push(line(&cells, "", widths, row.ink, paper));
+            let indent = widths[0] + 1;
+            let why = hung_within(paper.width, &" ".repeat(indent), &row.why, indent);
+            lines.extend(why.lines().map(|line| cut(line, paper.width)));
+        } else {
+            lines.push(line(&cells, &row.why, widths, row.ink, paper));
+        }
     }
     lines.join("\n") + "\n"
 }
@@ -38,19 +49,18 @@ pub(super) fn render(status: &Status, now: DateTime<FixedOffset>, paper: Paper) 
 /// The market, what comes next, and how all is.
 fn header(status: &Status, now: DateTime<FixedOffset>, paper: Paper) -> Vec<String> {
     let market = &status.market;
-    let clock = now.format("%a %Y-%m-%d %H:%M:%S");
-    let mut lines = vec![cut(
-        &format!("{}  {}: {}  {clock} {}", market.calendar, market.phase, escaped(&market.reason), market.timezone),
-        paper.width,
-    )];
+    let zone = market.timezone.parse::<Tz>().map(|zone| now.with_timezone(&zone).format("%Z").to_string());
+    let zone = zone.unwrap_or_else(|_| market.timezone.clone());
+    let clock = format!("{}  {} {zone}", market.calendar, now.format("%a %Y-%m-%d %H:%M:%S"));
+    let mut lines = vec![cut(&format!("{clock}  {}: {}", market.phase, escaped(&market.reason)), paper.width)];
     if status.rehearsal {
         lines.push(paper.paint(Ink::Warn, &format!("REHEARSAL: the market clock runs {} times as fast", status.speed)));
     }
     if let Some(next) = &market.next {
-        let scripts = if next.scripts.is_empty() { String::new() } else { format!(" {}", next.scripts.join(", ")) };
-        let left = (next.at.0 - now).max(TimeDelta::zero());
-        let at = moment(next.at, now);
-        lines.push(cut(&format!("next: {at} {}{scripts}, in {}", next.boundary, span(left)), paper.width));
+        let scripts = if next.scripts.is_empty() { String::new() } else { format!(": {}", next.scripts.join(", ")) };
+        let left = span((next.at.0 - now).max(TimeDelta::zero()));
+        let text = format!("next: {} at {}, in {left}{scripts}", next.boundary, moment(next.at, now));
+        lines.push(cut(&text, paper.width));
     }
     let (word, ink) = match status.verdict.level {
         Level::Closed => ("CLOSED", Ink::Dim),
@@ -81,9 +91,7 @@ impl Row {
         } else {
             format!("; at its next start: {}", script.pending.join(", "))
         };
-        let skips: Vec<String> =
-            script.holds.iter().filter_map(|hold| hold.trading_date).map(|date| date.to_string()).collect();
-        let skips = if skips.is_empty() { String::new() } else { format!("; skips {}", skips.join(", ")) };
+        let holds: String = script.holds.iter().filter_map(|hold| held(hold, now)).collect();
         Self {
             name: script.name.clone(),
             state: script.state.clone(),
@@ -92,7 +100,7 @@ impl Row {
                 .next
                 .as_ref()
                 .map_or_else(|| "-".to_owned(), |next| format!("{} {}", next.action, moment(next.at, now))),
-            why: escaped(&format!("{pid}{}{pending}{skips}", script.reason)).into_owned(),
+            why: escaped(&format!("{pid}{}{holds}{pending}", script.reason)).into_owned(),
             ink: match script.state.as_str() {
                 "running" => Ink::Good,
                 "failed" => Ink::Bad,
@@ -101,6 +109,16 @@ impl Row {
                 _ => Ink::Plain,
             },
         }
+    }
+}
+
+/// What the reason does not say of a hold: it names who paused a script, and why.
+fn held(hold: &HoldLine, now: DateTime<FixedOffset>) -> Option<String> {
+    let why = if hold.reason.is_empty() { String::new() } else { format!(": {}", hold.reason) };
+    match (hold.trading_date, hold.until) {
+        (Some(date), _) => Some(format!("; skips {date} by {}{why}", hold.who)),
+        (None, Some(until)) => Some(format!("; paused until {}", moment(until, now))),
+        (None, None) => None,
     }
 }
 
@@ -218,27 +236,76 @@ mod tests {
         }
     }
 
+    const FILE: Paper = Paper { width: 80, height: None, colour: false, is_terminal: false };
+
     #[test]
     fn it_fits_eighty_columns_and_has_no_colours_where_nobody_sees_them() {
-        let paper = Paper { width: 80, colour: false, is_terminal: false };
-        let text = render(&status(), status().now.0, paper);
-        assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
-        assert!(!text.contains('\x1b'));
+        let text = render(&status(), status().now.0, FILE);
         let expected = "\
-XNYS  open: early close: day after Thanksgiving  Fri 2026-11-27 10:00:00 Americ…
-next: 13:00:00 stop demo, feed, in 3h 0m
+XNYS  Fri 2026-11-27 10:00:00 EST  open: early close: day after Thanksgiving
+next: stop at 13:00:00, in 3h 0m: demo, feed
 CRITICAL: feed failed
 
 SCRIPT STATE   SINCE    NEXT          WHY
 demo   running 08:30:00 stop 13:00:00 PID 4711; its window is open until 13:00:…
-feed   failed  08:30:00 stop 13:00:00 more than 5 restarts within 10m; 6 attemp…
+feed   failed  08:30:00 stop 13:00:00
+       more than 5 restarts within 10m; 6 attempts, next try 09:30:00, and so on
+       for a very long time
 ";
         assert_eq!(text, expected);
     }
 
     #[test]
+    fn whatever_is_in_it_no_line_is_wider_than_the_paper() {
+        let mut status = status();
+        status.market.reason = "reason ".repeat(30);
+        status.market.next.as_mut().unwrap().scripts = vec!["script".to_owned(); 40];
+        status.verdict.text = "verdict ".repeat(30);
+        for script in &mut status.scripts {
+            script.name = "n".repeat(128);
+            script.reason = format!("{} {}", "/a/path".repeat(30), "word ".repeat(60));
+            script.next = Some(Next { action: "restart".to_owned(), at: at("2027-03-01T08:30:00-05:00") });
+        }
+        for width in [40, 80, 132] {
+            let paper = Paper { width, ..FILE };
+            let text = render(&status, status.now.0, paper);
+            let widest = text.lines().map(|line| line.chars().count()).max();
+            // A table has columns that it cannot do without.
+            assert!(widest <= Some(width.max(70)), "{text}");
+            assert!(text.contains("next: stop at 13:00:00, in 3h 0m") || width < 80, "{text}");
+        }
+    }
+
+    #[test]
+    fn holds_and_pending_changes_are_seen() {
+        let mut status = status();
+        let hold = |date: Option<&str>, until: Option<&str>| HoldLine {
+            kind: String::new(),
+            trading_date: date.map(|date| date.parse().unwrap()),
+            until: until.map(at),
+            who: "alice".to_owned(),
+            reason: "maintenance".to_owned(),
+            at: status.now,
+        };
+        let holds =
+            vec![hold(None, Some("2026-11-28T12:00:00-05:00")), hold(Some("2026-11-30"), None), hold(None, None)];
+        status.scripts[0] = Script {
+            state: "paused".to_owned(),
+            reason: "paused by alice: maintenance".to_owned(),
+            pid: None,
+            holds,
+            pending: vec!["command".to_owned(), "env".to_owned()],
+            ..status.scripts[0].clone()
+        };
+        let text = render(&status, status.now.0, Paper { width: 200, ..FILE });
+        let why = "paused by alice: maintenance; paused until Sat 12:00; skips 2026-11-30 by alice: maintenance; \
+                   at its next start: command, env";
+        assert!(text.contains(why), "{text}");
+    }
+
+    #[test]
     fn what_is_wrong_is_red_on_a_terminal_and_control_characters_are_not_passed_on() {
-        let paper = Paper { width: 120, colour: true, is_terminal: true };
+        let paper = Paper { width: 120, height: None, colour: true, is_terminal: true };
         let mut status = status();
         status.scripts[0].reason = "\u{1b}[2Jgone".to_owned();
         let text = render(&status, status.now.0, paper);
