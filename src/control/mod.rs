@@ -8,6 +8,7 @@
 mod auth;
 pub mod client;
 mod listen;
+mod orders;
 mod parameters;
 mod routes;
 mod stream;

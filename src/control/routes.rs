@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::Router;
-use axum::body::to_bytes;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
 use axum::http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, WWW_AUTHENTICATE};
@@ -12,22 +11,19 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use http_body_util::LengthLimitError;
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::sync::Mutex;
 
 use super::Pace;
 use super::auth::{Barred, Origin};
+use super::orders;
 use super::parameters::Parameters;
 use super::stream::{self, Streams};
-use crate::domain::operator::{Asked, By, Refused, Whom, parse_until};
+use crate::domain::operator::Refused;
 use crate::domain::script::ScriptName;
-use crate::domain::status::{Outcome, unready};
+use crate::domain::status::unready;
 use crate::ports::{CalendarQuery, Control, HistoryQuery, LogQuery, PortFuture};
-
-/// Bodies of requests are small.
-const BODY: usize = 64 * 1024;
 
 /// So many lines of a log at most.
 const TAIL: usize = 10_000;
@@ -42,16 +38,13 @@ const PAGE: &str = include_str!("dashboard.html");
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; \
     img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-/// Longer than it takes to say that an order is not done yet.
-const ANSWER: Duration = Duration::from_secs(10);
-
 /// What all handlers have.
 #[derive(Clone)]
 pub(super) struct Api {
-    control: Arc<dyn Control>,
+    pub(super) control: Arc<dyn Control>,
     alive: Alive,
     streams: Streams,
-    pace: Pace,
+    pub(super) pace: Pace,
 }
 
 impl Api {
@@ -65,7 +58,7 @@ impl Api {
     }
 }
 
-async fn within<T>(patience: Duration, asked: PortFuture<T>) -> Result<T, Problem> {
+pub(super) async fn within<T>(patience: Duration, asked: PortFuture<T>) -> Result<T, Problem> {
     let late = |_| {
         let text = format!("no answer within {} s; look at the daemon's log, and at its disk", patience.as_secs());
         Problem(StatusCode::SERVICE_UNAVAILABLE, text)
@@ -106,7 +99,7 @@ impl Alive {
 
 /// An answer that is a refusal.
 #[derive(Debug)]
-pub(super) struct Problem(StatusCode, String);
+pub(super) struct Problem(pub(super) StatusCode, pub(super) String);
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
@@ -143,11 +136,11 @@ fn near<'a>(name: &str, known: &'a [ScriptName]) -> Option<&'a ScriptName> {
     known.iter().min_by_key(distance).filter(|best| distance(best) <= 2.min(name.chars().count() / 2))
 }
 
-type Answer = Result<Response, Problem>;
+pub(super) type Answer = Result<Response, Problem>;
 
 pub(super) fn router(api: Api) -> Router {
     let by_verb = |router: Router<Api>, verb: &'static str| {
-        let order = move |api, name, request| order_one(verb, api, name, request);
+        let order = move |api, name, request| orders::one(verb, api, name, request);
         router.route(&format!("/scripts/{{name}}/{verb}"), post(order))
     };
     let verbs = ["start", "stop", "restart", "skip", "pause", "resume"].into_iter().fold(Router::new(), by_verb);
@@ -161,10 +154,10 @@ pub(super) fn router(api: Api) -> Router {
         .route("/timeline", get(timeline))
         .route("/next", get(next))
         .route("/events", get(events))
-        .route("/reload", post(reload))
-        .route("/shutdown", post(shut_down))
-        .route("/pause", post(pause_all))
-        .route("/resume", post(resume_all));
+        .route("/reload", post(orders::reload))
+        .route("/shutdown", post(orders::shut_down))
+        .route("/pause", post(orders::pause_all))
+        .route("/resume", post(orders::resume_all));
     Router::new()
         .route("/", get(page))
         .route("/healthz", get(healthz))
@@ -216,7 +209,7 @@ async fn wrong_method(method: Method) -> Problem {
     Problem(StatusCode::METHOD_NOT_ALLOWED, format!("{method} does nothing here: {other}"))
 }
 
-fn json_response(status: StatusCode, value: &impl Serialize) -> Response {
+pub(super) fn json_response(status: StatusCode, value: &impl Serialize) -> Response {
     // These types have nothing that JSON cannot hold.
     let text = serde_json::to_string(value).unwrap_or_default();
     (status, [(CONTENT_TYPE, "application/json")], text + "\n").into_response()
@@ -269,9 +262,9 @@ async fn scripts(State(api): State<Api>, headers: HeaderMap) -> Answer {
 }
 
 /// Names become paths: what is none is not even looked for.
-type Named = Result<Path<String>, PathRejection>;
+pub(super) type Named = Result<Path<String>, PathRejection>;
 
-fn named(name: Named) -> Result<ScriptName, Problem> {
+pub(super) fn named(name: Named) -> Result<ScriptName, Problem> {
     let name = name.map_err(|_| "the name is no text".to_owned());
     name.and_then(|Path(name)| ScriptName::new(&name)).map_err(|why| Problem(StatusCode::NOT_FOUND, why))
 }
@@ -335,96 +328,4 @@ fn too_many() -> Problem {
         StatusCode::SERVICE_UNAVAILABLE,
         "too many streams are open: close some of them, or try again later".to_owned(),
     )
-}
-
-async fn order_one(verb: &str, State(api): State<Api>, name: Named, request: Request) -> Answer {
-    let name = named(name)?.to_string();
-    let own: &[&str] = match verb {
-        "start" => &["force"],
-        "skip" => &["date"],
-        "pause" => &["until", "stop"],
-        _ => &[],
-    };
-    let (by, parameters) = api.read(request, own).await?;
-    let asked = match verb {
-        "start" => Asked::Start { force: parameters.flag("force")? },
-        "stop" => Asked::Stop,
-        "restart" => Asked::Restart,
-        "skip" => Asked::Skip { date: parameters.date("date")? },
-        "pause" => pause(&api, &parameters)?,
-        _ => Asked::Resume,
-    };
-    order(&api, Whom::One(name), asked, by, &parameters).await
-}
-
-async fn pause_all(State(api): State<Api>, request: Request) -> Answer {
-    let (by, parameters) = api.read(request, &["until", "stop"]).await?;
-    let asked = pause(&api, &parameters)?;
-    order(&api, Whom::All, asked, by, &parameters).await
-}
-
-async fn resume_all(State(api): State<Api>, request: Request) -> Answer {
-    let (by, parameters) = api.read(request, &[]).await?;
-    order(&api, Whom::All, Asked::Resume, by, &parameters).await
-}
-
-fn pause(api: &Api, parameters: &Parameters) -> Result<Asked, Problem> {
-    let (now, zone) = api.control.clock();
-    let until = parameters.text("until").map(|text| parse_until(text, zone, now)).transpose()?;
-    Ok(Asked::Pause { until, stop: parameters.flag("stop")? })
-}
-
-async fn reload(State(api): State<Api>, request: Request) -> Answer {
-    let (by, parameters) = api.read(request, &["restart"]).await?;
-    let wait = parameters.wait()?;
-    let reloaded = api.control.reload(by, parameters.flag("restart")?);
-    let outcome = within(wait.unwrap_or_default() + api.pace.show, reloaded).await??;
-    Ok(told(&outcome, false, wait.is_some()))
-}
-
-async fn shut_down(State(api): State<Api>, request: Request) -> Answer {
-    let (by, parameters) = api.read(request, &[]).await?;
-    let waited = parameters.wait()?.is_some();
-    Ok(told(&within(ANSWER, api.control.shut_down(by)).await??, false, waited))
-}
-
-async fn order(api: &Api, whom: Whom, asked: Asked, by: By, parameters: &Parameters) -> Answer {
-    let wait = parameters.wait()?;
-    let is_single = whom != Whom::All;
-    let ordered = api.control.order(whom, asked, by, wait);
-    let outcome = within(wait.unwrap_or_default() + ANSWER, ordered).await??;
-    Ok(told(&outcome, is_single, wait.is_some()))
-}
-
-/// 200 for what is done and was waited for, else 202. An order to one script is answered with that script's state, too.
-fn told(outcome: &Outcome, is_single: bool, waited: bool) -> Response {
-    let code = if waited && outcome.done { StatusCode::OK } else { StatusCode::ACCEPTED };
-    let mut answer = json!(outcome);
-    if let (true, Some(script), Value::Object(answer)) = (is_single, outcome.scripts.first(), &mut answer)
-        && let Value::Object(fields) = json!(script)
-    {
-        answer.extend(fields);
-    }
-    json_response(code, &answer)
-}
-
-impl Api {
-    /// Who asks, and for what: with the parameters that are an order's `own`, and those of all orders.
-    async fn read(&self, request: Request, own: &[&str]) -> Result<(By, Parameters), Problem> {
-        let who = request.extensions().get::<Origin>().map_or_else(String::new, Origin::who);
-        let (head, body) = request.into_parts();
-        let body = tokio::time::timeout(self.pace.body, to_bytes(body, BODY)).await;
-        let body = body.map_err(|_| Problem(StatusCode::REQUEST_TIMEOUT, "the body did not come".to_owned()))?;
-        let body = body.map_err(unreadable_body)?;
-        let known = [own, &["reason", "wait"]].concat();
-        let parameters = Parameters::read(head.uri.query().unwrap_or_default(), &body, &known)?;
-        Ok((By { who, reason: parameters.reason() }, parameters))
-    }
-}
-
-fn unreadable_body(error: axum::Error) -> Problem {
-    if error.into_inner().is::<LengthLimitError>() {
-        return Problem(StatusCode::PAYLOAD_TOO_LARGE, format!("the body is longer than {BODY} bytes"));
-    }
-    Problem(StatusCode::BAD_REQUEST, "the body ends too soon, or is no body at all".to_owned())
 }
