@@ -90,7 +90,10 @@ pub struct Running {
     recording: Arc<Recording>,
     root: ActorRef<RootMsg>,
     done: oneshot::Receiver<Outcome>,
+    /// By their places in the tree, also those that are not configured any more.
     names: Vec<ScriptName>,
+    /// As they are configured now.
+    scripts: Vec<ScriptSpec>,
     zone: Tz,
 }
 
@@ -198,6 +201,7 @@ impl Lab {
         let watched = |name: &ScriptName| self.scripts.iter().any(|s| s.enabled && s.name == *name);
         let given_up = self.past.give_up(watched, begin).into_iter();
         let names = self.scripts.iter().map(|s| s.name.clone()).collect();
+        let scripts = self.scripts.clone();
         let plan = Plan {
             scripts: self.scripts.into_iter().map(Arc::new).collect(),
             calendars: self.calendars,
@@ -218,7 +222,7 @@ impl Lab {
         let (tell, done) = oneshot::channel();
         let args = RootArgs { plan, ports, with_clock: self.with_clock, done: tell };
         let (root, _) = Actor::spawn(None, Root, args).await.expect("the tree starts");
-        let running = Running { clock, launcher, journal: self.journal, recording, root, done, names, zone };
+        let running = Running { clock, launcher, journal: self.journal, recording, root, done, names, scripts, zone };
         running.settle().await;
         running
     }
@@ -278,8 +282,11 @@ impl Running {
 
     /// From now on a calendar is another one, as after a reload.
     pub async fn change_calendar(&self, key: &str, calendar: Calendar) {
-        let changed = BTreeMap::from([(key.into(), Arc::new(calendar))]);
-        self.root.cast(RootMsg::Calendars(changed)).expect("the root lives");
+        let calendars = BTreeMap::from([(key.into(), Arc::new(calendar))]);
+        let scripts = self.scripts.clone();
+        let new = |reply| RootMsg::Reconfigure(Box::new(Reconfiguration { scripts, calendars, restart: false, reply }));
+        let changes = ractor::call!(self.root, new).expect("the root answers");
+        assert_eq!(changes.unwrap_or_default(), [], "no script has changed");
         self.settle().await;
     }
 
@@ -315,6 +322,7 @@ impl Running {
         let fresh = scripts.iter().map(|spec| &spec.name).filter(|name| !self.names.contains(name)).cloned();
         let fresh: Vec<_> = fresh.collect();
         self.names.extend(fresh);
+        self.scripts.clone_from(&scripts);
         let new = |reply| {
             RootMsg::Reconfigure(Box::new(Reconfiguration { scripts, calendars: BTreeMap::new(), restart, reply }))
         };

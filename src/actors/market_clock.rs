@@ -78,7 +78,6 @@ impl Actor for MarketClock {
         match message {
             ClockMsg::Wake => ticking.look()?,
             ClockMsg::SetAlarm { index, alarm, at } => ticking.timeline.set_alarm(index, alarm, at),
-            ClockMsg::Calendars(changed) => ticking.recalendar(changed)?,
             ClockMsg::Respecified { scripts, calendars } => ticking.respecify(&scripts, calendars)?,
             // Whoever asked may have stopped waiting.
             ClockMsg::Ping(reply) => {
@@ -134,14 +133,6 @@ impl Ticking {
             self.args.root.cast(RootMsg::StatusDue)?;
         }
         Ok(())
-    }
-
-    /// What happened until now went by the calendars as they were.
-    fn recalendar(&mut self, changed: BTreeMap<Arc<str>, Arc<Calendar>>) -> Result<(), ActorProcessingErr> {
-        self.look()?;
-        let news = self.timeline.recalendar(&changed, self.seen.wall);
-        self.args.plan.calendars.extend(changed);
-        self.tell(news)
     }
 
     /// What happened until now went by the configuration as it was.

@@ -38,8 +38,6 @@ pub enum RootMsg {
     Clock(Vec<Addressed>),
     /// It is time for the status line.
     StatusDue,
-    /// These calendars are others than before; the rest stays as it is.
-    Calendars(BTreeMap<Arc<str>, Arc<Calendar>>),
     /// Runs that nobody watches are over with their windows.
     GivenUp(Vec<RunRecord>),
     /// A worker's state has changed.
@@ -149,8 +147,6 @@ pub enum ClockMsg {
         /// When; None = not any more.
         at: Option<DateTime<Utc>>,
     },
-    /// These calendars are others than before.
-    Calendars(BTreeMap<Arc<str>, Arc<Calendar>>),
     /// Scripts are configured in another way, and these are all of them; so are all calendars.
     Respecified {
         /// By their places; those that are gone are disabled.

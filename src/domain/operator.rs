@@ -53,21 +53,6 @@ pub enum Asked {
     Resume,
 }
 
-impl Asked {
-    /// The verb, as on the command line.
-    #[must_use]
-    pub fn verb(&self) -> &'static str {
-        match self {
-            Self::Start { .. } => "start",
-            Self::Stop => "stop",
-            Self::Restart => "restart",
-            Self::Skip { .. } => "skip",
-            Self::Pause { .. } => "pause",
-            Self::Resume => "resume",
-        }
-    }
-}
-
 /// Whom an order is for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Whom {

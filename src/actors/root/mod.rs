@@ -161,10 +161,6 @@ impl Actor for Root {
         match message {
             RootMsg::Clock(events) => tree.on_clock(&myself, events).await?,
             RootMsg::StatusDue => tree.tell_status(),
-            RootMsg::Calendars(changed) => {
-                tree.plan.calendars.extend(changed.clone());
-                tree.tell_clock(ClockMsg::Calendars(changed));
-            }
             RootMsg::GivenUp(runs) => tree.on_given_up(runs),
             RootMsg::Report { index, incarnation, state, spec } => {
                 tree.on_report(index, incarnation, *state, spec);

@@ -105,7 +105,7 @@ impl Tree {
             Whom::All if matches!(asked, Asked::Pause { .. } | Asked::Resume) => {
                 Ok(known().map(|(index, _)| index).collect())
             }
-            Whom::All => Err(Refused::Invalid(format!("{} is for one script: name it", asked.verb()))),
+            Whom::All => Err(Refused::Invalid("this order is for one script: name it".to_owned())),
             Whom::One(name) => {
                 let found = known().find(|(_, child)| child.spec.name.as_str() == name);
                 found.map(|(index, _)| vec![index]).ok_or_else(|| Refused::NoSuchScript {

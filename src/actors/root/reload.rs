@@ -71,17 +71,16 @@ impl Tree {
         let Some(index) = self.index_of(name) else { return };
         let child = &mut self.children[index];
         child.is_removed = true;
-        child.spec = Arc::new(ScriptSpec { enabled: false, depends_on: Vec::new(), ..ScriptSpec::clone(&child.spec) });
-        let spec = Arc::clone(&child.spec);
-        self.send(index, Event::Respecified(spec));
+        let spec = ScriptSpec { enabled: false, depends_on: Vec::new(), ..ScriptSpec::clone(&child.spec) };
+        self.set_spec(index, Arc::new(spec));
         self.send(index, Event::Retired { why: "removed from the configuration".to_owned() });
     }
 
     fn respecify(&mut self, name: &ScriptName, spec: Arc<ScriptSpec>, restart: bool) {
         let Some(index) = self.index_of(name) else { return };
-        let was_enabled = std::mem::replace(&mut self.children[index].spec, Arc::clone(&spec)).enabled;
-        self.send(index, Event::Respecified(Arc::clone(&spec)));
-        if was_enabled && !spec.enabled {
+        let (was_enabled, is_enabled) = (self.children[index].spec.enabled, spec.enabled);
+        self.set_spec(index, spec);
+        if was_enabled && !is_enabled {
             self.send(index, Event::Retired { why: "disabled in the configuration".to_owned() });
         } else if restart && self.children[index].view.pid.is_some() {
             let by = By { who: "reload".to_owned(), reason: "its configuration has changed".to_owned() };
@@ -89,12 +88,19 @@ impl Tree {
         }
     }
 
+    /// The ledger goes by it at once: its worker may have nothing to report.
+    fn set_spec(&mut self, index: usize, spec: Arc<ScriptSpec>) {
+        let child = &mut self.children[index];
+        child.view = Arc::new(child.state.view(&spec));
+        child.spec = Arc::clone(&spec);
+        self.send(index, Event::Respecified(spec));
+    }
+
     /// A script that is new, or comes back. Its place in the tree.
     async fn add(&mut self, myself: &ActorRef<RootMsg>, spec: Arc<ScriptSpec>) -> Result<usize, ActorProcessingErr> {
         if let Some(index) = self.index_of(&spec.name) {
             self.children[index].is_removed = false;
-            self.children[index].spec = Arc::clone(&spec);
-            self.send(index, Event::Respecified(spec));
+            self.set_spec(index, spec);
             return Ok(index);
         }
         let index = self.children.len();

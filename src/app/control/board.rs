@@ -57,7 +57,9 @@ struct Kept {
     killed_by: Option<String>,
     journal_lost: bool,
     /// The next boundaries, until the first of them is past.
-    coming: Vec<Boundary>,
+    coming: Arc<Vec<Boundary>>,
+    /// Of what they were reckoned from.
+    version: u64,
 }
 
 impl Board {
@@ -84,7 +86,7 @@ impl Board {
     pub(in crate::app) fn set_calendars(&self, changed: Calendars) {
         let mut kept = self.lock();
         kept.calendars.extend(changed);
-        kept.coming.clear();
+        kept.has_changed();
     }
 
     pub(super) fn zone(&self) -> Tz {
@@ -186,10 +188,27 @@ impl Board {
 
     pub(super) fn market(&self) -> Market {
         let now = self.clock.now().wall;
+        let coming = self.coming(now);
+        let calendar = self.calendar(None);
+        calendar.map_or_else(no_market, |calendar| status::market(&calendar, now, &coming))
+    }
+
+    /// All that happens at the next boundary. Reckoned anew when that is past, or when something has changed; never while supervision would
+    /// have to wait for it.
+    fn coming(&self, now: DateTime<Utc>) -> Arc<Vec<Boundary>> {
+        let (agenda, version) = {
+            let kept = self.lock();
+            if kept.coming.first().is_some_and(|first| now < first.at) {
+                return Arc::clone(&kept.coming);
+            }
+            (kept.agenda(), kept.version)
+        };
+        let coming = Arc::new(agenda.next(now, agenda.scripts.len() + 2));
         let mut kept = self.lock();
-        kept.look_ahead(now);
-        let calendar = kept.calendars.get(&kept.market).cloned();
-        calendar.map_or_else(no_market, |calendar| status::market(&calendar, now, &kept.coming))
+        if kept.version == version {
+            kept.coming = Arc::clone(&coming);
+        }
+        coming
     }
 
     /// Prometheus text.
@@ -217,7 +236,8 @@ impl Board {
 
     pub(super) fn next(&self, count: usize) -> Vec<NextLine> {
         let present = self.present();
-        let found = self.lock().agenda(present.now, count);
+        let agenda = self.lock().agenda();
+        let found = agenda.next(present.now, count);
         found.iter().map(|boundary| status::next_line(boundary, present.zone)).collect()
     }
 
@@ -237,17 +257,29 @@ impl Kept {
         self.calendars.get(&self.market).map_or(Tz::UTC, |calendar| calendar.zone())
     }
 
-    fn agenda(&self, now: DateTime<Utc>, count: usize) -> Vec<Boundary> {
-        let specs: Vec<_> =
-            self.order.iter().filter_map(|i| self.scripts.get(i)).map(|f| Arc::clone(&f.spec)).collect();
-        agenda(&specs, &self.calendars, &self.market, now, count)
+    fn agenda(&self) -> Agenda {
+        let facts = self.order.iter().filter_map(|index| self.scripts.get(index));
+        let scripts = facts.map(|facts| Arc::clone(&facts.spec)).collect();
+        Agenda { scripts, calendars: self.calendars.clone(), market: Arc::clone(&self.market) }
     }
 
-    /// All that happens at the next boundary.
-    fn look_ahead(&mut self, now: DateTime<Utc>) {
-        if self.coming.first().is_none_or(|first| first.at <= now) {
-            self.coming = self.agenda(now, self.order.len() + 2);
-        }
+    /// What was reckoned of the future does not hold any more.
+    fn has_changed(&mut self) {
+        self.version += 1;
+        self.coming = Arc::default();
+    }
+}
+
+/// What it takes to reckon what comes.
+struct Agenda {
+    scripts: Vec<Arc<ScriptSpec>>,
+    calendars: Calendars,
+    market: Arc<str>,
+}
+
+impl Agenda {
+    fn next(&self, now: DateTime<Utc>, count: usize) -> Vec<Boundary> {
+        agenda(&self.scripts, &self.calendars, &self.market, now, count)
     }
 }
 
@@ -271,7 +303,7 @@ impl Observer for Board {
         let mut kept = self.lock();
         let before = kept.scripts.insert(index, facts.clone());
         if before.is_none_or(|before| !Arc::ptr_eq(&before.spec, &facts.spec)) {
-            kept.coming.clear();
+            kept.has_changed();
         }
         drop(kept);
         self.hand_on(Seen::Script(facts));
@@ -287,7 +319,7 @@ impl Observer for Board {
     fn ordered(&self, order: &[usize]) {
         let mut kept = self.lock();
         kept.order = order.to_vec();
-        kept.coming.clear();
+        kept.has_changed();
     }
 
     fn crossed(&self, boundary: Boundary) {

@@ -358,6 +358,11 @@ impl Machine<'_> {
         if let Some((reason, result)) = run.ended() {
             return (result, reason.to_string());
         }
+        if run.attempts == 0
+            && let Some(reason) = self.held_on(&run.window)
+        {
+            return (RunResult::Skipped, reason);
+        }
         if let Step::Sweeping(Ended { exit, lived }) = *step {
             match classify(exit, lived, &self.spec.exits) {
                 AttemptResult::Succeeded => return (RunResult::Succeeded, "it exited with a success code".to_owned()),
@@ -409,6 +414,12 @@ impl Machine<'_> {
                     self.doubt(&unfinished, result);
                     self.note_end(&unfinished.run, result, &reason);
                     (result, reason, Some(unfinished.run))
+                }
+                (DayPlan::Window(window), None) if self.held_on(&window).is_some() => {
+                    let reason = self.held_on(&window).unwrap_or_default();
+                    self.note_unseen(date, window.zone, RunResult::Skipped, reason);
+                    self.memory.remember(date, RunResult::Skipped);
+                    continue;
                 }
                 (DayPlan::Window(window), None) => {
                     let reason = absence.reason().to_owned();

@@ -131,12 +131,13 @@ proptest! {
             }
             now = until;
             current = with(words);
-            listener.hear(timeline.recalendar(&current, now), now);
+            let script = std::slice::from_ref(&spec);
+            listener.hear(timeline.respecify(script, &current, "XNYS", now), now);
             if !listener.is_left_alone {
                 prop_assert_eq!(listener.at_work, wanted(&spec, &current["XNYS"], now));
             }
             // The same once more says nothing.
-            let again = timeline.recalendar(&current, now);
+            let again = timeline.respecify(script, &with(words), "XNYS", now);
             let is_level = |a: &Addressed| matches!(a.event, ClockEvent::WindowMoved { .. } | ClockEvent::NoWindow { .. });
             prop_assert!(again.iter().all(is_level), "{:?}", again);
         }

@@ -96,25 +96,9 @@ impl Timeline {
         self.address(found, others, now)
     }
 
-    /// Calendars have changed: what that makes of windows and sessions that are open, or that should be. Those that are not named stay as
-    /// they are.
-    pub fn recalendar(&mut self, calendars: &BTreeMap<Arc<str>, Arc<Calendar>>, now: DateTime<Utc>) -> Vec<Addressed> {
-        let others = self.recalendar_sessions(calendars, now);
-        let news = |track: &mut Track| {
-            let Some(calendar) = calendars.get(&track.spec.calendar) else { return Vec::new() };
-            if !track.enabled {
-                track.calendar = Arc::clone(calendar);
-                return Vec::new();
-            }
-            track.recalendar(calendar, now).into_iter().map(|event| (now, event)).collect()
-        };
-        let mut found: Vec<Vec<_>> = self.tracks.iter_mut().map(news).collect();
-        self.tell_absent_again(&mut found, now);
-        self.address(found, others, now)
-    }
-
-    /// The scripts are configured in another way: those that were there stay at their places, new ones come after them, and one that is gone
-    /// is disabled. What that makes of windows that are open, or that should be. Calendars that did not change are the same ones as before.
+    /// Scripts are configured in another way, or calendars have changed: what that makes of windows and sessions that are open, or that should
+    /// be. Scripts that were there stay at their places, new ones come after them, and one that is gone is disabled. Calendars that did not
+    /// change are the same ones as before.
     pub fn respecify(
         &mut self,
         scripts: &[ScriptSpec],
