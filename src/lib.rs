@@ -12,8 +12,8 @@
 //! ```
 //!
 //! [`config`] turns text into domain types, [`ports`] is what the actors ask of the world, [`app`] puts all together, [`cli`] has a file for
-//! each verb, [`guard`] is the outer process that sees to it that nothing outlives the daemon, and [`testkit`] builds the tree on a
-//! pretend world, where a whole day is a test of milliseconds.
+//! each verb, [`control`] is the API and the client that the verbs use, [`guard`] is the outer process that sees to it that nothing outlives
+//! the daemon, and [`testkit`] builds the tree on a pretend world, where a whole day is a test of milliseconds.
 
 pub mod actors;
 pub mod adapters;

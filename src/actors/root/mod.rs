@@ -1,7 +1,8 @@
 //! The root of the tree: hands the clock's events to the workers, news of one script to its dependents, and stops everything in order.
 //! What it does when an actor fails stands in `failures.rs`, what the journal hears from it in `journal.rs`, how it hands on the orders of
-//! operators in `orders.rs`, and what it makes of a changed configuration in `reload.rs`.
+//! operators in `orders.rs`, what it makes of a changed configuration in `reload.rs`, and how it ends in `ending.rs`.
 
+mod ending;
 mod failures;
 mod journal;
 mod orders;
@@ -25,12 +26,12 @@ use crate::domain::dependency::{Progress, Standing};
 use crate::domain::lifecycle::{Event, State, View, step};
 use crate::domain::notice::{Notice, What};
 use crate::domain::operator::Hold;
-use crate::domain::record::{ActionRecord, Grade, Record};
+use crate::domain::record::Grade;
 use crate::domain::script::ScriptSpec;
 use crate::domain::status::Facts;
 use crate::domain::time::Now;
 use crate::domain::timeline::{Addressed, Boundary, BoundaryKind, ClockEvent};
-use crate::domain::tree::{Outcome, RespawnBudget, Shutdown, ShutdownStep};
+use crate::domain::tree::{Outcome, RespawnBudget, Shutdown};
 
 /// The actor.
 pub struct Root;
@@ -411,63 +412,5 @@ impl Tree {
         });
         let scripts = self.order.len();
         self.tell(now, What::Status { running: self.running, scripts, market_day });
-    }
-
-    fn shut_down(&mut self, outcome: Outcome, reason: String) {
-        self.shut_down_for(outcome, reason, "mho".to_owned());
-    }
-
-    fn shut_down_for(&mut self, outcome: Outcome, reason: String, who: String) {
-        if self.shutdown.is_some() {
-            return; // under way
-        }
-        let at = self.ports.clock.now().wall;
-        let action = ActionRecord { at, who, action: "shutdown".to_owned(), script: None, reason: reason.clone() };
-        self.keep(vec![Record::Action(action)], Grade::CrashSafe);
-        self.tell(at, What::ShuttingDown { reason });
-        let dependents = self.children.iter().map(|child| child.dependents.clone()).collect();
-        self.shutdown = Some(Shutdown::new(outcome, dependents));
-        for index in 0..self.children.len() {
-            self.send(index, Event::StartNothing);
-        }
-    }
-
-    fn kill(&mut self) {
-        self.shut_down(Outcome::Killed, "killed".to_owned());
-        if let Some(shutdown) = &mut self.shutdown {
-            shutdown.kill();
-        }
-        for index in 0..self.children.len() {
-            self.send(index, Event::Kill);
-        }
-        for index in 0..self.children.len() {
-            self.kill_orphan(index);
-        }
-    }
-
-    /// The next step of a shutdown, if there is one.
-    fn go_on_ending(&mut self, myself: &ActorRef<RootMsg>) {
-        let Some(shutdown) = &mut self.shutdown else { return };
-        let children = &self.children;
-        match shutdown.next(|i| children[i].is_live()) {
-            ShutdownStep::Wait => {}
-            ShutdownStep::Stop(layer) => {
-                for index in layer {
-                    self.send(index, Event::Shutdown);
-                }
-            }
-            ShutdownStep::Done(outcome) => {
-                if self.outcome.replace(outcome).is_none() {
-                    self.finish_recording(myself);
-                }
-            }
-        }
-    }
-
-    fn end(&mut self, myself: &ActorRef<RootMsg>) {
-        if let (Some(outcome), Some(done)) = (self.outcome.clone(), self.done.take()) {
-            let _ = done.send(outcome);
-            myself.stop(None);
-        }
     }
 }
