@@ -9,6 +9,7 @@ mod auth;
 pub mod client;
 mod listen;
 mod orders;
+mod page;
 mod parameters;
 mod routes;
 mod stream;

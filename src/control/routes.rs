@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use axum::Router;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
-use axum::http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, WWW_AUTHENTICATE};
+use axum::http::header::{ACCEPT, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, WWW_AUTHENTICATE};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
@@ -18,6 +18,7 @@ use tokio::sync::Mutex;
 use super::Pace;
 use super::auth::{Barred, Origin};
 use super::orders;
+use super::page::page;
 use super::parameters::Parameters;
 use super::stream::{self, Streams};
 use crate::domain::operator::Refused;
@@ -30,13 +31,6 @@ const TAIL: usize = 10_000;
 
 /// So many boundaries at most.
 const NEXT: usize = 1000;
-
-/// The page.
-const PAGE: &str = include_str!("dashboard.html");
-
-/// What the page may do: nothing from elsewhere.
-const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; \
-    img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// What all handlers have.
 #[derive(Clone)]
@@ -192,10 +186,12 @@ async fn guard(request: Request, next: Next) -> Response {
         (CACHE_CONTROL, "no-store"),
         (HeaderName::from_static("x-content-type-options"), "nosniff"),
         (HeaderName::from_static("referrer-policy"), "no-referrer"),
-        (HeaderName::from_static("content-security-policy"), POLICY),
     ] {
         headers.insert(name, HeaderValue::from_static(value));
     }
+    // The page says more exactly what it may do; an answer that somebody opens as a page may do nothing.
+    let nothing = "default-src 'none'; frame-ancestors 'none'";
+    headers.entry(CONTENT_SECURITY_POLICY).or_insert(HeaderValue::from_static(nothing));
     response
 }
 
@@ -227,10 +223,6 @@ fn list(headers: &HeaderMap, lines: &[impl Serialize]) -> Response {
 
 fn query(request: &Request) -> &str {
     request.uri().query().unwrap_or_default()
-}
-
-async fn page() -> Response {
-    ([(CONTENT_TYPE, "text/html; charset=utf-8")], PAGE).into_response()
 }
 
 async fn healthz(State(api): State<Api>) -> Response {

@@ -23,6 +23,9 @@ type Calendars = BTreeMap<Arc<str>, Arc<Calendar>>;
 /// So many boundaries are looked at for the first one of each kind.
 const LOOKED_AT: usize = 200;
 
+/// Of a script on one date: start, limit, stop. So many are enough to find one that comes true.
+const BOUNDARIES: usize = 3;
+
 /// So many changes wait for whoever watches; one that does not keep up is shown everything anew.
 const MOST_WAITING: usize = 4096;
 
@@ -177,7 +180,7 @@ impl Board {
 
     pub(super) fn verdict(&self, scripts: &[Script]) -> Verdict {
         let (journal_ok, killed_by) = self.troubles();
-        status::verdict(scripts, journal_ok, killed_by.as_deref())
+        status::verdict(scripts, self.clock.now().wall, journal_ok, killed_by.as_deref())
     }
 
     /// Whether the journal is written, and the kill file that exists.
@@ -188,7 +191,8 @@ impl Board {
 
     pub(super) fn market(&self) -> Market {
         let now = self.clock.now().wall;
-        let coming = self.coming(now);
+        let facts = self.facts();
+        let coming = status::foreseen(&self.coming(now), facts.iter().map(|(facts, _)| facts), now);
         let calendar = self.calendar(None);
         calendar.map_or_else(no_market, |calendar| status::market(&calendar, now, &coming))
     }
@@ -203,7 +207,7 @@ impl Board {
             }
             (kept.agenda(), kept.version)
         };
-        let coming = Arc::new(agenda.next(now, agenda.scripts.len() + 2));
+        let coming = Arc::new(agenda.next(now, agenda.scripts.len() * BOUNDARIES + 2));
         let mut kept = self.lock();
         if kept.version == version {
             kept.coming = Arc::clone(&coming);

@@ -149,7 +149,8 @@ impl Pump {
                 gauges
             };
             let gauges: Vec<_> = scripts.iter().filter(|script| script.pid.is_some()).map(of).collect();
-            self.send("gauges", &json!({"scripts": gauges}));
+            let now = self.board.present();
+            self.send("gauges", &json!({"now": Local::new(now.now, now.zone), "scripts": gauges}));
         }
     }
 

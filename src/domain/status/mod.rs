@@ -1,6 +1,7 @@
 //! What people and programs are shown: the answers of the API, which the command line and the dashboard show in turn. Their names are
 //! public. An absent value is null; instants are RFC 3339 with the calendar's offset.
 
+mod coming;
 mod timeline;
 mod told;
 mod verdict;
@@ -14,6 +15,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use super::attempt::AttemptEnd;
 use super::outcome::Exit;
 
+pub use coming::foreseen;
 pub use timeline::{Break, Day, Lane, LaneAttempt, Span, calendar_line};
 pub use told::{Facts, Gauges, Present, market, next_line, script, span};
 pub use verdict::{Level, Verdict, is_expected, unready, verdict};

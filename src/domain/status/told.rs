@@ -54,6 +54,7 @@ pub fn script(facts: &Facts, calendar: Option<&Calendar>, gauges: Gauges, presen
     let zone = calendar.map_or(present.zone, Calendar::zone);
     let local = |at: DateTime<Utc>| Local::new(at, zone);
     let window = calendar.and_then(|calendar| window(spec, calendar, present.now));
+    let is_open = window.as_ref().is_some_and(|window| window.start <= present.now);
     // A pause that is over by now, and of which nobody has heard yet, is none.
     let holds: Vec<&Hold> = view.holds.iter().filter(|hold| is_current(hold, present.now)).collect();
     let coming = || {
@@ -77,7 +78,7 @@ pub fn script(facts: &Facts, calendar: Option<&Calendar>, gauges: Gauges, presen
         trading_date: view.trading_date,
         since: Some(local(*since)),
         forced: view.forced,
-        expected: is_expected(view.state.name(), view.result.map(|result| result.name())),
+        expected: is_expected(view.state.name(), view.result.map(|result| result.name()), is_open),
         command: spec.launch.display.clone(),
         calendar: calendar.map_or_else(|| spec.window.calendar.to_string(), |calendar| calendar.id().to_owned()),
         critical: spec.critical,

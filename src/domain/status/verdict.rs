@@ -1,5 +1,6 @@
 //! How all is, in a word: for the eye, for `status --check`, for `readyz`.
 
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::{Script, Status};
@@ -27,19 +28,21 @@ pub struct Verdict {
     pub text: String,
 }
 
-/// States in which a script that has a window should be up, and is not, or not for certain.
-const LATE: [&str; 2] = ["backoff", "failed"];
-
 /// Whether a script should be running: its window is open, nobody holds it, its run is not over in a way that was meant, and it waits for no
 /// other.
 #[must_use]
-pub fn is_expected(state: &str, result: Option<&str>) -> bool {
+pub fn is_expected(state: &str, result: Option<&str>, is_open: bool) -> bool {
     match state {
         "starting" | "running" | "backoff" => true,
-        // Over for the date, but not as it should be; one whose window has ended shows its result until the next one opens.
-        "failed" => !matches!(result, Some("missed" | "interrupted")),
+        // Over for the date, but not as it should be; it says so until the next window opens.
+        "failed" => is_open && !matches!(result, Some("missed" | "interrupted")),
         _ => false,
     }
+}
+
+/// Whether the window that a script shows has begun.
+fn is_open(script: &Script, now: DateTime<Utc>) -> bool {
+    script.window.is_some_and(|window| window.start.utc() <= now)
 }
 
 /// Those that should be running and are not.
@@ -53,7 +56,7 @@ type Test<'a> = &'a dyn Fn(&&Script) -> bool;
 
 /// The verdict on what is known.
 #[must_use]
-pub fn verdict(scripts: &[Script], journal_ok: bool, killed_by: Option<&str>) -> Verdict {
+pub fn verdict(scripts: &[Script], now: DateTime<Utc>, journal_ok: bool, killed_by: Option<&str>) -> Verdict {
     let named = |state: &dyn Fn(&&Script) -> bool| {
         let names: Vec<&str> = scripts.iter().filter(state).map(|script| &*script.name).collect();
         match names.as_slice() {
@@ -64,7 +67,7 @@ pub fn verdict(scripts: &[Script], journal_ok: bool, killed_by: Option<&str>) ->
         }
     };
     let with = |level, text: String| Verdict { level, text };
-    if let Some(names) = named(&|script| script.state == "failed") {
+    if let Some(names) = named(&|script| script.state == "failed" && is_open(script, now)) {
         return with(Level::Critical, format!("{names} failed"));
     }
     if let Some(path) = killed_by {
@@ -73,8 +76,10 @@ pub fn verdict(scripts: &[Script], journal_ok: bool, killed_by: Option<&str>) ->
     if !journal_ok {
         return with(Level::Critical, "the journal cannot be written: a restart would forget what happens".to_owned());
     }
-    let troubles: [(&str, Test<'_>); 4] = [
-        ("crashed and will be tried again", &|script| LATE.contains(&&*script.state)),
+    let troubles: [(&str, Test<'_>); 5] = [
+        ("crashed and will be tried again", &|script| script.state == "backoff"),
+        // Nothing can be done until the next window opens, and it should not be forgotten until then.
+        ("failed in the last window", &|script| script.state == "failed"),
         ("was stopped", &|script| script.state == "stopped"),
         ("is paused", &|script| script.state == "paused"),
         ("has a change of its configuration pending", &|script| !script.pending.is_empty()),
@@ -92,5 +97,68 @@ pub fn verdict(scripts: &[Script], journal_ok: bool, killed_by: Option<&str>) ->
         0 => with(Level::Closed, "nothing is due".to_owned()),
         1 => with(Level::Ok, "1 script runs".to_owned()),
         n => with(Level::Ok, format!("{n} scripts run")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn at(text: &str) -> DateTime<Utc> {
+        text.parse().unwrap()
+    }
+
+    /// Its window is that of 2026-11-25, 08:30 to 16:00 in New York.
+    fn script(name: &str, state: &str, pid: Option<u32>) -> Script {
+        let window = json!({
+            "trading_date": "2026-11-25", "start": "2026-11-25T08:30:00-05:00", "stop": "2026-11-25T16:00:00-05:00", "early_close": false,
+        });
+        let script = json!({
+            "name": name, "state": state, "reason": "", "pid": pid, "attempt": 1, "restarts": 0, "forced": false, "expected": false,
+            "command": "", "calendar": "XNYS", "critical": false, "depends_on": [], "holds": [], "pending": [], "window": window,
+        });
+        serde_json::from_value(script).unwrap()
+    }
+
+    fn level(state: &str, pid: Option<u32>, now: &str) -> Level {
+        verdict(&[script("demo", state, pid)], at(now), true, None).level
+    }
+
+    const DAY: &str = "2026-11-25T15:00:00Z";
+    /// The window that is shown is the coming one.
+    const NIGHT: &str = "2026-11-25T03:00:00Z";
+
+    #[test]
+    fn a_failure_is_critical_while_something_can_be_done_about_it_and_remembered_until_the_next_window() {
+        assert_eq!((level("failed", None, DAY), level("failed", None, NIGHT)), (Level::Critical, Level::Attention));
+        assert!(is_expected("failed", Some("failed"), true) && !is_expected("failed", Some("failed"), false));
+        assert!(!is_expected("failed", Some("missed"), true) && is_expected("backoff", None, false));
+    }
+
+    #[test]
+    fn a_quiet_night_is_closed_and_a_quiet_day_is_ok() {
+        for state in ["idle", "finished", "skipped", "disabled"] {
+            assert_eq!(level(state, None, NIGHT), Level::Closed, "{state}");
+        }
+        assert_eq!((level("running", Some(1), DAY), level("waiting", None, DAY)), (Level::Ok, Level::Ok));
+        for state in ["backoff", "stopped", "paused"] {
+            assert_eq!(level(state, None, DAY), Level::Attention, "{state}");
+        }
+    }
+
+    #[test]
+    fn the_worst_is_told_first_and_names_are_counted() {
+        let all = ["a", "b", "c"].map(|name| script(name, "failed", None));
+        let told =
+            |scripts: &[Script], journal_ok, killed: Option<&str>| verdict(scripts, at(DAY), journal_ok, killed).text;
+        assert_eq!(told(&all[..1], true, None), "a failed");
+        assert_eq!(told(&all[..2], true, None), "a and b failed");
+        assert_eq!(told(&all, false, Some("/k")), "a and 2 others failed");
+        let running = [script("a", "running", Some(1))];
+        assert!(told(&running, false, Some("/k")).contains("kill file /k"));
+        assert!(told(&running, false, None).contains("journal"));
+        assert_eq!(told(&running, true, None), "1 script runs");
     }
 }

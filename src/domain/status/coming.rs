@@ -1,0 +1,139 @@
+//! What of the plan will come true, by all that is known now.
+
+use chrono::{DateTime, Utc};
+
+use super::Facts;
+use crate::domain::lifecycle::{StateName, View};
+use crate::domain::operator::HoldKind;
+use crate::domain::timeline::{Boundary, BoundaryKind};
+
+/// The planned boundaries, less those that do not concern anything any more: a stop of what is over, a start that is paused or skipped. A run
+/// that is under way reaches its limit when it does, not when it was planned to.
+#[must_use]
+pub fn foreseen<'a>(
+    planned: &[Boundary],
+    facts: impl IntoIterator<Item = &'a Facts>,
+    now: DateTime<Utc>,
+) -> Vec<Boundary> {
+    let facts: Vec<&Facts> = facts.into_iter().collect();
+    let of = |boundary: &Boundary| facts.iter().find(|facts| Some(&facts.spec.name) == boundary.script.as_ref());
+    let holds = |boundary: &&Boundary| of(boundary).is_none_or(|facts| comes_true(boundary, &facts.view));
+    let limit = |facts: &&Facts| {
+        let (at, trading_date) = (facts.view.deadline.filter(|at| now < *at)?, facts.view.trading_date?);
+        let script = Some(facts.spec.name.clone());
+        is_under_way(&facts.view).then_some(Boundary { at, kind: BoundaryKind::Deadline, script, trading_date })
+    };
+    let mut coming: Vec<Boundary> = planned.iter().filter(holds).cloned().collect();
+    coming.extend(facts.iter().filter_map(limit));
+    coming.sort();
+    coming
+}
+
+fn comes_true(boundary: &Boundary, view: &View) -> bool {
+    let is_of_this_run = view.trading_date == Some(boundary.trading_date);
+    match boundary.kind {
+        BoundaryKind::Open | BoundaryKind::Close => true,
+        BoundaryKind::Deadline if is_of_this_run => false,
+        BoundaryKind::Stop if is_of_this_run => is_under_way(view),
+        BoundaryKind::Start | BoundaryKind::Stop | BoundaryKind::Deadline => {
+            !view.holds.iter().any(|hold| match hold.kind {
+                HoldKind::Pause { until } => until.is_none_or(|until| boundary.at < until),
+                HoldKind::Skip { trading_date } => trading_date == boundary.trading_date,
+            })
+        }
+    }
+}
+
+/// There is a process, or there will be one again.
+fn is_under_way(view: &View) -> bool {
+    let tries_again = view.state == StateName::Failed && view.next.is_some();
+    view.is_live() || tries_again || matches!(view.state, StateName::Waiting | StateName::Backoff)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::domain::attempt::AttemptId;
+    use crate::domain::operator::{By, Hold};
+    use crate::domain::script::{ScriptName, ScriptSpec};
+
+    fn at(hour: u32) -> DateTime<Utc> {
+        format!("2026-11-25T{hour:02}:00:00Z").parse().unwrap()
+    }
+
+    fn planned(kind: BoundaryKind, hour: u32, script: &str) -> Boundary {
+        Boundary { at: at(hour), kind, script: ScriptName::new(script).ok(), trading_date: at(hour).date_naive() }
+    }
+
+    /// A script that was not looked at yet.
+    fn facts(change: impl FnOnce(&mut View)) -> Facts {
+        let mut view = View {
+            state: StateName::Idle,
+            reason: String::new(),
+            trading_date: None,
+            live: None,
+            pid: None,
+            attempt: 0,
+            restarts: 0,
+            started_at: None,
+            stop_at: None,
+            deadline: None,
+            last_exit: None,
+            next: None,
+            result: None,
+            forced: false,
+            holds: vec![],
+            standing: None,
+            ended: false,
+            escalated: None,
+        };
+        change(&mut view);
+        let spec = Arc::new(ScriptSpec::with_defaults("demo", "/bin/true"));
+        Facts { spec, view: Arc::new(view), since: at(0), pending: vec![] }
+    }
+
+    fn seen(planned: &[Boundary], facts: &Facts) -> Vec<(BoundaryKind, DateTime<Utc>)> {
+        foreseen(planned, [facts], at(12)).into_iter().map(|boundary| (boundary.kind, boundary.at)).collect()
+    }
+
+    fn hold(kind: HoldKind) -> Facts {
+        let by = By { who: "me".to_owned(), reason: String::new() };
+        facts(|view| view.holds = vec![Hold { kind, by, at: at(0) }])
+    }
+
+    #[test]
+    fn what_is_over_is_not_stopped_and_what_runs_late_has_its_own_limit() {
+        let plan = [planned(BoundaryKind::Deadline, 15, "demo"), planned(BoundaryKind::Stop, 21, "demo")];
+        let over = facts(|view| (view.state, view.trading_date) = (StateName::Finished, Some(at(0).date_naive())));
+        assert!(seen(&plan, &over).is_empty());
+        let running = facts(|view| {
+            let (script, trading_date) = (ScriptName::new("demo").unwrap(), at(0).date_naive());
+            view.state = StateName::Running;
+            view.live = Some(AttemptId { script, trading_date, number: 1 });
+            (view.trading_date, view.deadline) = (Some(trading_date), Some(at(17)));
+        });
+        assert_eq!(seen(&plan, &running), [(BoundaryKind::Deadline, at(17)), (BoundaryKind::Stop, at(21))]);
+    }
+
+    #[test]
+    fn what_is_held_does_not_start_and_everything_else_does() {
+        let plan = [
+            planned(BoundaryKind::Start, 13, "demo"),
+            planned(BoundaryKind::Open, 14, ""),
+            planned(BoundaryKind::Start, 15, "else"),
+        ];
+        let others = [(BoundaryKind::Open, at(14)), (BoundaryKind::Start, at(15))];
+        assert_eq!(seen(&plan, &hold(HoldKind::Pause { until: None })), others);
+        assert_eq!(seen(&plan, &hold(HoldKind::Pause { until: Some(at(14)) })), others);
+        assert_eq!(seen(&plan, &hold(HoldKind::Skip { trading_date: at(0).date_naive() })), others);
+        for free in [
+            HoldKind::Pause { until: Some(at(13)) },
+            HoldKind::Skip { trading_date: at(0).date_naive().succ_opt().unwrap() },
+        ] {
+            assert_eq!(seen(&plan, &hold(free)).len(), 3);
+        }
+        assert_eq!(seen(&plan, &facts(|_| {})).len(), 3);
+    }
+}
