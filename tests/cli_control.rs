@@ -89,6 +89,9 @@ fn orders_return_when_they_are_done_with_what_came_of_them() {
     assert_eq!(strategy["state"], "stopped");
     assert!(strategy["reason"].as_str().is_some_and(|reason| reason.contains("a look at it")), "{strategy}");
 
+    let order = daemon.wait_for(&["Order: stop script=strategy"]);
+    assert!(order.contains(" by=") && order.ends_with("reason=\"a look at it\""), "who did it, and why: {order}");
+
     assert_eq!(ask(&daemon, &["start", "strategy"]).code, 0);
     let second = pid("strategy").expect("it runs again");
     let restarted = ask(&daemon, &["restart", "strategy", "--json"]);

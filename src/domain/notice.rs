@@ -409,7 +409,7 @@ impl Notice {
             }
             What::Ordered { verb, by } => {
                 let line = Line::new(Info, format!("Order: {verb}")).with("by", &by.who);
-                vec![if by.reason.is_empty() { line } else { line.with("reason", format!("{:?}", by.reason)) }]
+                vec![if by.reason.is_empty() { line } else { line.with("reason", &by.reason) }]
             }
             What::KillFile { path, exists: true } => vec![Line::new(
                 Warning,

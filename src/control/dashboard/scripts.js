@@ -78,7 +78,9 @@ function makeCard(name) {
   }
   const log = h("button", { type: "button", textContent: "Log", data: { action: "log" }, ariaLabel: `Log of ${name}`, on: { click: () => showLog(name, null) } });
   actions.append(log);
-  const title = h("div", { className: "title" }, h("h3", {}, name), parts.since, parts.state);
+  const more = h("button", { type: "button", className: "more", textContent: "⋯", ariaLabel: `Buttons of ${name}`, ariaExpanded: "false" });
+  const title = h("div", { className: "title" }, h("h3", {}, name), parts.since, parts.state, more);
+  more.addEventListener("click", () => { more.ariaExpanded = String(card.classList.toggle("open")); });
   const card = h("article", { className: "card", ariaLabel: name, data: { script: name } }, title, parts.reason, parts.next, parts.facts, parts.limit, parts.extra, actions);
   return { card, parts, busy: null, use: null };
 }

@@ -117,7 +117,7 @@ function renderTimeline() {
     axis.append(words);
   }
   const hour = 3600000;
-  const most = $("timeline").clientWidth < 560 ? 5 : 13;
+  const most = clamp(Math.floor(($("timeline").clientWidth - 90) / 60), 3, 13);
   const step = [1, 2, 3, 4, 6, 12, 24].find((hours) => (to - from) / hour / hours <= most) ?? 48;
   for (let tick = from; tick <= to; tick += step * hour) {
     const line = h("i", { className: "tick" });
@@ -130,7 +130,7 @@ function renderTimeline() {
   const now = clock.now();
   if (from <= now && now <= to) {
     const line = h("i", { className: "now" });
-    const text = h("span", { className: "now" }, local(now, { hour: "2-digit", minute: "2-digit" }));
+    const text = h("span", { className: at(now) > 94 ? "now last" : "now" }, local(now, { hour: "2-digit", minute: "2-digit" }));
     line.style.left = text.style.left = `${at(now)}%`;
     back.append(line);
     axis.append(text);
