@@ -27,16 +27,16 @@ impl Tree {
         }
         self.plan.calendars.extend(calendars);
         let known: Vec<_> = self.children.iter().filter(|c| !c.is_removed).map(|c| Arc::clone(&c.spec)).collect();
-        let changes = diff(&known, &scripts);
+        let mut changes = diff(&known, &scripts);
         let mut by_name: BTreeMap<ScriptName, Arc<ScriptSpec>> =
             scripts.iter().map(|spec| (spec.name.clone(), Arc::new(spec.clone()))).collect();
         let mut fresh = Vec::new();
         for change in &changes {
             match change {
                 Change::Removed(name) => self.retire(name),
-                Change::Changed { name, next_start, .. } => {
+                Change::Changed { name, .. } => {
                     if let Some(spec) = by_name.remove(name) {
-                        self.respecify(name, spec, restart && !next_start.is_empty());
+                        self.respecify(name, spec);
                     }
                 }
                 Change::Added(name) => {
@@ -48,6 +48,9 @@ impl Tree {
         }
         self.order = scripts.iter().filter_map(|spec| self.index_of(&spec.name)).collect();
         self.connect(&changes);
+        if restart {
+            self.restart_pending(&mut changes);
+        }
         for index in fresh {
             self.greet(index, true);
         }
@@ -76,13 +79,27 @@ impl Tree {
         self.send(index, Event::Retired { why: "removed from the configuration".to_owned() });
     }
 
-    fn respecify(&mut self, name: &ScriptName, spec: Arc<ScriptSpec>, restart: bool) {
+    fn respecify(&mut self, name: &ScriptName, spec: Arc<ScriptSpec>) {
         let Some(index) = self.index_of(name) else { return };
         let (was_enabled, is_enabled) = (self.children[index].spec.enabled, spec.enabled);
         self.set_spec(index, spec);
         if was_enabled && !is_enabled {
             self.send(index, Event::Retired { why: "disabled in the configuration".to_owned() });
-        } else if restart && self.children[index].view.pid.is_some() {
+        }
+    }
+
+    /// Every process that was started with other keys than those of now, also where they were changed by an earlier reload.
+    fn restart_pending(&mut self, changes: &mut Vec<Change>) {
+        for index in 0..self.children.len() {
+            let child = &self.children[index];
+            let (name, next_start) = (child.spec.name.clone(), child.pending());
+            if next_start.is_empty() || child.is_removed || !child.spec.enabled {
+                continue;
+            }
+            let is_named = |change: &Change| matches!(change, Change::Changed { name: known, .. } if *known == name);
+            if !changes.iter().any(is_named) {
+                changes.push(Change::Changed { name, at_once: Vec::new(), next_start });
+            }
             let by = By { who: "reload".to_owned(), reason: "its configuration has changed".to_owned() };
             self.send(index, Event::Order(Order { ticket: NOBODY, demand: Demand::Restart, by }));
         }

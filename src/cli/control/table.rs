@@ -85,13 +85,14 @@ struct Row {
 
 impl Row {
     fn of(script: &Script, now: DateTime<FixedOffset>) -> Self {
-        let pid = script.pid.map_or_else(String::new, |pid| format!("PID {pid}; "));
-        let pending = if script.pending.is_empty() {
-            String::new()
-        } else {
-            format!("; at its next start: {}", script.pending.join(", "))
-        };
-        let holds: String = script.holds.iter().filter_map(|hold| held(hold, now)).collect();
+        let pid = script.pid.map(|pid| format!("PID {pid}"));
+        let pending = (!script.pending.is_empty()).then(|| format!("at its next start: {}", script.pending.join(", ")));
+        let holds = script.holds.iter().filter_map(|hold| held(hold, now));
+        let reason = (!script.reason.is_empty()).then(|| script.reason.clone());
+        // Where all goes by plan, what is out of it comes first: a narrow window cuts the end off.
+        let is_by_plan = matches!(script.state.as_str(), "running" | "idle");
+        let (first, last) = if is_by_plan { (None, reason) } else { (reason, None) };
+        let why: Vec<String> = pid.into_iter().chain(first).chain(holds).chain(pending).chain(last).collect();
         Self {
             name: script.name.clone(),
             state: script.state.clone(),
@@ -100,7 +101,7 @@ impl Row {
                 .next
                 .as_ref()
                 .map_or_else(|| "-".to_owned(), |next| format!("{} {}", next.action, moment(next.at, now))),
-            why: escaped(&format!("{pid}{}{holds}{pending}", script.reason)).into_owned(),
+            why: escaped(&why.join("; ")).into_owned(),
             ink: match script.state.as_str() {
                 "running" => Ink::Good,
                 "failed" => Ink::Bad,
@@ -116,8 +117,8 @@ impl Row {
 fn held(hold: &HoldLine, now: DateTime<FixedOffset>) -> Option<String> {
     let why = if hold.reason.is_empty() { String::new() } else { format!(": {}", hold.reason) };
     match (hold.trading_date, hold.until) {
-        (Some(date), _) => Some(format!("; skips {date} by {}{why}", hold.who)),
-        (None, Some(until)) => Some(format!("; paused until {}", moment(until, now))),
+        (Some(date), _) => Some(format!("skips {date} by {}{why}", hold.who)),
+        (None, Some(until)) => Some(format!("paused until {}", moment(until, now))),
         (None, None) => None,
     }
 }
