@@ -14,7 +14,8 @@ const ACTIONS = {
   restart: { label: () => "Restart", can: (script) => script.pid !== null || script.state === "backoff", asks: true },
   skip: {
     label: ({ window }) => (window === null || window.trading_date === dateOf(clock.now()) ? "Skip today" : `Skip ${dayName(window.trading_date)}`),
-    can: (script) => script.window !== null && script.pid === null && !script.holds.some((hold) => hold.trading_date === script.window.trading_date),
+    // A run that has begun is stopped, not skipped.
+    can: (script) => script.window !== null && clock.now() < ms(script.window.start) && !script.holds.some((hold) => hold.trading_date === script.window.trading_date),
     parameters: ({ window }) => ({ date: window.trading_date }),
   },
   pause: { label: () => "Pause", can: () => true },
