@@ -173,12 +173,31 @@ fn the_link_to_the_dashboard_carries_the_token() {
     let world = World::new(TWO);
     world.write("state/token", "my-own-token\n");
     fs::set_permissions(world.path("state/token"), fs::Permissions::from_mode(0o600)).expect("set");
-    let daemon = world.rehearse(NOON);
-    eventually("it answers", || ask(&daemon, &["healthcheck"]).code == 0);
+    let daemon = world.run(&["--at", NOON, "--listen", "127.0.0.1:0"]);
+    let line = daemon.wait_for(&["The API is at http://"]);
+    let (_, url) = line.split_once("The API is at ").expect("it says so");
     let link = ask(&daemon, &["dashboard"]);
-    assert_eq!((link.code, &*link.out), (0, "http://127.0.0.1:8930/#token=my-own-token\n"), "{link:?}");
-    daemon.write("mho.toml", &format!("[http]\nlisten = \"\"\n{TWO}"));
+    assert_eq!(
+        (link.code, link.out),
+        (0, format!("{url}/#token=my-own-token\n")),
+        "where it is, not where it is configured"
+    );
+}
+
+#[test]
+fn without_a_port_there_is_no_link_but_what_to_do() {
+    let daemon = World::new(TWO).rehearse(NOON);
+    eventually("it answers", || ask(&daemon, &["healthcheck"]).code == 0);
     let none = ask(&daemon, &["dashboard"]);
     assert_eq!((none.code, &*none.out), (1, ""));
     assert!(none.err.contains("[http] listen"), "{}", none.err);
+    drop(daemon);
+
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = taken.local_addr().expect("an address").to_string();
+    let daemon = World::new(TWO).run(&["--at", NOON, "--listen", &address]);
+    daemon.wait_for(&["ERROR: The API cannot be served at"]);
+    let none = ask(&daemon, &["dashboard"]);
+    assert_eq!((none.code, &*none.out), (1, ""));
+    assert!(none.err.contains(&address), "{}", none.err);
 }

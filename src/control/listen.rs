@@ -97,13 +97,19 @@ impl Gate {
 pub(super) async fn serve(
     served: Served,
     listener: UnixListener,
-    bound: &OnceLock<SocketAddr>,
+    bound: Arc<OnceLock<SocketAddr>>,
     mut stopped: watch::Receiver<bool>,
 ) {
     let pace = served.pace;
     let alive = Alive::new(Arc::clone(&served.control));
     let gate = || Gate {
-        router: router(Api::new(&served.control, &alive, Streams::new(pace.ping, &stopped), pace)),
+        router: router(Api {
+            control: Arc::clone(&served.control),
+            alive: alive.clone(),
+            streams: Streams::new(pace.ping, &stopped),
+            pace,
+            tcp: Tcp { wanted: served.listen.clone(), bound: Arc::clone(&bound) },
+        }),
         room: Arc::new(Semaphore::new(CONNECTIONS)),
         pace,
         stopped: stopped.clone(),
@@ -112,7 +118,7 @@ pub(super) async fn serve(
     let by_unix = accept_unix(listener, &unix);
     let by_tcp = async {
         match &served.listen {
-            Some(name) => accept_tcp(name, served.token.as_ref(), bound, &tcp).await,
+            Some(name) => accept_tcp(name, served.token.as_ref(), &bound, &tcp).await,
             None => std::future::pending().await,
         }
     };

@@ -100,7 +100,7 @@ pub fn serve(served: Served) -> io::Result<Server> {
     let (stop, stopped) = watch::channel(false);
     let tcp = Arc::default();
     let bound = Arc::clone(&tcp);
-    let work = move || run(served, listener, &bound, stopped);
+    let work = move || run(served, listener, bound, stopped);
     let thread = thread::Builder::new().name("mho-http".to_owned()).spawn(work)?;
     Ok(Server { stop, thread: Some(thread), tcp })
 }
@@ -108,7 +108,7 @@ pub fn serve(served: Served) -> io::Result<Server> {
 fn run(
     served: Served,
     listener: std::os::unix::net::UnixListener,
-    bound: &OnceLock<SocketAddr>,
+    bound: Arc<OnceLock<SocketAddr>>,
     stopped: watch::Receiver<bool>,
 ) {
     // Where that is not allowed it is served all the same.

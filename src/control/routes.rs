@@ -1,6 +1,7 @@
 //! Paths and what they answer. What cannot be understood is a 4xx that says why; nothing here fails with a 500.
 
-use std::sync::Arc;
+use std::net::SocketAddr;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use axum::Router;
@@ -36,16 +37,22 @@ const NEXT: usize = 1000;
 #[derive(Clone)]
 pub(super) struct Api {
     pub(super) control: Arc<dyn Control>,
-    alive: Alive,
-    streams: Streams,
+    pub(super) alive: Alive,
+    pub(super) streams: Streams,
     pub(super) pace: Pace,
+    pub(super) tcp: Tcp,
+}
+
+/// Where TCP is served.
+#[derive(Clone)]
+pub(super) struct Tcp {
+    /// As it is configured; None = nowhere.
+    pub(super) wanted: Option<String>,
+    /// As it is; unset while the port is taken.
+    pub(super) bound: Arc<OnceLock<SocketAddr>>,
 }
 
 impl Api {
-    pub(super) fn new(control: &Arc<dyn Control>, alive: &Alive, streams: Streams, pace: Pace) -> Self {
-        Self { control: Arc::clone(control), alive: alive.clone(), streams, pace }
-    }
-
     /// What is only to be shown: at once, or not at all. A disk that does not answer must not hold connections for ever.
     async fn shown<T>(&self, shown: PortFuture<T>) -> Result<T, Problem> {
         within(self.pace.show, shown).await
@@ -147,6 +154,7 @@ pub(super) fn router(api: Api) -> Router {
         .route("/calendar", get(calendar))
         .route("/timeline", get(timeline))
         .route("/next", get(next))
+        .route("/listen", get(listen))
         .route("/events", get(events))
         .route("/reload", post(orders::reload))
         .route("/shutdown", post(orders::shut_down))
@@ -298,6 +306,11 @@ async fn next(State(api): State<Api>, request: Request) -> Answer {
     let parameters = Parameters::read(query(&request), &[], &["n"])?;
     let found = api.shown(api.control.next(parameters.number("n", 10, NEXT)?)).await?;
     Ok(list(request.headers(), &found))
+}
+
+/// Where the dashboard is.
+async fn listen(State(api): State<Api>) -> Response {
+    json_response(StatusCode::OK, &json!({"configured": api.tcp.wanted, "listening": api.tcp.bound.get()}))
 }
 
 async fn events(State(api): State<Api>) -> Answer {

@@ -3,22 +3,42 @@
 use std::io::Write;
 use std::net::IpAddr;
 
+use serde::Deserialize;
 use serde_json::Value;
 
 use crate::app;
 use crate::cli::{FAILED, Failure, Global, OK};
 use crate::control::client::ClientError;
 
+/// Where the daemon listens for browsers.
+#[derive(Deserialize)]
+struct Place {
+    /// As it was told to.
+    configured: Option<String>,
+    /// As it does.
+    listening: Option<String>,
+}
+
 /// Prints the link to the dashboard, with the token that allows changes.
 pub(in crate::cli) fn dashboard(global: &Global, out: &mut dyn Write) -> Result<u8, Failure> {
     let settings = global.look()?;
-    // Whoever opens the link finds nothing without a daemon.
-    let _: Value = global.client()?.get("/healthz")?;
-    let Some(listen) = &settings.http.listen else {
-        return Err(Failure::new(
-            FAILED,
-            "[http] listen is empty: set it to 127.0.0.1:8930 and start mho again; the commands need no TCP",
-        ));
+    // Its flags, or a configuration that was changed since, may say otherwise than ours.
+    let place: Place = global.client()?.get("/api/v1/listen")?;
+    let listen = match place {
+        Place { listening: Some(listen), .. } => listen,
+        Place { configured: Some(listen), .. } => {
+            return Err(Failure::new(
+                FAILED,
+                format!("the daemon cannot listen at {listen} and goes on trying: its log says why"),
+            ));
+        }
+        Place { .. } => {
+            return Err(Failure::new(
+                FAILED,
+                "the daemon does not listen for browsers: set [http] listen to 127.0.0.1:8930 and start it again, a rehearsal with \
+                 --listen 127.0.0.1:8930; the commands need none",
+            ));
+        }
     };
     let token = app::token(&settings.http.token_file).map_err(|error| {
         Failure::new(FAILED, format!("the token in {} cannot be read: {error}", settings.http.token_file.display()))
@@ -30,7 +50,7 @@ pub(in crate::cli) fn dashboard(global: &Global, out: &mut dyn Write) -> Result<
             format!("there is no token in {path}: a daemon with [http] listen makes one at its start"),
         ));
     };
-    writeln!(out, "{}", link(listen, &token))?;
+    writeln!(out, "{}", link(&listen, &token))?;
     Ok(OK)
 }
 
