@@ -25,7 +25,7 @@ use tokio_io_timeout::TimeoutStream;
 use tracing::{error, info};
 
 use super::auth::{Door, Origin, Token};
-use super::routes::{Alive, Api, router};
+use super::routes::{Alive, Api, Tcp, router};
 use super::stream::Streams;
 use super::{Pace, Served};
 
