@@ -145,8 +145,8 @@ pub trait Control: Send + Sync {
     /// The configuration is read again; scripts whose changes need a new process are restarted only if `restart` says so.
     fn reload(&self, by: By, restart: bool) -> PortFuture<Result<Outcome, Refused>>;
 
-    /// The daemon ends, in order.
-    fn shut_down(&self, by: By) -> PortFuture<Result<Outcome, Refused>>;
+    /// The daemon ends, in order; with `wait` the answer comes when nothing lives any more, or after so long.
+    fn shut_down(&self, by: By, wait: Option<Duration>) -> PortFuture<Result<Outcome, Refused>>;
 
     /// What became of the runs, of one script or of all, oldest first.
     fn history(&self, query: HistoryQuery) -> PortFuture<Result<Vec<HistoryLine>, Refused>>;

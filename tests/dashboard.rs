@@ -38,6 +38,13 @@ fn daemon(config: &str, at: &str) -> (Daemon, String) {
     (daemon, url)
 }
 
+/// A browser, unless there is none, and a daemon.
+fn begin(config: &str, at: &str) -> Option<(Browser, Daemon, String)> {
+    let browser = Browser::start()?;
+    let (daemon, url) = daemon(config, at);
+    Some((browser, daemon, url))
+}
+
 /// With the token in it, as `mho dashboard` prints it.
 fn link(daemon: &Daemon, url: &str) -> String {
     format!("{url}/#token={}", daemon.read("state/token").trim())
@@ -68,8 +75,7 @@ fn pid(browser: &Browser, name: &str) -> u32 {
 
 #[test]
 fn it_shows_what_is_and_nothing_of_it_comes_from_elsewhere() {
-    let Some(browser) = Browser::start() else { return };
-    let (daemon, url) = daemon(SCRIPTS, MORNING);
+    let Some((browser, daemon, url)) = begin(SCRIPTS, MORNING) else { return };
     browser.open(&link(&daemon, &url));
     until_state(&browser, "strategy", "running");
     until_state(&browser, "broken", "failed");
@@ -123,8 +129,7 @@ fn it_shows_what_is_and_nothing_of_it_comes_from_elsewhere() {
 
 #[test]
 fn states_come_by_themselves_within_a_moment_and_nobody_polls() {
-    let Some(browser) = Browser::start() else { return };
-    let (daemon, url) = daemon(SCRIPTS, MORNING);
+    let Some((browser, daemon, url)) = begin(SCRIPTS, MORNING) else { return };
     browser.open(&link(&daemon, &url));
     until_state(&browser, "strategy", "running");
     // From the instant at which the daemon says that the state began, to the one at which the page shows it.
@@ -162,8 +167,7 @@ fn states_come_by_themselves_within_a_moment_and_nobody_polls() {
 
 #[test]
 fn its_buttons_act_and_ask_before_they_end_something() {
-    let Some(browser) = Browser::start() else { return };
-    let (daemon, url) = daemon(SCRIPTS, MORNING);
+    let Some((browser, daemon, url)) = begin(SCRIPTS, MORNING) else { return };
     browser.open(&url);
     until_state(&browser, "strategy", "running");
     let able =
@@ -223,8 +227,7 @@ fn its_buttons_act_and_ask_before_they_end_something() {
 
 #[test]
 fn it_says_when_the_connection_is_lost_and_finds_a_new_daemon_by_itself() {
-    let Some(browser) = Browser::start() else { return };
-    let (mut daemon, url) = daemon(SCRIPTS, MORNING);
+    let Some((browser, mut daemon, url)) = begin(SCRIPTS, MORNING) else { return };
     browser.open(&link(&daemon, &url));
     until_state(&browser, "strategy", "running");
     let first = pid(&browser, "strategy");
@@ -250,7 +253,6 @@ fn it_says_when_the_connection_is_lost_and_finds_a_new_daemon_by_itself() {
 
 #[test]
 fn it_fits_a_phone_and_speaks_to_those_who_do_not_see_it() {
-    let Some(browser) = Browser::start() else { return };
     let long = "a-name-that-is-as-long-as-a-name-may-be-and-has-no-place-to-break";
     let many = (0..20).map(|n| format!("[[script]]\nname = \"script-{n}\"\ncommand = [\"sleep\", \"1000\"]\n"));
     let config = format!(
@@ -259,7 +261,7 @@ fn it_fits_a_phone_and_speaks_to_those_who_do_not_see_it() {
         many.collect::<String>()
     );
     // A night: nothing is due, and nothing is wrong.
-    let (daemon, url) = daemon(&config, "2026-11-25T22:40:00");
+    let Some((browser, daemon, url)) = begin(&config, "2026-11-25T22:40:00") else { return };
     browser.size(360, 780);
     browser.open(&link(&daemon, &url));
     browser.until("all is there", "document.querySelectorAll('#history tbody tr').length === 21");

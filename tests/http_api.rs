@@ -172,8 +172,14 @@ fn an_order_may_say_what_it_wants_in_its_body_and_the_query_wins() {
     assert_eq!(api.post("/api/v1/reload?restart=1&reason=new").status, 202);
     assert_eq!(api.post("/api/v1/reload?wait=60s").status, 200);
     assert_eq!(api.post("/api/v1/shutdown").status, 202);
+    assert_eq!(api.post("/api/v1/shutdown?wait=60s").status, 200);
     let who = whoami();
-    let expected = [format!("reload {who}: new true"), format!("reload {who} false"), format!("shutdown {who}")];
+    let expected = [
+        format!("reload {who}: new true"),
+        format!("reload {who} false"),
+        format!("shutdown {who} None"),
+        format!("shutdown {who} Some(60s)"),
+    ];
     assert_eq!(api.daemon.asked(), expected);
 }
 

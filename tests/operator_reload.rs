@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use chrono::{NaiveTime, TimeDelta};
 use mho::domain::lifecycle::StateName;
+use mho::domain::operator::Whom;
 use mho::domain::outcome::RunResult;
 use mho::domain::script::{Anchor, Condition, Dependency, ScriptName, ScriptSpec, TimePoint};
 use mho::testkit::{Act, Asked, Change, Lab, Running};
@@ -85,6 +86,34 @@ async fn what_a_process_is_started_with_counts_for_the_next_one() {
     lab.run_for(Duration::from_secs(1)).await;
     assert_eq!(args(&lab), Some(vec!["--slow".to_owned()]), "told to restart");
     assert_eq!((starts(&lab), lab.view("demo").await.state), (3, StateName::Running));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_an_earlier_reload_left_for_the_next_start_is_restarted_when_that_is_asked_for() {
+    let mut lab = begin("09:00:00", demo()).await;
+    let mut spec = demo();
+    spec.launch.args = vec!["--fast".to_owned()];
+    lab.reconfigure(vec![spec.clone()], false).await.expect("taken over");
+    let name = ScriptName::new("demo").expect("a name");
+    let left = Change::Changed { name, at_once: vec![], next_start: vec!["command"] };
+    assert_eq!(lab.reconfigure(vec![spec.clone()], true).await, Some(vec![left]));
+    lab.run_for(Duration::from_secs(1)).await;
+    assert_eq!((starts(&lab), lab.view("demo").await.state), (2, StateName::Running));
+    assert_eq!(lab.reconfigure(vec![spec], true).await, Some(vec![]), "nothing is left");
+    lab.run_for(Duration::from_secs(1)).await;
+    assert_eq!(starts(&lab), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reload_brings_nothing_back_that_an_operator_is_stopping() {
+    let mut lab = Lab::new(&format!("{DAY} 09:00:00")).script(demo()).acts("demo", [Act::Ignore]).start().await;
+    lab.order_to(Whom::One("demo".to_owned()), Asked::Stop, None).await.expect("taken");
+    assert_eq!(lab.view("demo").await.state, StateName::Stopping);
+    let mut spec = demo();
+    spec.launch.args = vec!["--fast".to_owned()];
+    lab.reconfigure(vec![spec], true).await.expect("taken over");
+    lab.run_for(Duration::from_secs(60)).await;
+    assert_eq!((starts(&lab), lab.view("demo").await.state), (1, StateName::Stopped));
 }
 
 #[tokio::test(start_paused = true)]

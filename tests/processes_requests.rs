@@ -2,6 +2,8 @@
 
 mod common;
 
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use common::{World, alive, eventually, send};
@@ -98,4 +100,27 @@ fn what_can_be_told_to_be_nobodys_is_named_once_and_ends_with_the_daemon() {
     assert!(alive(bare));
     daemon.stop();
     assert!(!alive(bare));
+}
+
+#[test]
+fn whoever_orders_the_end_and_waits_is_told_when_nothing_lives_any_more() {
+    let world = World::new(
+        r#"
+        [[script]]
+        name = "slow"
+        command = ["sh", "-c", "trap 'sleep 0.5; exit 0' TERM; echo $$ >slow; while :; do sleep 0.05; done"]
+        "#,
+    );
+    let mut daemon = world.rehearse(NOON);
+    let script = daemon.number("slow");
+    let mut socket = UnixStream::connect(daemon.path("state/mho.sock")).expect("it listens");
+    let request = "POST /api/v1/shutdown?wait=60s HTTP/1.1\r\nHost: mho\r\nConnection: close\r\n\r\n";
+    socket.write_all(request.as_bytes()).expect("it reads");
+    let mut answer = String::new();
+    socket.read_to_string(&mut answer).expect("it answers");
+    assert!(answer.starts_with("HTTP/1.1 200 ") && !alive(script), "{answer}");
+    let (_, body) = answer.split_once("\r\n\r\n").expect("a body");
+    let outcome: serde_json::Value = serde_json::from_str(body).expect("JSON");
+    assert_eq!((&outcome["done"], &outcome["ok"]), (&true.into(), &true.into()), "{outcome}");
+    assert_eq!(daemon.end().code(), Some(0));
 }

@@ -319,6 +319,20 @@ mod tests {
         assert_eq!(line, format!("{expected}\n"));
     }
 
+    /// The names of fields are written twice, as tracing wants them to be constants.
+    #[test]
+    fn every_field_of_a_notice_gets_into_the_log() {
+        let (told, written) = (include_str!("../domain/notice.rs"), include_str!("telemetry.rs"));
+        let keys: Vec<&str> =
+            told.split(".with(\"").skip(1).filter_map(|rest| rest.split_once('"')).map(|(key, _)| key).collect();
+        assert!(keys.len() > 8, "{keys:?}");
+        for key in keys {
+            let is_written =
+                ["field", "number"].iter().any(|of| written.contains(&format!("{key} = {of}(\"{key}\"),")));
+            assert!(is_written, "{key} is told and not written");
+        }
+    }
+
     #[test]
     fn numbers_are_numbers_in_json() {
         let line = object(at(), Tz::UTC, Level::INFO, fields());

@@ -69,8 +69,9 @@ pub(super) async fn reload(State(api): State<Api>, request: Request) -> Answer {
 
 pub(super) async fn shut_down(State(api): State<Api>, request: Request) -> Answer {
     let (by, parameters) = api.read(request, &[]).await?;
-    let waited = parameters.wait()?.is_some();
-    Ok(told(&within(ANSWER, api.control.shut_down(by)).await??, false, waited))
+    let wait = parameters.wait()?;
+    let ending = api.control.shut_down(by, wait);
+    Ok(told(&within(wait.unwrap_or_default() + ANSWER, ending).await??, false, wait.is_some()))
 }
 
 async fn order(api: &Api, whom: Whom, asked: Asked, by: By, parameters: &Parameters) -> Answer {

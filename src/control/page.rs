@@ -9,25 +9,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest, Sha256};
 
-/// In the order in which they use one another. A macro, as only literals can be put together at compile time.
-macro_rules! script {
-    () => {
-        concat!(
-            "\"use strict\";\n",
-            include_str!("dashboard/tools.js"),
-            include_str!("dashboard/api.js"),
-            include_str!("dashboard/head.js"),
-            include_str!("dashboard/scripts.js"),
-            include_str!("dashboard/timeline.js"),
-            include_str!("dashboard/history.js"),
-            include_str!("dashboard/log.js"),
-            include_str!("dashboard/main.js"),
-        )
-    };
-}
-
-const STYLE: &str = include_str!("dashboard/style.css");
-const SCRIPT: &str = script!();
+/// Scripts in the order in which they use one another.
 const PAGE: &str = concat!(
     "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n",
     "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n",
@@ -35,20 +17,30 @@ const PAGE: &str = concat!(
     include_str!("dashboard/style.css"),
     "</style>\n<body>\n",
     include_str!("dashboard/body.html"),
-    "<script>",
-    script!(),
+    "<script>\"use strict\";\n",
+    include_str!("dashboard/tools.js"),
+    include_str!("dashboard/api.js"),
+    include_str!("dashboard/head.js"),
+    include_str!("dashboard/scripts.js"),
+    include_str!("dashboard/timeline.js"),
+    include_str!("dashboard/history.js"),
+    include_str!("dashboard/log.js"),
+    include_str!("dashboard/main.js"),
     "</script>\n</body>\n</html>\n",
 );
 
 /// What the page may do: nothing but its own script and style, and nothing from elsewhere. Known by their sums, as whatever found its way into
 /// the page by a name or a log line must not be run.
 static POLICY: LazyLock<HeaderValue> = LazyLock::new(|| {
-    let sum = |text: &str| format!("'sha256-{}'", STANDARD.encode(Sha256::digest(text)));
+    let sum = |begin: &str, end: &str| {
+        let inner = PAGE.split_once(begin).and_then(|(_, rest)| rest.split_once(end)).map_or("", |(inner, _)| inner);
+        format!("'sha256-{}'", STANDARD.encode(Sha256::digest(inner)))
+    };
     let policy = format!(
         "default-src 'none'; style-src {}; script-src {}; connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; \
          frame-ancestors 'none'",
-        sum(STYLE),
-        sum(SCRIPT),
+        sum("<style>", "</style>"),
+        sum("<script>", "</script>"),
     );
     // It is ASCII.
     HeaderValue::from_str(&policy).unwrap_or(HeaderValue::from_static("default-src 'none'"))

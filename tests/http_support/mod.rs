@@ -217,8 +217,8 @@ impl Control for Behind {
         answered(self.0.answer(&Whom::All))
     }
 
-    fn shut_down(&self, by: By) -> PortFuture<Result<Outcome, Refused>> {
-        self.0.note(format!("shutdown {by}"));
+    fn shut_down(&self, by: By, wait: Option<Duration>) -> PortFuture<Result<Outcome, Refused>> {
+        self.0.note(format!("shutdown {by} {wait:?}"));
         answered(self.0.answer(&Whom::All))
     }
 

@@ -9,7 +9,7 @@ use ractor::{ActorProcessingErr, ActorRef};
 use super::orders::NOBODY;
 use super::{Child, Tree, child, dependents};
 use crate::actors::messages::{ClockMsg, Reconfiguration, RootMsg};
-use crate::domain::lifecycle::{Demand, Event, Order, State};
+use crate::domain::lifecycle::{Demand, Event, Order, State, StateName};
 use crate::domain::operator::By;
 use crate::domain::reload::{Change, diff};
 use crate::domain::script::{ScriptName, ScriptSpec};
@@ -88,12 +88,14 @@ impl Tree {
         }
     }
 
-    /// Every process that was started with other keys than those of now, also where they were changed by an earlier reload.
+    /// Every process that was started with other keys than those of now, also where they were changed by an earlier reload. One that is being
+    /// stopped is left alone: whoever stopped it does not want it back.
     fn restart_pending(&mut self, changes: &mut Vec<Change>) {
         for index in 0..self.children.len() {
             let child = &self.children[index];
             let (name, next_start) = (child.spec.name.clone(), child.pending());
-            if next_start.is_empty() || child.is_removed || !child.spec.enabled {
+            let is_up = child.view.state == StateName::Running;
+            if !is_up || next_start.is_empty() || child.is_removed || !child.spec.enabled {
                 continue;
             }
             let is_named = |change: &Change| matches!(change, Change::Changed { name: known, .. } if *known == name);

@@ -183,6 +183,11 @@ impl Board {
         status::verdict(scripts, self.clock.now().wall, journal_ok, killed_by.as_deref())
     }
 
+    /// Nothing lives, and nothing starts any more.
+    pub(super) fn has_ended(&self) -> bool {
+        self.lock().scripts.values().all(|facts| facts.view.ended)
+    }
+
     /// Whether the journal is written, and the kill file that exists.
     pub(super) fn troubles(&self) -> (bool, Option<String>) {
         let kept = self.lock();

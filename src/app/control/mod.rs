@@ -32,6 +32,9 @@ const TAKEN: Duration = Duration::from_secs(5);
 /// More requests than this do not wait for the daemon itself.
 const MOST_WAITING: usize = 16;
 
+/// Between two looks whether all has ended.
+const GLANCE: Duration = Duration::from_millis(20);
+
 /// What the daemon itself is asked, beside its actors.
 pub(super) enum Request {
     /// Read the configuration again.
@@ -124,11 +127,18 @@ impl Control for Shared {
         })
     }
 
-    fn shut_down(&self, by: By) -> PortFuture<Result<Outcome, Refused>> {
+    fn shut_down(&self, by: By, wait: Option<Duration>) -> PortFuture<Result<Outcome, Refused>> {
         let desk = Arc::clone(&self.0);
         Box::pin(async move {
             desk.requests.send(Request::ShutDown { by }).await.map_err(|_| unanswered())?;
-            Ok(desk.outcome("shutting down".to_owned(), (false, true), |_| true))
+            let ended = async {
+                while !desk.board.has_ended() {
+                    tokio::time::sleep(GLANCE).await;
+                }
+            };
+            let done = tokio::time::timeout(wait.unwrap_or_default(), ended).await.is_ok();
+            let message = if done { "every script is stopped; the daemon ends" } else { "shutting down" };
+            Ok(desk.outcome(message.to_owned(), (done, true), |_| true))
         })
     }
 

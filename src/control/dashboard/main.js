@@ -69,6 +69,7 @@ function tick() {
   tickHead();
   showVerdict();
   for (const name of model.scripts.keys()) tickScript(name);
+  if (Math.abs(clock.now() - day.drawn) >= 15000) renderTimeline();
   if (today !== dateOf(clock.now())) {
     today = dateOf(clock.now());
     refreshPast();
@@ -80,7 +81,5 @@ bindTimeline();
 bindLog();
 $("history").addEventListener("keydown", moveInHistory);
 setInterval(tick, 1000);
-// The present moves.
-setInterval(() => { if (model.connected) renderTimeline(); }, 15000);
 addEventListener("resize", soon(200, renderTimeline));
 follow((kind, data) => EVENTS[kind]?.(data), tell);

@@ -1,6 +1,6 @@
 // The day on one page: bands of the session, a lane for each script with its planned window, its attempts and its waits, and the present.
 
-const day = { date: null, data: null };
+const day = { date: null, data: null, drawn: 0 };
 
 /** From the first to the last thing of the day, in whole hours. Scripts of another calendar do not stretch it, unless there is nothing else. */
 function reach(data) {
@@ -128,6 +128,7 @@ function renderTimeline() {
     axis.append(text);
   }
   const now = clock.now();
+  day.drawn = now;
   if (from <= now && now <= to) {
     const line = h("i", { className: "now" });
     const text = h("span", { className: at(now) > 94 ? "now last" : "now" }, local(now, { hour: "2-digit", minute: "2-digit" }));

@@ -1,10 +1,13 @@
 //! What of the plan will come true, by all that is known now.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
 
 use super::Facts;
 use crate::domain::lifecycle::{StateName, View};
 use crate::domain::operator::HoldKind;
+use crate::domain::script::ScriptName;
 use crate::domain::timeline::{Boundary, BoundaryKind};
 
 /// The planned boundaries, less those that do not concern anything any more: a stop of what is over, a start that is paused or skipped. A run
@@ -15,16 +18,16 @@ pub fn foreseen<'a>(
     facts: impl IntoIterator<Item = &'a Facts>,
     now: DateTime<Utc>,
 ) -> Vec<Boundary> {
-    let facts: Vec<&Facts> = facts.into_iter().collect();
-    let of = |boundary: &Boundary| facts.iter().find(|facts| Some(&facts.spec.name) == boundary.script.as_ref());
-    let holds = |boundary: &&Boundary| of(boundary).is_none_or(|facts| comes_true(boundary, &facts.view));
-    let limit = |facts: &&Facts| {
-        let (at, trading_date) = (facts.view.deadline.filter(|at| now < *at)?, facts.view.trading_date?);
-        let script = Some(facts.spec.name.clone());
-        is_under_way(&facts.view).then_some(Boundary { at, kind: BoundaryKind::Deadline, script, trading_date })
+    let views: BTreeMap<&ScriptName, &View> = facts.into_iter().map(|facts| (&facts.spec.name, &*facts.view)).collect();
+    let of = |boundary: &Boundary| views.get(boundary.script.as_ref()?);
+    let holds = |boundary: &&Boundary| of(boundary).is_none_or(|view| comes_true(boundary, view));
+    let limit = |(name, view): (&&ScriptName, &&View)| {
+        let (at, trading_date) = (view.deadline.filter(|at| now < *at)?, view.trading_date?);
+        let script = Some((*name).clone());
+        is_under_way(view).then_some(Boundary { at, kind: BoundaryKind::Deadline, script, trading_date })
     };
     let mut coming: Vec<Boundary> = planned.iter().filter(holds).cloned().collect();
-    coming.extend(facts.iter().filter_map(limit));
+    coming.extend(views.iter().filter_map(limit));
     coming.sort();
     coming
 }
@@ -56,8 +59,9 @@ mod tests {
 
     use super::*;
     use crate::domain::attempt::AttemptId;
+    use crate::domain::lifecycle::State;
     use crate::domain::operator::{By, Hold};
-    use crate::domain::script::{ScriptName, ScriptSpec};
+    use crate::domain::script::ScriptSpec;
 
     fn at(hour: u32) -> DateTime<Utc> {
         format!("2026-11-25T{hour:02}:00:00Z").parse().unwrap()
@@ -69,29 +73,10 @@ mod tests {
 
     /// A script that was not looked at yet.
     fn facts(change: impl FnOnce(&mut View)) -> Facts {
-        let mut view = View {
-            state: StateName::Idle,
-            reason: String::new(),
-            trading_date: None,
-            live: None,
-            pid: None,
-            attempt: 0,
-            restarts: 0,
-            started_at: None,
-            stop_at: None,
-            deadline: None,
-            last_exit: None,
-            next: None,
-            result: None,
-            forced: false,
-            holds: vec![],
-            standing: None,
-            ended: false,
-            escalated: None,
-        };
+        let spec = ScriptSpec::with_defaults("demo", "/bin/true");
+        let mut view = State::default().view(&spec);
         change(&mut view);
-        let spec = Arc::new(ScriptSpec::with_defaults("demo", "/bin/true"));
-        Facts { spec, view: Arc::new(view), since: at(0), pending: vec![] }
+        Facts { spec: Arc::new(spec), view: Arc::new(view), since: at(0), pending: vec![] }
     }
 
     fn seen(planned: &[Boundary], facts: &Facts) -> Vec<(BoundaryKind, DateTime<Utc>)> {
