@@ -167,7 +167,7 @@ impl Machine<'_> {
             self.memory.killed_by = None;
             return self.unpause(actual);
         };
-        let words = format!("the kill file {path} exists");
+        let words = format!("stopped by the kill file {path}");
         self.memory.killed_by = Some(path);
         match actual {
             Actual::Running { .. } | Actual::Stopping { .. } | Actual::Sweeping { .. } | Actual::Starting { .. } => {

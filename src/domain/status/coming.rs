@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 
 use super::Facts;
+use crate::domain::calendar::Calendar;
 use crate::domain::lifecycle::{StateName, View};
-use crate::domain::operator::HoldKind;
-use crate::domain::script::ScriptName;
-use crate::domain::timeline::{Boundary, BoundaryKind};
+use crate::domain::operator::{Hold, HoldKind};
+use crate::domain::script::{ScriptName, ScriptSpec};
+use crate::domain::timeline::{Boundary, BoundaryKind, windows};
 
 /// The planned boundaries, less those that do not concern anything any more: a stop of what is over, a start that is paused or skipped. A run
 /// that is under way reaches its limit when it does, not when it was planned to.
@@ -39,12 +40,48 @@ fn comes_true(boundary: &Boundary, view: &View) -> bool {
         BoundaryKind::Deadline if is_of_this_run => false,
         BoundaryKind::Stop if is_of_this_run => is_under_way(view),
         BoundaryKind::Start | BoundaryKind::Stop | BoundaryKind::Deadline => {
-            !view.holds.iter().any(|hold| match hold.kind {
-                HoldKind::Pause { until } => until.is_none_or(|until| boundary.at < until),
-                HoldKind::Skip { trading_date } => trading_date == boundary.trading_date,
-            })
+            !is_killed(view)
+                && !view.holds.iter().any(|hold| match hold.kind {
+                    HoldKind::Pause { until } => until.is_none_or(|until| boundary.at < until),
+                    HoldKind::Skip { trading_date } => trading_date == boundary.trading_date,
+                })
         }
     }
+}
+
+/// When a script starts next of which nothing is under way; None = nobody knows: it is disabled, paused until it is resumed, or kept by the
+/// kill file.
+pub(super) fn next_start(
+    spec: &ScriptSpec,
+    calendar: &Calendar,
+    view: &View,
+    now: DateTime<Utc>,
+) -> Option<DateTime<Utc>> {
+    if !spec.enabled || is_killed(view) {
+        return None;
+    }
+    let mut free = now;
+    let mut skipped = Vec::new();
+    for hold in &view.holds {
+        match hold.kind {
+            HoldKind::Pause { until: None } => return None,
+            HoldKind::Pause { until: Some(until) } => free = free.max(until),
+            HoldKind::Skip { trading_date } => skipped.push(trading_date),
+        }
+    }
+    let coming = windows(&spec.window, calendar, now).take(LOOKED_AT);
+    // In one that is open its run is over, or it would be under way.
+    let mut coming = coming.filter(|window| now < window.start && !skipped.contains(&window.trading_date));
+    coming.find_map(|window| Some(window.start.max(free)).filter(|at| *at < window.stop))
+}
+
+/// A pause may reach over many windows; two years of them are enough.
+const LOOKED_AT: usize = 500;
+
+/// What is held by nobody's pause is held by the kill file.
+fn is_killed(view: &View) -> bool {
+    let is_pause = |hold: &Hold| matches!(hold.kind, HoldKind::Pause { .. });
+    view.state == StateName::Paused && !view.holds.iter().any(is_pause)
 }
 
 /// There is a process, or there will be one again.
@@ -60,8 +97,7 @@ mod tests {
     use super::*;
     use crate::domain::attempt::AttemptId;
     use crate::domain::lifecycle::State;
-    use crate::domain::operator::{By, Hold};
-    use crate::domain::script::ScriptSpec;
+    use crate::domain::operator::By;
 
     fn at(hour: u32) -> DateTime<Utc> {
         format!("2026-11-25T{hour:02}:00:00Z").parse().unwrap()
@@ -120,5 +156,30 @@ mod tests {
             assert_eq!(seen(&plan, &hold(free)).len(), 3);
         }
         assert_eq!(seen(&plan, &facts(|_| {})).len(), 3);
+    }
+
+    /// Its windows are those of the default: 08:30 to 16:00 in New York.
+    fn starts(view: &View, now: &str) -> Option<String> {
+        let spec = ScriptSpec::with_defaults("demo", "/bin/true");
+        let calendar = Calendar::builtin("XNYS").unwrap();
+        let at = next_start(&spec, &calendar, view, now.parse().unwrap())?;
+        Some(at.format("%m-%d %H:%M").to_string())
+    }
+
+    #[test]
+    fn what_is_over_says_when_it_starts_again_and_what_is_held_when_it_may() {
+        let next = |facts: Facts, now| starts(&facts.view, now);
+        const NIGHT: &str = "2026-11-25T03:00:00Z";
+        const NOON: &str = "2026-11-25T17:00:00Z";
+        assert_eq!(next(facts(|_| {}), NIGHT).as_deref(), Some("11-25 13:30"));
+        let over = || facts(|view| view.state = StateName::Finished);
+        assert_eq!(next(over(), NOON).as_deref(), Some("11-27 13:30"), "over the holiday");
+        let skip = |date: &str| hold(HoldKind::Skip { trading_date: date.parse().unwrap() });
+        assert_eq!(next(skip("2026-11-25"), NIGHT).as_deref(), Some("11-27 13:30"));
+        let pause = |until: &str| hold(HoldKind::Pause { until: until.parse().ok() });
+        assert_eq!(next(pause("2026-11-25T15:00:00Z"), NIGHT).as_deref(), Some("11-25 15:00"), "within the window");
+        assert_eq!(next(pause("2026-11-25T22:00:00Z"), NIGHT).as_deref(), Some("11-27 13:30"), "after it");
+        assert_eq!(next(pause("resumed"), NIGHT), None);
+        assert_eq!(next(facts(|view| view.state = StateName::Paused), NIGHT), None, "the kill file");
     }
 }

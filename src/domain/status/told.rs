@@ -6,6 +6,7 @@ use chrono::{DateTime, NaiveDate, Utc};
 use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 
+use super::coming::next_start;
 use super::verdict::is_expected;
 use super::{HoldLine, LastExit, Local, Market, Next, NextBoundary, NextLine, Script, Span};
 use crate::domain::calendar::{Calendar, Phase};
@@ -58,9 +59,8 @@ pub fn script(facts: &Facts, calendar: Option<&Calendar>, gauges: Gauges, presen
     // A pause that is over by now, and of which nobody has heard yet, is none.
     let holds: Vec<&Hold> = view.holds.iter().filter(|hold| is_current(hold, present.now)).collect();
     let coming = || {
-        let window = window.as_ref().filter(|window| present.now < window.start)?;
-        let is_off = !spec.enabled || holds.iter().any(|hold| matches!(hold.kind, HoldKind::Pause { until: None }));
-        (!is_off).then(|| Next { action: "start".to_owned(), at: local(window.start) })
+        let at = next_start(spec, calendar?, view, present.now)?;
+        Some(Next { action: "start".to_owned(), at: local(at) })
     };
     let next = view.next.map(|next| Next { action: next.action.to_owned(), at: local(next.at) });
     Script {
