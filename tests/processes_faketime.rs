@@ -205,8 +205,12 @@ fn a_clock_that_is_ahead_costs_no_log_that_is_not_old() {
     eventually("old logs are removed", || old.iter().all(|name| !has(&daemon, name)));
     clock.step(400 * 86_400);
     daemon.wait_for(&["WARNING: The clock was stepped by +"]);
-    let next_year = (Utc::now() + chrono::TimeDelta::days(400)).format("%Y-").to_string();
-    let is_later = |entry: std::fs::DirEntry| entry.file_name().to_string_lossy().starts_with(&next_year);
+    // A window begins an hour before its date: in the evening it is that of the day after.
+    let stepped = (Utc::now() + chrono::TimeDelta::days(400)).date_naive();
+    let is_later = |entry: std::fs::DirEntry| {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        name.get(..10).and_then(|date| date.parse().ok()).is_some_and(|date: chrono::NaiveDate| date >= stepped)
+    };
     eventually("a log of that date", || {
         std::fs::read_dir(daemon.path("logs/talks")).expect("readable").flatten().any(is_later)
     });
