@@ -454,6 +454,25 @@ fn init_writes_what_check_and_run_accept_and_overwrites_nothing() {
 }
 
 #[test]
+fn what_is_no_date_is_code_2_and_says_how_dates_are_written() {
+    let world = World::new(DEMO);
+    for verb in [
+        "history --from",
+        "history --to",
+        "logs demo --date",
+        "skip demo --date",
+        "simulate --from",
+        "calendar --from",
+        "calendar --to",
+    ] {
+        for date in ["26.11.", "+10000-01-01"] {
+            let done = world.cli(&[verb.split(' ').collect::<Vec<_>>(), vec![date]].concat());
+            assert!(done.code == 2 && done.err.contains("use YYYY-MM-DD, such as 2026-11-27"), "{verb}: {done:?}");
+        }
+    }
+}
+
+#[test]
 fn completions_are_there_for_every_shell() {
     let world = World::empty();
     for shell in ["bash", "zsh", "fish"] {

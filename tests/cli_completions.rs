@@ -59,3 +59,28 @@ fn where_the_configuration_is_broken_the_verbs_are_still_offered() {
     assert_eq!(offered(&world, "mho start "), Vec::<String>::new());
     assert_eq!(offered(&world, "mho rel"), ["reload"]);
 }
+
+/// What fish offers at the end of this line, without the descriptions; none where there is no fish.
+fn offered_by_fish(world: &World, line: &str) -> Option<Vec<String>> {
+    if Command::new("fish").arg("--version").output().is_err() {
+        println!("SKIPPED: fish is not installed (Debian package fish): its completions were not asked");
+        return None;
+    }
+    let program = Path::new(env!("CARGO_BIN_EXE_mho")).parent().expect("a directory");
+    let script = "set -p PATH $argv[1]; mho completions fish | source; complete -C $argv[2]";
+    let mut fish = Command::new("fish");
+    world.prepare(&mut fish);
+    fish.env("MHO_CONFIG", world.path("mho.toml")).args(["--no-config", "-c", script]).arg(program).arg(line);
+    let done = done(fish);
+    assert_eq!(done.code, 0, "{done:?}");
+    Some(done.out.lines().filter_map(|line| line.split('\t').next()).map(str::to_owned).collect())
+}
+
+#[test]
+fn fish_offers_the_names_of_the_configured_scripts() {
+    let world = World::new(SCRIPTS);
+    let Some(names) = offered_by_fish(&world, "mho start ") else { return };
+    assert_eq!(names, ["feed", "feed@2", "strategy"]);
+    assert_eq!(offered_by_fish(&world, "mho logs st"), Some(vec!["strategy".to_owned()]));
+    assert_eq!(offered_by_fish(&world, "mho sta"), Some(vec!["start".to_owned(), "status".to_owned()]));
+}

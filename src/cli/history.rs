@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use chrono::{DateTime, NaiveDate, Utc};
 
-use super::{FAILED, Failure, Global, OK, no_such_script};
+use super::{FAILED, Failure, Global, OK, no_such_script, parse_date};
 use crate::app::{self, PastRun};
 use crate::domain::attempt::AttemptEnd;
 use crate::domain::outcome::Exit;
@@ -15,10 +15,10 @@ pub struct HistoryArgs {
     /// Of this script alone
     name: Option<String>,
     /// From this trading date on
-    #[arg(long, value_name = "DATE")]
+    #[arg(long, value_name = "DATE", value_parser = parse_date)]
     from: Option<NaiveDate>,
     /// Up to this trading date
-    #[arg(long, value_name = "DATE")]
+    #[arg(long, value_name = "DATE", value_parser = parse_date)]
     to: Option<NaiveDate>,
     /// One JSON object a line
     #[arg(long)]

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use chrono::NaiveDate;
 
-use super::{FAILED, Failure, Global, OK, no_such_script};
+use super::{FAILED, Failure, Global, OK, no_such_script, parse_date};
 use crate::app::{LogReading, LogUnreadable};
 
 /// Arguments of `mho logs`.
@@ -21,7 +21,7 @@ pub struct LogsArgs {
     #[arg(short = 'n', value_name = "N", default_value_t = 100)]
     lines: usize,
     /// Of this trading date [default: the latest]
-    #[arg(long, value_name = "DATE")]
+    #[arg(long, value_name = "DATE", value_parser = parse_date)]
     date: Option<NaiveDate>,
 }
 

@@ -16,7 +16,7 @@ mod simulate;
 use std::io::{self, Write};
 use std::path::PathBuf;
 
-use chrono::{Datelike, NaiveDateTime, Utc};
+use chrono::{Datelike, NaiveDate, NaiveDateTime, Utc};
 use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::config::{self, Fault, Flags, Loaded, Purpose, Settings, Sources};
@@ -103,6 +103,15 @@ enum Verb {
     /// Write a commented configuration and an example script
     Init(init::InitArgs),
     /// Print shell completions, which know the names of scripts
+    ///
+    /// They ask for the names as `mho` itself would find them: in the configuration of $MHO_CONFIG, else of the directory you are in.
+    ///
+    ///   bash  mho completions bash > ~/.local/share/bash-completion/completions/mho
+    ///   zsh   mho completions zsh > DIR/_mho, where DIR is in $fpath
+    ///   fish  mho completions fish > ~/.config/fish/completions/mho.fish
+    ///
+    /// Other shells than these complete verbs and options alone.
+    #[command(verbatim_doc_comment)]
     Completions {
         /// For which shell
         shell: clap_complete::Shell,
@@ -238,6 +247,12 @@ fn no_such_script(settings: &Settings, name: &str) -> Failure {
     let known: Vec<_> = settings.scripts.iter().map(|s| s.name.as_str()).collect();
     let known = if known.is_empty() { "no script".to_owned() } else { known.join(", ") };
     Failure::new(NO_SUCH_SCRIPT, format!("no script named {name:?}; the configuration has: {known}"))
+}
+
+fn parse_date(text: &str) -> Result<NaiveDate, String> {
+    // The years that people write, of four digits: what is compared as text depends on it.
+    let date = text.parse().ok().filter(|date: &NaiveDate| (0..=9999).contains(&date.year()));
+    date.ok_or_else(|| "use YYYY-MM-DD, such as 2026-11-27".to_owned())
 }
 
 /// A local time without zone, as `--at` takes it: with a `T` or a blank between date and time, seconds optional.

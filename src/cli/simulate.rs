@@ -6,7 +6,7 @@ use std::time::Duration;
 use chrono::{Days, NaiveDate, NaiveTime};
 use serde_json::Value;
 
-use super::{FAILED, Failure, Global, OK, USAGE, no_such_script};
+use super::{FAILED, Failure, Global, OK, USAGE, no_such_script, parse_date};
 use crate::app::{Act, Pretence, simulate};
 use crate::config::Settings;
 use crate::domain::script::ScriptName;
@@ -16,10 +16,10 @@ use crate::domain::time::resolve_local;
 #[derive(Clone, Debug, clap::Args)]
 pub struct SimulateArgs {
     /// First day
-    #[arg(long, value_name = "DATE")]
+    #[arg(long, value_name = "DATE", value_parser = parse_date)]
     from: NaiveDate,
     /// Last day [default: the first]
-    #[arg(long, value_name = "DATE")]
+    #[arg(long, value_name = "DATE", value_parser = parse_date)]
     to: Option<NaiveDate>,
     /// An attempt of NAME exits with CODE after DURATION; given again: successive attempts, the last repeats
     #[arg(long, value_name = "NAME=CODE@DURATION", value_parser = parse_exit)]

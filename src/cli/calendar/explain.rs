@@ -8,9 +8,9 @@ use chrono_tz::Tz;
 use serde_json::{Value, json};
 
 use super::clocks::{ClockChange, clock_change, clock_on, hours_text, span_text, time_text};
-use super::{Failure, Global, Shown, USAGE, find, known, one_of, parse_date};
-use crate::cli::OK;
+use super::{Failure, Global, Shown, USAGE, find, known, one_of};
 use crate::cli::layout::{escaped, hung};
+use crate::cli::{OK, parse_date};
 use crate::config::Settings;
 use crate::domain::calendar::{Basis, Calendar, Day, DayKind, OutOfRange, Phase, Session, Standing};
 use crate::domain::notice::rfc3339;

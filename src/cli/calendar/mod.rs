@@ -19,7 +19,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Datelike, NaiveDate, Utc};
 use clap::{Subcommand, ValueEnum};
 
-use super::{Failure, Global, OK, USAGE};
+use super::{Failure, Global, OK, USAGE, parse_date};
 use crate::config::{self, Settings};
 use crate::domain::calendar::{Calendar, OutOfRange};
 use home::Home;
@@ -66,10 +66,10 @@ pub struct CalendarArgs {
     /// Id or alias of a calendar [default: the one of the market section]
     pub id: Option<String>,
     /// First day shown [default: today]
-    #[arg(long, value_name = "DATE")]
+    #[arg(long, value_name = "DATE", value_parser = parse_date)]
     pub from: Option<NaiveDate>,
     /// Last day shown [default: 30 days after the first]
-    #[arg(long, value_name = "DATE")]
+    #[arg(long, value_name = "DATE", value_parser = parse_date)]
     pub to: Option<NaiveDate>,
     /// How to print them
     #[arg(long, value_enum, default_value_t)]
@@ -125,10 +125,6 @@ fn parse_year(text: &str) -> Result<i32, String> {
     let is_year = text.len() == 4 && text.bytes().all(|digit| digit.is_ascii_digit());
     let year = text.parse().ok().filter(|_| is_year);
     year.ok_or_else(|| "use YYYY, such as 2026; a calendar comes before it: mho calendar XNYS --year".to_owned())
-}
-
-fn parse_date(text: &str) -> Result<NaiveDate, String> {
-    text.parse().map_err(|_| "use YYYY-MM-DD, such as 2026-11-27".to_owned())
 }
 
 /// Why no days were printed, or not all of them.

@@ -8,12 +8,12 @@ use clap::Subcommand;
 use serde_json::json;
 
 use super::clocks::span_text;
-use super::{find, one_of, parse_date, told};
+use super::{find, one_of, told};
 use crate::app::{
     OverridesFileError, OverridesTextError, append_override, edit_overrides, remove_overrides, replace_override,
 };
 use crate::cli::layout::escaped;
-use crate::cli::{FAILED, Failure, Global, OK, USAGE, faults_text, load};
+use crate::cli::{FAILED, Failure, Global, OK, USAGE, faults_text, load, parse_date};
 use crate::config::{self, Fault, Flags, Purpose, Settings, Sources, overrides_digest as digest};
 use crate::domain::calendar::{Override, TimeOfDay};
 

@@ -8,7 +8,7 @@ use clap::Args;
 use serde_json::Value;
 
 use super::{OneArgs, Why, checked};
-use crate::cli::{FAILED, Failure, Global, OK};
+use crate::cli::{FAILED, Failure, Global, OK, parse_date};
 
 /// An order is waited for as long as this; then it says how far it has come.
 const WAIT: Duration = Duration::from_secs(600);
@@ -29,7 +29,7 @@ pub struct SkipArgs {
     #[command(flatten)]
     one: OneArgs,
     /// This trading date [default: today's if it has not begun, else the next]
-    #[arg(long, value_name = "DATE")]
+    #[arg(long, value_name = "DATE", value_parser = parse_date)]
     date: Option<NaiveDate>,
 }
 
