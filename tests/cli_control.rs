@@ -145,7 +145,7 @@ fn the_status_is_for_people_for_programs_and_for_monitors() {
     daemon.write("mho.toml", "[[script]]\nnmae = 1\n");
     assert_eq!(ask(&daemon, &["status", "--json"]).json()["pid"], json["pid"]);
     let reload = ask(&daemon, &["reload"]);
-    assert_eq!((reload.code, &*reload.out), (1, ""));
+    assert_eq!((reload.code, &*reload.out), (2, ""));
     assert!(reload.err.contains("nmae"), "{}", reload.err);
     assert_eq!(ask(&daemon, &["stop", "strategy"]).code, 0);
     let check = ask(&daemon, &["status", "--check"]);
@@ -200,4 +200,35 @@ fn without_a_port_there_is_no_link_but_what_to_do() {
     let none = ask(&daemon, &["dashboard"]);
     assert_eq!((none.code, &*none.out), (1, ""));
     assert!(none.err.contains(&address), "{}", none.err);
+}
+
+#[test]
+fn a_file_that_is_being_edited_keeps_nobody_from_the_daemon() {
+    let world = World::new(TWO);
+    world.write("state/token", "my-own-token\n");
+    fs::set_permissions(world.path("state/token"), fs::Permissions::from_mode(0o600)).expect("set");
+    let daemon = world.run(&["--at", NOON, "--listen", "127.0.0.1:0"]);
+    daemon.wait_for(&["The API is at http://"]);
+    let ask = |args: &[&str]| daemon.cli(&[args, &["--config", "mho.toml"]].concat());
+    for (fault, words) in [("[[script]]\nnmae = 1\n", "nmae"), ("half a li", "mho.toml:1: not valid TOML")] {
+        daemon.write("mho.toml", fault);
+        for verb in [&["status"][..], &["healthcheck"], &["stop", "strategy"], &["start", "strategy"], &["dashboard"]] {
+            let done = ask(verb);
+            assert_eq!((done.code, &*done.err), (0, ""), "{fault:?} {verb:?}");
+        }
+        let reload = ask(&["reload"]);
+        assert_eq!(reload.code, 2, "{reload:?}");
+        assert!(reload.err.contains(words) && reload.err.contains("everything stays as it was"), "{reload:?}");
+    }
+}
+
+#[test]
+fn a_guess_does_not_lead_to_the_daemon_of_another_file() {
+    let daemon = World::new(TWO).rehearse(NOON);
+    eventually("it answers", || ask(&daemon, &["healthcheck"]).code == 0);
+    daemon.write("other.toml", "[orchestrator]\nstate_dir = \n");
+    let done = daemon.cli(&["stop", "strategy", "--config", "other.toml"]);
+    assert_eq!((done.code, &*done.out), (2, ""));
+    assert!(done.err.contains("other.toml:2: ") && done.err.contains("--state-dir DIR"), "{}", done.err);
+    assert_eq!(seen(&daemon, "strategy")["state"], "running");
 }

@@ -34,6 +34,10 @@ fn logs_shows_the_last_lines_across_rotated_parts_of_the_latest_or_a_given_date(
     assert_eq!(logs(&["--date", "2026-11-25"]).out, "older\n");
     let none = logs(&["--date", "2026-11-26"]);
     assert!(none.code == 1 && none.out.is_empty() && none.err.contains("2026-11-26"), "{none:?}");
+    std::fs::rename(world.path("logs"), world.path("elsewhere")).expect("moved");
+    let none = logs(&[]);
+    assert!(none.code == 1 && none.err.contains("--log-dir"), "{none:?}");
+    assert_eq!(logs(&["--log-dir", "elsewhere", "--date", "2026-11-25"]).out, "older\n");
 }
 
 /// `mho logs demo -f` at work.

@@ -197,6 +197,7 @@ fn an_order_is_answered_with_the_state_and_whether_that_is_final() {
     assert_eq!(api.post("/api/v1/scripts/demo/stop?wait=1s").status, 202);
     for (refused, status) in [
         (Refused::NotNow("later".to_owned()), 409),
+        (Refused::Faulty("line 3".to_owned()), 422),
         (Refused::Invalid("never".to_owned()), 400),
         (Refused::Unanswered("nobody".to_owned()), 503),
     ] {

@@ -92,7 +92,7 @@ async fn what_waits_for_its_next_attempt_is_stopped_without_one() {
         lab.run_until(&format!("{WEDNESDAY} {until}")).await;
         assert_eq!(state(&lab).await, before);
         let begun = starts(&lab);
-        ok(&lab, Asked::Stop).await;
+        assert_eq!(ok(&lab, Asked::Stop).await, "stopped; it had no process");
         lab.run_until(&format!("{WEDNESDAY} 15:00:00")).await;
         assert_eq!((starts(&lab), state(&lab).await), (begun, StateName::Stopped));
     }

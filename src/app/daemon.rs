@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::io;
 use std::os::unix::process::parent_id;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -131,7 +131,8 @@ pub fn run(
         }
         let identity = Identity { daemon_id: state.daemon_id.clone(), rehearsal: rehearsal.is_some() };
         let reloads = Reloads::new(sources, loaded, clock.now().wall);
-        let daemon = Daemon { settings, sources, clock, identity, state: &state, tell_grace: &tell_grace };
+        let file = loaded.file.as_deref();
+        let daemon = Daemon { settings, sources, file, clock, identity, state: &state, tell_grace: &tell_grace };
         let outcome = daemon.supervise(reloads).await?;
         say_goodbye(&outcome, &telemetry);
         Ok(outcome)
@@ -183,6 +184,7 @@ fn announce(loaded: &Loaded, rehearsal: Option<Rehearsal>, now: DateTime<Utc>) {
 struct Daemon<'a> {
     settings: &'a Settings,
     sources: &'a Sources,
+    file: Option<&'a Path>,
     clock: Arc<dyn Clock>,
     identity: Identity,
     state: &'a State,
@@ -290,7 +292,9 @@ impl Daemon<'_> {
                 None
             }
         });
-        let served = Served { control: desk.shared(), socket: socket.clone(), listen, token, pace: Pace::default() };
+        let config = self.file.map(Path::to_owned);
+        let (control, pace) = (desk.shared(), Pace::default());
+        let served = Served { control, socket: socket.clone(), config, listen, token, pace };
         match control::serve(served) {
             Ok(server) => Some(server),
             Err(error) => {

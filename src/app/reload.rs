@@ -295,7 +295,7 @@ pub(super) fn warnings(loaded: &Loaded, now: DateTime<Utc>) -> Vec<Fault> {
 fn refuse(asker: Asker, why: &str) {
     if let Some(reply) = asker.reply {
         // Whoever asked may have stopped waiting.
-        let _ = reply.send(Err(Refused::NotNow(why.to_owned())));
+        let _ = reply.send(Err(Refused::Faulty(why.to_owned())));
     }
 }
 

@@ -8,6 +8,7 @@ use chrono::NaiveDate;
 
 use super::{FAILED, Failure, Global, OK, no_such_script, parse_date};
 use crate::app::{LogReading, LogUnreadable};
+use crate::config::Flags;
 
 /// Arguments of `mho logs`.
 #[derive(Clone, Debug, clap::Args)]
@@ -23,13 +24,16 @@ pub struct LogsArgs {
     /// Of this trading date [default: the latest]
     #[arg(long, value_name = "DATE", value_parser = parse_date)]
     date: Option<NaiveDate>,
+    /// Where logs are, for a daemon that was started with the same flag [default: orchestrator.log_dir]
+    #[arg(long, value_name = "DIR")]
+    log_dir: Option<String>,
 }
 
 /// Between two looks for more.
 const GLANCE: Duration = Duration::from_millis(200);
 
 pub(super) fn run(global: &Global, args: &LogsArgs, out: &mut dyn Write) -> Result<u8, Failure> {
-    let settings = global.look()?;
+    let settings = global.look_with(Flags { log_dir: args.log_dir.clone(), ..Flags::default() })?;
     let script = settings.scripts.iter().find(|s| s.name.as_str() == args.name);
     let dir = &script.ok_or_else(|| no_such_script(&settings, &args.name))?.output.dir;
     let mut reading = LogReading::of_last_lines(dir, args.date, args.lines, u64::MAX)?;
@@ -37,7 +41,11 @@ pub(super) fn run(global: &Global, args: &LogsArgs, out: &mut dyn Write) -> Resu
         let what = args.date.map_or_else(String::new, |date| format!(" for {date}"));
         return Err(Failure::new(
             FAILED,
-            format!("{} has printed nothing{what}: no log in {}", args.name, dir.display()),
+            format!(
+                "{} has printed nothing{what}: no log in {}; --log-dir names another directory",
+                args.name,
+                dir.display()
+            ),
         ));
     }
     loop {

@@ -226,7 +226,11 @@ impl Global {
 
     /// The configuration for a verb that runs nothing, without warnings: those are for `check` and `run`.
     fn look(&self) -> Result<Settings, Failure> {
-        let sources = Sources { purpose: Purpose::Look, ..self.sources(Flags::default())? };
+        self.look_with(Flags::default())
+    }
+
+    fn look_with(&self, flags: Flags) -> Result<Settings, Failure> {
+        let sources = Sources { purpose: Purpose::Look, ..self.sources(flags)? };
         load(&sources).map(|loaded| loaded.settings)
     }
 }

@@ -108,7 +108,7 @@ fn outside(sources: &Sources, rest: FileLayer, found: &Found) -> Vec<Fault> {
 }
 
 /// All layers as one tree. Values for a script by its name are laid over the merged list.
-fn merge(sources: &Sources, file: FileLayer, report: &Report) -> Result<Node, Fault> {
+pub(super) fn merge(sources: &Sources, file: FileLayer, report: &Report) -> Result<Node, Fault> {
     let lines = file.lines.clone();
     let (flags, faults) = layers::flags(&sources.flags);
     faults.into_iter().for_each(|fault| report.push(fault));
@@ -210,7 +210,7 @@ fn settings(root: &Node, sources: &Sources, found: &Found, report: &Report) -> S
 }
 
 /// The embedded text stands for config/mho.toml of the start directory, and its `base_dir` for that directory.
-fn base_dir(top: &Section<'_>, sources: &Sources, found: &Found) -> PathBuf {
+pub(super) fn base_dir(top: &Section<'_>, sources: &Sources, found: &Found) -> PathBuf {
     if found.path.is_none() && top.get("base_dir").is_some_and(|node| !node.place.is_text()) {
         top.list("base_dir", &format!("{:?}", sources.cwd), &Place::BuiltIn);
         return sources.cwd.clone();
@@ -219,7 +219,7 @@ fn base_dir(top: &Section<'_>, sources: &Sources, found: &Found) -> PathBuf {
     absolute(&found.dir(&sources.cwd), Path::new(&written))
 }
 
-fn orchestrator(section: &Section<'_>, base_dir: &Path) -> Orchestrator {
+pub(super) fn orchestrator(section: &Section<'_>, base_dir: &Path) -> Orchestrator {
     section.only(&ORCHESTRATOR_KEYS, &[]);
     let base = Orchestrator::default();
     let dir = |key: &str, default: PathBuf| {
@@ -255,7 +255,7 @@ fn optional_path(section: &Section<'_>, key: &str, base_dir: &Path) -> Option<Pa
     Some(absolute(base_dir, Path::new(&text)))
 }
 
-fn http(section: &Section<'_>, base_dir: &Path, state_dir: &Path) -> Http {
+pub(super) fn http(section: &Section<'_>, base_dir: &Path, state_dir: &Path) -> Http {
     section.only(&HTTP_KEYS, &[]);
     let address = |node: &Node| match values::string(node)?.trim() {
         "" => Ok(None),

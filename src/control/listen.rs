@@ -108,6 +108,7 @@ pub(super) async fn serve(
             alive: alive.clone(),
             streams: Streams::new(pace.ping, &stopped),
             pace,
+            config: served.config.clone(),
             tcp: Tcp { wanted: served.listen.clone(), bound: Arc::clone(&bound) },
         }),
         room: Arc::new(Semaphore::new(CONNECTIONS)),

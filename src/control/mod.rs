@@ -40,6 +40,8 @@ pub struct Served {
     pub control: Arc<dyn Control>,
     /// Where the unix socket is, or will be. Whoever has the state directory has it alone: what a dead daemon left there is replaced.
     pub socket: PathBuf,
+    /// The configuration file of the daemon, absolute; None for the embedded text.
+    pub config: Option<PathBuf>,
     /// Host and port for TCP; None = none.
     pub listen: Option<String>,
     /// By which changes are allowed over TCP; None = none are.

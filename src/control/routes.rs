@@ -1,6 +1,7 @@
 //! Paths and what they answer. What cannot be understood is a 4xx that says why; nothing here fails with a 500.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -40,6 +41,7 @@ pub(super) struct Api {
     pub(super) alive: Alive,
     pub(super) streams: Streams,
     pub(super) pace: Pace,
+    pub(super) config: Option<PathBuf>,
     pub(super) tcp: Tcp,
 }
 
@@ -113,6 +115,7 @@ impl From<Refused> for Problem {
         let status = match &refused {
             Refused::NoSuchScript { .. } => StatusCode::NOT_FOUND,
             Refused::NotNow(_) => StatusCode::CONFLICT,
+            Refused::Faulty(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Refused::Invalid(_) => StatusCode::BAD_REQUEST,
             Refused::Unanswered(_) => StatusCode::SERVICE_UNAVAILABLE,
         };
@@ -308,9 +311,10 @@ async fn next(State(api): State<Api>, request: Request) -> Answer {
     Ok(list(request.headers(), &found))
 }
 
-/// Where the dashboard is.
+/// Whose daemon this is, and where the dashboard is.
 async fn listen(State(api): State<Api>) -> Response {
-    json_response(StatusCode::OK, &json!({"configured": api.tcp.wanted, "listening": api.tcp.bound.get()}))
+    let Api { config, tcp, .. } = api;
+    json_response(StatusCode::OK, &json!({"config": config, "configured": tcp.wanted, "listening": tcp.bound.get()}))
 }
 
 async fn events(State(api): State<Api>) -> Answer {

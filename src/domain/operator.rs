@@ -174,6 +174,9 @@ pub enum Refused {
     /// Not as things stand.
     #[error("{0}")]
     NotNow(String),
+    /// The configuration that was to be read again has faults.
+    #[error("{0}")]
+    Faulty(String),
     /// The arguments make no sense.
     #[error("{0}")]
     Invalid(String),

@@ -3,36 +3,26 @@
 use std::io::Write;
 use std::net::IpAddr;
 
-use serde::Deserialize;
 use serde_json::Value;
 
+use super::Listen;
 use crate::app;
 use crate::cli::{FAILED, Failure, Global, OK};
 use crate::control::client::ClientError;
 
-/// Where the daemon listens for browsers.
-#[derive(Deserialize)]
-struct Place {
-    /// As it was told to.
-    configured: Option<String>,
-    /// As it does.
-    listening: Option<String>,
-}
-
 /// Prints the link to the dashboard, with the token that allows changes.
 pub(in crate::cli) fn dashboard(global: &Global, out: &mut dyn Write) -> Result<u8, Failure> {
-    let settings = global.look()?;
     // Its flags, or a configuration that was changed since, may say otherwise than ours.
-    let place: Place = global.client()?.get("/api/v1/listen")?;
+    let place: Listen = global.client()?.get("/api/v1/listen")?;
     let listen = match place {
-        Place { listening: Some(listen), .. } => listen,
-        Place { configured: Some(listen), .. } => {
+        Listen { listening: Some(listen), .. } => listen,
+        Listen { configured: Some(listen), .. } => {
             return Err(Failure::new(
                 FAILED,
                 format!("the daemon cannot listen at {listen} and goes on trying: its log says why"),
             ));
         }
-        Place { .. } => {
+        Listen { .. } => {
             return Err(Failure::new(
                 FAILED,
                 "the daemon does not listen for browsers: set [http] listen to 127.0.0.1:8930 and start it again, a rehearsal with \
@@ -40,11 +30,14 @@ pub(in crate::cli) fn dashboard(global: &Global, out: &mut dyn Write) -> Result<
             ));
         }
     };
-    let token = app::token(&settings.http.token_file).map_err(|error| {
-        Failure::new(FAILED, format!("the token in {} cannot be read: {error}", settings.http.token_file.display()))
-    })?;
+    let token_file = match global.places()? {
+        Some(places) => places.token_file,
+        None => global.look()?.http.token_file,
+    };
+    let path = token_file.display();
+    let token = app::token(&token_file)
+        .map_err(|error| Failure::new(FAILED, format!("the token in {path} cannot be read: {error}")))?;
     let Some(token) = token else {
-        let path = settings.http.token_file.display();
         return Err(Failure::new(
             FAILED,
             format!("there is no token in {path}: a daemon with [http] listen makes one at its start"),

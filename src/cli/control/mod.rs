@@ -6,11 +6,13 @@ mod paint;
 mod status;
 mod table;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
+use serde::Deserialize;
 
 use super::{FAILED, Failure, Global, NO_SUCH_SCRIPT, NOT_RUNNING, USAGE};
+use crate::config::{self, Flags, Places};
 use crate::control::client::{Client, ClientError};
 use crate::domain::script::ScriptName;
 
@@ -41,21 +43,60 @@ pub struct Why {
 }
 
 impl Global {
-    /// Where the daemon is. A state directory that is named needs no configuration, which may be broken.
-    fn daemon_dir(&self) -> Result<PathBuf, Failure> {
-        let Some(named) = &self.state_dir else { return Ok(self.look()?.orchestrator.state_dir) };
-        let here = std::env::current_dir().map_err(|error| super::lost(&error))?;
-        Ok(here.join(named))
+    /// The daemon's client, and the file of its token, unless the state directory alone is known. A faulty configuration, as it may be while it is
+    /// edited, keeps nobody from the daemon that was started with it: one that is where the rest of the file has it says whose it is.
+    fn client(&self) -> Result<Client, Failure> {
+        if let Some(named) = &self.state_dir {
+            let here = std::env::current_dir().map_err(|error| super::lost(&error))?;
+            return client_of(&here.join(named));
+        }
+        let faulty = match self.look() {
+            Ok(settings) => return client_of(&settings.orchestrator.state_dir),
+            Err(faulty) => faulty,
+        };
+        if let Some(places) = self.places()? {
+            let client = client_of(&places.state_dir)?;
+            if client.get::<Listen>("/api/v1/listen").is_ok_and(|daemon| is_same(&daemon.config, &places.file)) {
+                return Ok(client);
+            }
+        }
+        let hint = "a daemon that runs is spoken to all the same with --state-dir DIR";
+        Err(Failure::new(faulty.code, format!("{}\n{hint}", faulty.text)))
     }
 
-    fn client(&self) -> Result<Client, Failure> {
-        let dir = self.daemon_dir()?;
-        Client::of(&dir).map_err(|error| {
-            Failure::new(
-                FAILED,
-                format!("cannot speak to a daemon: {error}; look at the limits of this machine (ulimit -a)"),
-            )
-        })
+    /// Where things are, as far as the configuration can be read.
+    fn places(&self) -> Result<Option<Places>, Failure> {
+        Ok(config::places(&self.sources(Flags::default())?))
+    }
+}
+
+/// What a daemon says of itself.
+#[derive(Deserialize)]
+struct Listen {
+    /// The configuration file; None for the embedded text.
+    config: Option<PathBuf>,
+    /// Where browsers are to be served.
+    configured: Option<String>,
+    /// Where they are.
+    listening: Option<String>,
+}
+
+fn client_of(state_dir: &Path) -> Result<Client, Failure> {
+    Client::of(state_dir).map_err(|error| {
+        Failure::new(
+            FAILED,
+            format!("cannot speak to a daemon: {error}; look at the limits of this machine (ulimit -a)"),
+        )
+    })
+}
+
+/// The same file, also where a link leads to it.
+fn is_same(one: &Option<PathBuf>, other: &Option<PathBuf>) -> bool {
+    let real = |path: &Path| path.canonicalize().ok();
+    match (one, other) {
+        (Some(one), Some(other)) => one == other || real(one).is_some_and(|one| Some(one) == real(other)),
+        (None, None) => true,
+        _ => false,
     }
 }
 
@@ -64,7 +105,7 @@ impl From<ClientError> for Failure {
         let code = match &error {
             ClientError::NotRunning { .. } => NOT_RUNNING,
             ClientError::Refused { status: 404, .. } => NO_SUCH_SCRIPT,
-            ClientError::Refused { status: 400, .. } => USAGE,
+            ClientError::Refused { status: 400 | 422, .. } => USAGE,
             ClientError::Refused { .. } | ClientError::Broken { .. } | ClientError::Deaf(_) => FAILED,
         };
         Self::new(code, error)

@@ -299,6 +299,7 @@ impl Machine<'_> {
             Some(goal) if matches!(&actual, Actual::Over { run: Some(run), .. } if run.forced) => {
                 taken("stopped; its next window opens all the same: skip or pause keeps it from starting then", goal)
             }
+            Some(Goal::Done) => taken("stopped; it had no process", Goal::Done),
             Some(goal) => taken("stopping", goal),
             None => {
                 let what = if is_over { "its run is over already" } else { "it is outside its window" };
