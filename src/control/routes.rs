@@ -314,6 +314,8 @@ async fn next(State(api): State<Api>, request: Request) -> Answer {
 /// Whose daemon this is, and where the dashboard is.
 async fn listen(State(api): State<Api>) -> Response {
     let Api { config, tcp, .. } = api;
+    // JSON is UTF-8; a path need not be.
+    let config = config.map(|path| path.display().to_string());
     json_response(StatusCode::OK, &json!({"config": config, "configured": tcp.wanted, "listening": tcp.bound.get()}))
 }
 

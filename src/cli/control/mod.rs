@@ -43,8 +43,8 @@ pub struct Why {
 }
 
 impl Global {
-    /// The daemon's client, and the file of its token, unless the state directory alone is known. A faulty configuration, as it may be while it is
-    /// edited, keeps nobody from the daemon that was started with it: one that is where the rest of the file has it says whose it is.
+    /// The daemon's client. A state directory that is named needs no configuration. A faulty configuration, as it may be while it is edited, keeps
+    /// nobody from the daemon that was started with it: the one that is where the rest of the file has it says whose it is.
     fn client(&self) -> Result<Client, Failure> {
         if let Some(named) = &self.state_dir {
             let here = std::env::current_dir().map_err(|error| super::lost(&error))?;
