@@ -5,7 +5,7 @@ mod common;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
-use common::{Done, World, alive, eventually};
+use common::{Daemon, Done, World, alive, eventually};
 use serde_json::Value;
 
 /// In its window at noon of a Monday.
@@ -168,14 +168,22 @@ fn whoever_watches_sees_each_change_and_the_end() {
     assert!(!daemon.read("seen").contains('\x1b'));
 }
 
-#[test]
-fn the_link_to_the_dashboard_carries_the_token() {
+/// A daemon that serves browsers, and its address. Its configuration does not say where the token is.
+fn with_token() -> (Daemon, String) {
     let world = World::new(TWO);
-    world.write("state/token", "my-own-token\n");
-    fs::set_permissions(world.path("state/token"), fs::Permissions::from_mode(0o600)).expect("set");
-    let daemon = world.run(&["--at", NOON, "--listen", "127.0.0.1:0"]);
+    world.write("own-token", "my-own-token\n");
+    fs::set_permissions(world.path("own-token"), fs::Permissions::from_mode(0o600)).expect("set");
+    let set = "http.token_file=own-token";
+    let daemon = world.run(&["--at", NOON, "--listen", "127.0.0.1:0", "--set", set]);
     let line = daemon.wait_for(&["The API is at http://"]);
     let (_, url) = line.split_once("The API is at ").expect("it says so");
+    let url = url.to_owned();
+    (daemon, url)
+}
+
+#[test]
+fn the_link_to_the_dashboard_carries_the_token() {
+    let (daemon, url) = with_token();
     let link = ask(&daemon, &["dashboard"]);
     assert_eq!(
         (link.code, link.out),
@@ -204,18 +212,15 @@ fn without_a_port_there_is_no_link_but_what_to_do() {
 
 #[test]
 fn a_file_that_is_being_edited_keeps_nobody_from_the_daemon() {
-    let world = World::new(TWO);
-    world.write("state/token", "my-own-token\n");
-    fs::set_permissions(world.path("state/token"), fs::Permissions::from_mode(0o600)).expect("set");
-    let daemon = world.run(&["--at", NOON, "--listen", "127.0.0.1:0"]);
-    daemon.wait_for(&["The API is at http://"]);
+    let (daemon, url) = with_token();
     let ask = |args: &[&str]| daemon.cli(&[args, &["--config", "mho.toml"]].concat());
     for (fault, words) in [("[[script]]\nnmae = 1\n", "nmae"), ("half a li", "mho.toml:1: not valid TOML")] {
         daemon.write("mho.toml", fault);
-        for verb in [&["status"][..], &["healthcheck"], &["stop", "strategy"], &["start", "strategy"], &["dashboard"]] {
+        for verb in [&["status"][..], &["healthcheck"], &["stop", "strategy"], &["start", "strategy"]] {
             let done = ask(verb);
             assert_eq!((done.code, &*done.err), (0, ""), "{fault:?} {verb:?}");
         }
+        assert_eq!(ask(&["dashboard"]).out, format!("{url}/#token=my-own-token\n"));
         let reload = ask(&["reload"]);
         assert_eq!(reload.code, 2, "{reload:?}");
         assert!(reload.err.contains(words) && reload.err.contains("everything stays as it was"), "{reload:?}");

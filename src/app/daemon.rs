@@ -293,8 +293,8 @@ impl Daemon<'_> {
             }
         });
         let config = self.file.map(Path::to_owned);
-        let (control, pace) = (desk.shared(), Pace::default());
-        let served = Served { control, socket: socket.clone(), config, listen, token, pace };
+        let (control, pace, token_file) = (desk.shared(), Pace::default(), settings.http.token_file.clone());
+        let served = Served { control, socket: socket.clone(), config, listen, token_file, token, pace };
         match control::serve(served) {
             Ok(server) => Some(server),
             Err(error) => {

@@ -20,6 +20,7 @@ use chrono::{Datelike, NaiveDate, NaiveDateTime, Utc};
 use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::config::{self, Fault, Flags, Loaded, Purpose, Settings, Sources};
+use crate::domain::time::{is_written, written_date, written_local};
 use crate::guard;
 
 /// All is well.
@@ -254,21 +255,13 @@ fn no_such_script(settings: &Settings, name: &str) -> Failure {
 }
 
 fn parse_date(text: &str) -> Result<NaiveDate, String> {
-    // The years that people write, of four digits: what is compared as text depends on it.
-    let date = text.parse().ok().filter(|date: &NaiveDate| (0..=9999).contains(&date.year()));
-    date.ok_or_else(|| "use YYYY-MM-DD, such as 2026-11-27".to_owned())
+    written_date(text).ok_or_else(|| "use YYYY-MM-DD, such as 2026-11-27".to_owned())
 }
 
-/// A local time without zone, as `--at` takes it: with a `T` or a blank between date and time, seconds optional.
+/// A local time, as `--at` takes it.
 fn parse_local(text: &str) -> Result<NaiveDateTime, String> {
-    let text = text.replacen(' ', "T", 1);
-    let at = ["%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M"]
-        .iter()
-        .find_map(|format| NaiveDateTime::parse_from_str(&text, format).ok())
-        .ok_or("use YYYY-MM-DDTHH:MM:SS, in the calendar's zone")?;
-    match at.year() {
-        // Which of these years a calendar has data for is known when it is loaded.
-        1..=9999 => Ok(at),
-        year => Err(format!("no calendar has data for the year {year}; see mho calendar")),
-    }
+    let at = written_local(text).ok_or("use YYYY-MM-DDTHH:MM:SS, in the calendar's zone")?;
+    // Which of these years a calendar has data for is known when it is loaded.
+    let is_known = is_written(&at.date());
+    is_known.then_some(at).ok_or_else(|| format!("no calendar has data for the year {}; see mho calendar", at.year()))
 }

@@ -255,7 +255,7 @@ fn optional_path(section: &Section<'_>, key: &str, base_dir: &Path) -> Option<Pa
     Some(absolute(base_dir, Path::new(&text)))
 }
 
-pub(super) fn http(section: &Section<'_>, base_dir: &Path, state_dir: &Path) -> Http {
+fn http(section: &Section<'_>, base_dir: &Path, state_dir: &Path) -> Http {
     section.only(&HTTP_KEYS, &[]);
     let address = |node: &Node| match values::string(node)?.trim() {
         "" => Ok(None),

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::fault::Report;
 use super::file::FileLayer;
-use super::load::{base_dir, http, merge, orchestrator};
+use super::load::{base_dir, merge, orchestrator};
 use super::section::Section;
 use super::sources::{self, Sources};
 
@@ -15,8 +15,6 @@ pub struct Places {
     pub file: Option<PathBuf>,
     /// The state directory.
     pub state_dir: PathBuf,
-    /// The file with the token of the API.
-    pub token_file: PathBuf,
 }
 
 /// The places by what can be made out beside all faults, with defaults for the rest: a guess, which whoever relies on it verifies. None
@@ -28,10 +26,8 @@ pub fn places(sources: &Sources) -> Option<Places> {
     let unheard = Report::default();
     let root = merge(sources, file, &unheard).ok()?;
     let base_dir = base_dir(&Section::new("", Some(&root), None, &unheard), sources, &found);
-    let section = |name: &str| Section::new(name, root.get(name), None, &unheard);
-    let state_dir = orchestrator(&section("orchestrator"), &base_dir).state_dir;
-    let token_file = http(&section("http"), &base_dir, &state_dir).token_file;
-    Some(Places { file: found.path, state_dir, token_file })
+    let section = Section::new("orchestrator", root.get("orchestrator"), None, &unheard);
+    Some(Places { file: found.path, state_dir: orchestrator(&section, &base_dir).state_dir })
 }
 
 #[cfg(test)]
@@ -53,16 +49,14 @@ mod tests {
         for fault in ["nonsense", "[market]\ncalendar = \"NOPE\"", "[[script]]\nname = 1", "[http]\nlisten = 5\nlisten"]
         {
             let (dir, found) = places_of(&format!("[orchestrator]\nstate_dir = \"here\"\n{fault}\n"));
-            let state_dir = dir.join("here");
-            let token_file = state_dir.join("token");
-            assert_eq!(found, Places { file: Some(dir.join("mho.toml")), state_dir, token_file }, "{fault}");
+            assert_eq!(found, Places { file: Some(dir.join("mho.toml")), state_dir: dir.join("here") }, "{fault}");
         }
     }
 
     #[test]
     fn what_cannot_be_made_out_is_guessed_to_be_the_default_and_no_file_is_no_guess() {
-        let (dir, found) = places_of("[orchestrator]\nstate_dir = \n[http]\ntoken_file = \"t\"\n");
-        assert_eq!((found.state_dir, found.token_file), (dir.join("state"), dir.join("t")));
+        let (dir, found) = places_of("[orchestrator]\nstate_dir = \n");
+        assert_eq!(found.state_dir, dir.join("state"));
         let sources = Sources { config: Some(dir.join("nosuch.toml")), cwd: dir, ..Sources::default() };
         assert_eq!(places(&sources), None);
     }

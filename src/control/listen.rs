@@ -25,7 +25,7 @@ use tokio_io_timeout::TimeoutStream;
 use tracing::{error, info};
 
 use super::auth::{Door, Origin, Token};
-use super::routes::{Alive, Api, Tcp, router};
+use super::routes::{Alive, Api, Place, router};
 use super::stream::Streams;
 use super::{Pace, Served};
 
@@ -102,14 +102,19 @@ pub(super) async fn serve(
 ) {
     let pace = served.pace;
     let alive = Alive::new(Arc::clone(&served.control));
+    let place = Arc::new(Place {
+        config: served.config.clone(),
+        token_file: served.token_file.clone(),
+        wanted: served.listen.clone(),
+        bound: Arc::clone(&bound),
+    });
     let gate = || Gate {
         router: router(Api {
             control: Arc::clone(&served.control),
             alive: alive.clone(),
             streams: Streams::new(pace.ping, &stopped),
             pace,
-            config: served.config.clone(),
-            tcp: Tcp { wanted: served.listen.clone(), bound: Arc::clone(&bound) },
+            place: Arc::clone(&place),
         }),
         room: Arc::new(Semaphore::new(CONNECTIONS)),
         pace,

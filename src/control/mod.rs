@@ -44,6 +44,8 @@ pub struct Served {
     pub config: Option<PathBuf>,
     /// Host and port for TCP; None = none.
     pub listen: Option<String>,
+    /// The file of the token, which `mho dashboard` reads.
+    pub token_file: PathBuf,
     /// By which changes are allowed over TCP; None = none are.
     pub token: Option<Token>,
     /// How long things may take.

@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use chrono::{Datelike, NaiveDate};
+use chrono::NaiveDate;
 use serde_json::Value;
+
+use crate::domain::time::written_date;
 
 /// Characters of a reason that are kept.
 const LONGEST_REASON: usize = 500;
@@ -60,9 +62,7 @@ impl Parameters {
 
     pub(super) fn date(&self, key: &str) -> Result<Option<NaiveDate>, String> {
         let Some(text) = self.text(key) else { return Ok(None) };
-        // The years that people write; no calendar has data for others.
-        let date = text.parse().ok().filter(|date: &NaiveDate| (1..=9999).contains(&date.year()));
-        date.map(Some).ok_or_else(|| format!("{key}={text}: expected YYYY-MM-DD"))
+        written_date(text).map(Some).ok_or_else(|| format!("{key}={text}: expected YYYY-MM-DD"))
     }
 
     pub(super) fn number(&self, key: &str, default: usize, most: usize) -> Result<usize, String> {

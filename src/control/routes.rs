@@ -41,16 +41,17 @@ pub(super) struct Api {
     pub(super) alive: Alive,
     pub(super) streams: Streams,
     pub(super) pace: Pace,
-    pub(super) config: Option<PathBuf>,
-    pub(super) tcp: Tcp,
+    pub(super) place: Arc<Place>,
 }
 
-/// Where TCP is served.
-#[derive(Clone)]
-pub(super) struct Tcp {
-    /// As it is configured; None = nowhere.
+/// Whose daemon this is, and where TCP is served.
+pub(super) struct Place {
+    /// The configuration file; None = the embedded text.
+    pub(super) config: Option<PathBuf>,
+    pub(super) token_file: PathBuf,
+    /// Where TCP is to be served; None = nowhere.
     pub(super) wanted: Option<String>,
-    /// As it is; unset while the port is taken.
+    /// Where it is; unset while the port is taken.
     pub(super) bound: Arc<OnceLock<SocketAddr>>,
 }
 
@@ -311,12 +312,14 @@ async fn next(State(api): State<Api>, request: Request) -> Answer {
     Ok(list(request.headers(), &found))
 }
 
-/// Whose daemon this is, and where the dashboard is.
+/// What `mho` asks before it relies on this daemon, or links to the dashboard.
 async fn listen(State(api): State<Api>) -> Response {
-    let Api { config, tcp, .. } = api;
+    let Place { config, token_file, wanted, bound } = &*api.place;
     // JSON is UTF-8; a path need not be.
-    let config = config.map(|path| path.display().to_string());
-    json_response(StatusCode::OK, &json!({"config": config, "configured": tcp.wanted, "listening": tcp.bound.get()}))
+    let config = config.as_ref().map(|path| path.display().to_string());
+    let token_file = token_file.display().to_string();
+    let said = json!({"config": config, "token_file": token_file, "configured": wanted, "listening": bound.get()});
+    json_response(StatusCode::OK, &said)
 }
 
 async fn events(State(api): State<Api>) -> Answer {

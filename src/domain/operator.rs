@@ -2,12 +2,12 @@
 
 use std::fmt;
 
-use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, NaiveTime, Utc};
+use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
 use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 
 use super::script::ScriptName;
-use super::time::resolve_local;
+use super::time::{is_written, resolve_local, written_date, written_local};
 
 /// Who told the daemon to do something, and why.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -209,25 +209,17 @@ pub struct Answer {
 /// # Errors
 /// In words: it is none of these, or is past at `now`.
 pub fn parse_until(text: &str, zone: Tz, now: DateTime<Utc>) -> Result<DateTime<Utc>, String> {
-    // The years that people write: at the end of time there is no zone to be reckoned with.
-    let is_written = |date: &NaiveDate| (1..=9999).contains(&date.year());
     let time = |text: &str| ["%H:%M:%S", "%H:%M"].iter().find_map(|f| NaiveTime::parse_from_str(text, f).ok());
-    let local = |text: &str| {
-        let text = text.replacen(' ', "T", 1);
-        let formats = ["%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M"];
-        let at = formats.iter().find_map(|f| NaiveDateTime::parse_from_str(&text, f).ok());
-        at.filter(|at| is_written(&at.date()))
-    };
     let today = now.with_timezone(&zone).date_naive();
     let at = if let Ok(at) = DateTime::parse_from_rfc3339(text) {
         Some(at.with_timezone(&Utc))
     } else if let Some(time) = time(text) {
         let on = |date: NaiveDate| resolve_local(zone, date.and_time(time));
         Some(on(today)).filter(|at| *at > now).or_else(|| today.succ_opt().map(on))
-    } else if let Some(date) = text.parse().ok().filter(is_written) {
+    } else if let Some(date) = written_date(text) {
         Some(resolve_local(zone, date.and_time(NaiveTime::MIN)))
     } else {
-        local(text).map(|at| resolve_local(zone, at))
+        written_local(text).filter(|at| is_written(&at.date())).map(|at| resolve_local(zone, at))
     };
     match at {
         None => Err(format!(

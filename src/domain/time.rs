@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, LocalResult, NaiveDateTime, TimeDelta, TimeZone, Utc};
+use chrono::{DateTime, Datelike, LocalResult, NaiveDate, NaiveDateTime, TimeDelta, TimeZone, Utc};
 use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 
@@ -71,6 +71,26 @@ const STEP: TimeDelta = TimeDelta::seconds(1);
 pub fn stepped(before: &Now, now: &Now) -> Option<TimeDelta> {
     let by = now.wall - before.wall_after(now.mono.since(before.mono));
     (by.abs() > STEP).then_some(by)
+}
+
+/// A date as people write it, YYYY-MM-DD; None if the text is none.
+#[must_use]
+pub fn written_date(text: &str) -> Option<NaiveDate> {
+    text.parse().ok().filter(is_written)
+}
+
+/// A local time without zone as people write it: a `T` or a blank between date and time, seconds optional.
+#[must_use]
+pub fn written_local(text: &str) -> Option<NaiveDateTime> {
+    let text = text.replacen(' ', "T", 1);
+    ["%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M"].iter().find_map(|f| NaiveDateTime::parse_from_str(&text, f).ok())
+}
+
+/// Of a year that people write. No calendar has data for others, dates are compared as text, too, which needs years of
+/// four digits, and at the end of time there is no zone to be reckoned with.
+#[must_use]
+pub fn is_written(date: &NaiveDate) -> bool {
+    (1..=9999).contains(&date.year())
 }
 
 /// The instant of a local time. A time that the clocks skip moves forward to the first that exists; one that occurs twice means the first.

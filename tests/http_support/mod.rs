@@ -328,7 +328,7 @@ pub fn serve_at(
 ) -> io::Result<Server> {
     let token = token.map(|token| Token::new(token.to_owned()));
     let control = Arc::new(Behind(Arc::clone(daemon)));
-    serve(Served { control, socket: socket.to_owned(), config: None, listen, token, pace })
+    serve(Served { control, socket: socket.to_owned(), config: None, listen, token_file: PathBuf::new(), token, pace })
 }
 
 /// The API at work, in a directory of its own.

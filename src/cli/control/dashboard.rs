@@ -13,8 +13,9 @@ use crate::control::client::ClientError;
 /// Prints the link to the dashboard, with the token that allows changes.
 pub(in crate::cli) fn dashboard(global: &Global, out: &mut dyn Write) -> Result<u8, Failure> {
     // Its flags, or a configuration that was changed since, may say otherwise than ours.
-    let place: Listen = global.client()?.get("/api/v1/listen")?;
-    let listen = match place {
+    let daemon: Listen = global.client()?.get("/api/v1/listen")?;
+    let path = daemon.token_file.display().to_string();
+    let listen = match daemon {
         Listen { listening: Some(listen), .. } => listen,
         Listen { configured: Some(listen), .. } => {
             return Err(Failure::new(
@@ -30,12 +31,7 @@ pub(in crate::cli) fn dashboard(global: &Global, out: &mut dyn Write) -> Result<
             ));
         }
     };
-    let token_file = match global.places()? {
-        Some(places) => places.token_file,
-        None => global.look()?.http.token_file,
-    };
-    let path = token_file.display();
-    let token = app::token(&token_file)
+    let token = app::token(path.as_ref())
         .map_err(|error| Failure::new(FAILED, format!("the token in {path} cannot be read: {error}")))?;
     let Some(token) = token else {
         return Err(Failure::new(

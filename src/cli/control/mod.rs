@@ -12,7 +12,7 @@ use clap::Args;
 use serde::Deserialize;
 
 use super::{FAILED, Failure, Global, NO_SUCH_SCRIPT, NOT_RUNNING, USAGE};
-use crate::config::{self, Flags, Places};
+use crate::config::{self, Flags};
 use crate::control::client::{Client, ClientError};
 use crate::domain::script::ScriptName;
 
@@ -54,7 +54,7 @@ impl Global {
             Ok(settings) => return client_of(&settings.orchestrator.state_dir),
             Err(faulty) => faulty,
         };
-        if let Some(places) = self.places()? {
+        if let Some(places) = config::places(&self.sources(Flags::default())?) {
             let client = client_of(&places.state_dir)?;
             if client.get::<Listen>("/api/v1/listen").is_ok_and(|daemon| is_same(&daemon.config, &places.file)) {
                 return Ok(client);
@@ -63,11 +63,6 @@ impl Global {
         let hint = "a daemon that runs is spoken to all the same with --state-dir DIR";
         Err(Failure::new(faulty.code, format!("{}\n{hint}", faulty.text)))
     }
-
-    /// Where things are, as far as the configuration can be read.
-    fn places(&self) -> Result<Option<Places>, Failure> {
-        Ok(config::places(&self.sources(Flags::default())?))
-    }
 }
 
 /// What a daemon says of itself.
@@ -75,6 +70,8 @@ impl Global {
 struct Listen {
     /// The configuration file; None for the embedded text.
     config: Option<PathBuf>,
+    /// The file of the token.
+    token_file: PathBuf,
     /// Where browsers are to be served.
     configured: Option<String>,
     /// Where they are.
