@@ -1,6 +1,8 @@
 //! What the actors need of the world, as traits. The adapters implement them for the real world and for the pretend one.
 
+use std::ffi::OsString;
 use std::future::Future;
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +15,7 @@ use tokio::sync::broadcast;
 pub use crate::domain::attempt::{AttemptId, LaunchContext, ProcessEvent, ProcessId, RestartCause};
 use crate::domain::notice::Notice;
 use crate::domain::operator::{Asked, By, Refused, Whom};
-use crate::domain::outcome::{Signal, SpawnError};
+use crate::domain::outcome::{Exit, Signal, SpawnError};
 use crate::domain::record::{Grade, Record};
 use crate::domain::script::{Launch, OutputSpec};
 use crate::domain::status::{Day, Facts, HistoryLine, Live, NextLine, Outcome, Status};
@@ -82,6 +84,45 @@ pub trait Launcher: Send + Sync {
 
     /// Reports the last lines of the attempt's output to the notifier, for a crash report.
     fn report_tail(&self, attempt: &AttemptId);
+}
+
+/// A small program that is run beside the scripts: a probe, a stop command, the command of an alert.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Errand {
+    /// Absolute.
+    pub program: PathBuf,
+    /// The arguments after the program's name.
+    pub args: Vec<String>,
+    /// The directory it starts in.
+    pub working_dir: PathBuf,
+    /// Its whole environment.
+    pub env: Vec<(OsString, OsString)>,
+    /// What it reads.
+    pub stdin: Vec<u8>,
+    /// Then it is killed, with all that it started.
+    pub limit: Duration,
+}
+
+/// How an errand ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ErrandEnd {
+    /// Its leader ended by itself.
+    Exited {
+        /// How.
+        exit: Exit,
+        /// The last line of what it printed, cut to a bearable length; empty where there was none.
+        said: String,
+    },
+    /// It had to be killed.
+    TimedOut,
+    /// It could not be started; in words.
+    Failed(String),
+}
+
+/// Runs errands.
+pub trait Errands: Send + Sync {
+    /// Runs one to its end, on its own; whoever drops the future does not end it.
+    fn run(&self, errand: Errand) -> PortFuture<ErrandEnd>;
 }
 
 /// Hears of all that happens: the log, the output of `simulate`, the recorded effects of a test.
