@@ -52,6 +52,7 @@ async fn broadcast() -> std::time::Duration {
     let ports = Ports {
         clock: Arc::new(VirtualClock::new(at)),
         launcher: launcher.clone(),
+        prober: launcher.clone(),
         notifier: Arc::new(Recording::default()),
         journal: Arc::new(MemoryJournal::default()),
         observer: Arc::new(mho::ports::Unobserved),

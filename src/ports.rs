@@ -13,6 +13,7 @@ use serde_json::Value;
 use tokio::sync::broadcast;
 
 pub use crate::domain::attempt::{AttemptId, LaunchContext, ProcessEvent, ProcessId, RestartCause};
+use crate::domain::health::{Endpoint, Pattern, Signs, Tool};
 use crate::domain::notice::Notice;
 use crate::domain::operator::{Asked, By, Refused, Whom};
 use crate::domain::outcome::{Exit, Signal, SpawnError};
@@ -51,6 +52,19 @@ pub struct LaunchOrder {
     pub output: Arc<OutputSpec>,
     /// What it is told.
     pub context: LaunchContext,
+    /// What is to be heard of it.
+    pub signs: WantedSigns,
+}
+
+/// What is to be heard of a process.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct WantedSigns {
+    /// `ProcessEvent::Ready` when it prints such a line.
+    pub line: Option<Pattern>,
+    /// It may speak by sd_notify.
+    pub notify: bool,
+    /// It is asked for a heartbeat at least this often.
+    pub heartbeat: Option<Duration>,
 }
 
 /// Takes the events of one attempt; called from any thread, must not block.
@@ -75,6 +89,15 @@ pub trait Launcher: Send + Sync {
 
     /// SIGKILL to the attempt's whole group and its escapees, until they are gone.
     fn kill(&self, attempt: &AttemptId);
+
+    /// A signal to the attempt's leader alone.
+    fn signal_leader(&self, attempt: &AttemptId, signal: Signal);
+
+    /// When the attempt was last heard of; nothing if it is gone.
+    fn signs(&self, attempt: &AttemptId) -> Signs;
+
+    /// Runs a tool in the surroundings that the attempt was started in, for so long at most.
+    fn run_beside(&self, order: &LaunchOrder, tool: &Tool, limit: Duration) -> PortFuture<ErrandEnd>;
 
     /// From now on the attempt's events go to `sink`. False if it is gone already (its last event went to the former sink).
     fn redirect(&self, attempt: &AttemptId, sink: ProcessSink) -> bool;
@@ -123,6 +146,12 @@ pub enum ErrandEnd {
 pub trait Errands: Send + Sync {
     /// Runs one to its end, on its own; whoever drops the future does not end it.
     fn run(&self, errand: Errand) -> PortFuture<ErrandEnd>;
+}
+
+/// Asks whether something answers at an address.
+pub trait Prober: Send + Sync {
+    /// Once, and for a few seconds at most; in words why not.
+    fn reach(&self, endpoint: &Endpoint) -> PortFuture<Result<(), String>>;
 }
 
 /// Hears of all that happens: the log, the output of `simulate`, the recorded effects of a test.

@@ -215,6 +215,7 @@ impl Lab {
         let ports = Ports {
             clock: clock.clone(),
             launcher: launcher.clone(),
+            prober: launcher.clone(),
             notifier: recording.clone(),
             journal: self.journal.clone(),
             observer: Arc::new(Unobserved),

@@ -23,7 +23,7 @@ use std::time::Duration;
 use crate::domain::calendar::Calendar;
 use crate::domain::record::{Past, Record};
 use crate::domain::script::ScriptSpec;
-use crate::ports::{Clock, Journal, Launcher, Notifier, Observer};
+use crate::ports::{Clock, Journal, Launcher, Notifier, Observer, Prober};
 
 /// What the tree is made of.
 #[derive(Clone)]
@@ -53,6 +53,8 @@ pub struct Ports {
     pub clock: Arc<dyn Clock>,
     /// Processes.
     pub launcher: Arc<dyn Launcher>,
+    /// What answers, and what does not.
+    pub prober: Arc<dyn Prober>,
     /// Whoever wants to know.
     pub notifier: Arc<dyn Notifier>,
     /// Memory that outlives the daemon.

@@ -10,12 +10,15 @@ use super::Ports;
 use super::messages::{RecorderMsg, RootMsg};
 use super::recorder::RecorderSlot;
 use super::timers::Timers;
+use crate::domain::attempt::AttemptId;
+use crate::domain::health::{Probe, ReadySpec};
 use crate::domain::lifecycle::{Effect, Event, State, step};
 use crate::domain::notice::{About, Notice};
+use crate::domain::outcome::Exit;
 use crate::domain::record::{Grade, Record};
 use crate::domain::script::{Launch, OutputSpec, ScriptSpec};
 use crate::domain::time::Now;
-use crate::ports::{LaunchOrder, ProcessSink, Refusal};
+use crate::ports::{ErrandEnd, LaunchOrder, ProcessSink, Refusal, WantedSigns};
 
 /// The actor. Its message is the machine's event, so a test injects just what the world would say.
 pub struct ScriptWorker;
@@ -41,12 +44,17 @@ pub struct WorkerArgs {
 /// The recorder answers sooner in any case; this is for one that is gone.
 const RECORDER_PATIENCE: Duration = Duration::from_secs(2);
 
+/// A program that is to tell whether a script is ready has answered by then.
+const PROBE_PATIENCE: Duration = Duration::from_secs(10);
+
 /// A worker at work.
 pub struct Worker {
     args: WorkerArgs,
     launch: Arc<Launch>,
     output: Arc<OutputSpec>,
     timers: Timers,
+    /// By what the latest process was started.
+    order: Option<LaunchOrder>,
 }
 
 impl Actor for ScriptWorker {
@@ -57,7 +65,7 @@ impl Actor for ScriptWorker {
     async fn pre_start(&self, _myself: ActorRef<Event>, args: WorkerArgs) -> Result<Worker, ActorProcessingErr> {
         let launch = Arc::new(args.spec.launch.clone());
         let output = Arc::new(args.spec.output.clone());
-        Ok(Worker { args, launch, output, timers: Timers::default() })
+        Ok(Worker { args, launch, output, timers: Timers::default(), order: None })
     }
 
     async fn handle(
@@ -129,7 +137,9 @@ impl Worker {
         match effect {
             Effect::Spawn { attempt, context } => {
                 let (launch, output) = (Arc::clone(&self.launch), Arc::clone(&self.output));
-                let order = LaunchOrder { attempt: attempt.clone(), launch, output, context };
+                let signs = wanted_signs(&self.args.spec);
+                let order = LaunchOrder { attempt: attempt.clone(), launch, output, context, signs };
+                self.order = Some(order.clone());
                 return Ok(Some(match launcher.spawn(order, sink(myself)) {
                     Ok(process) => Event::Spawned { attempt, process },
                     Err(Refusal::Failed(error)) => Event::SpawnFailed { attempt, error },
@@ -140,6 +150,14 @@ impl Worker {
             Effect::Record { .. } => {}
             Effect::Signal { attempt, signal } => launcher.signal(&attempt, signal),
             Effect::Kill { attempt } => launcher.kill(&attempt),
+            Effect::SignalLeader { attempt, signal } => launcher.signal_leader(&attempt, signal),
+            Effect::LookAtSigns { attempt, timer } => {
+                let signs = launcher.signs(&attempt);
+                return Ok(Some(Event::Signs { attempt, timer, signs }));
+            }
+            Effect::Probe { attempt } => self.probe(myself, attempt),
+            Effect::LookOutside { look, .. } => self.look_outside(myself, look),
+            Effect::RunStopCommand { attempt, limit } => self.run_stop_command(myself, attempt, limit),
             Effect::ReportTail { attempt } => launcher.report_tail(&attempt),
             Effect::CarryOutput { attempt, trading_date } => launcher.carry_output(&attempt, trading_date),
             Effect::Arm { timer, after, attempt } => self.timers.arm(myself, timer, after, attempt),
@@ -157,6 +175,80 @@ impl Worker {
         }
         Ok(None)
     }
+}
+
+impl Worker {
+    fn probe(&self, myself: &ActorRef<Event>, attempt: AttemptId) {
+        let Some(ready) = &self.args.spec.ready else { return };
+        let worker = myself.clone();
+        let answer = move |refused| drop(worker.cast(Event::Probed { attempt, refused }));
+        match (&ready.probe, &self.order) {
+            (Probe::Reach(endpoint), _) => {
+                let reached = self.args.ports.prober.reach(endpoint);
+                tokio::spawn(async move { answer(reached.await.err()) });
+            }
+            (Probe::Exec(tool), Some(order)) => {
+                let ended = self.args.ports.launcher.run_beside(order, tool, PROBE_PATIENCE);
+                tokio::spawn(async move { answer(failure(ended.await)) });
+            }
+            // It is not asked; or nothing has been started here.
+            (Probe::Exec(_) | Probe::Line(_) | Probe::Notify | Probe::Delay(_), _) => {}
+        }
+    }
+
+    /// All at once; the first of them that does not answer is what is waited for.
+    fn look_outside(&self, myself: &ActorRef<Event>, look: u32) {
+        let worker = myself.clone();
+        let prober = &self.args.ports.prober;
+        let looks: Vec<_> = self.args.spec.wait_for.iter().map(|at| (at.to_string(), prober.reach(at))).collect();
+        tokio::spawn(async move {
+            let tasks: Vec<_> = looks.into_iter().map(|(name, look)| (name, tokio::spawn(look))).collect();
+            let mut refused = None;
+            for (name, task) in tasks {
+                let found = task.await.unwrap_or_else(|_| Err("it could not be asked".to_owned()));
+                refused = refused.or(found.err().map(|why| format!("{name}: {why}")));
+            }
+            let _ = worker.cast(Event::Outside { look, refused });
+        });
+    }
+
+    fn run_stop_command(&self, myself: &ActorRef<Event>, attempt: AttemptId, limit: Duration) {
+        let worker = myself.clone();
+        let ended = match (&self.args.spec.stop_command, &self.order) {
+            (Some(tool), Some(order)) => Some(self.args.ports.launcher.run_beside(order, tool, limit)),
+            _ => None,
+        };
+        tokio::spawn(async move {
+            let failed = match ended {
+                Some(ended) => failure(ended.await),
+                None => None,
+            };
+            let _ = worker.cast(Event::StopCommandEnded { attempt, failed });
+        });
+    }
+}
+
+/// What went wrong with a tool, in words.
+fn failure(end: ErrandEnd) -> Option<String> {
+    let how = match &end {
+        ErrandEnd::Exited { exit: Exit::Code(0), .. } => return None,
+        ErrandEnd::Exited { exit: Exit::Code(code), .. } => format!("exit code {code}"),
+        ErrandEnd::Exited { exit: Exit::Signal { signal, .. }, .. } => format!("killed by {signal}"),
+        ErrandEnd::TimedOut => "it took too long and was killed".to_owned(),
+        ErrandEnd::Failed(why) => why.clone(),
+    };
+    Some(match end {
+        ErrandEnd::Exited { said, .. } if !said.is_empty() => format!("{how}: {said}"),
+        _ => how,
+    })
+}
+
+fn wanted_signs(spec: &ScriptSpec) -> WantedSigns {
+    let line = match &spec.ready {
+        Some(ReadySpec { probe: Probe::Line(pattern), .. }) => Some(pattern.clone()),
+        _ => None,
+    };
+    WantedSigns { line, notify: spec.notifies(), heartbeat: spec.watchdog.heartbeat }
 }
 
 /// Where an attempt's events go: to this worker, while it lives. If it does not, the root has asked for them already.

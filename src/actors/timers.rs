@@ -1,5 +1,6 @@
 //! A worker's timers: one slot each. A timer that ran out while it was being disarmed is recognised by the attempt it carries.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use ractor::ActorRef;
@@ -11,10 +12,7 @@ use crate::domain::lifecycle::{Event, Timer};
 /// The armed timers.
 #[derive(Default)]
 pub(super) struct Timers {
-    grace: Option<JoinHandle<()>>,
-    backoff: Option<JoinHandle<()>>,
-    cooldown: Option<JoinHandle<()>>,
-    held: Option<JoinHandle<()>>,
+    armed: BTreeMap<Timer, JoinHandle<()>>,
 }
 
 impl Timers {
@@ -28,21 +26,12 @@ impl Timers {
             // The worker is gone: so is what the timer was for.
             let _ = worker.cast(Event::Timer { timer, attempt });
         });
-        *self.slot(timer) = Some(task);
+        self.armed.insert(timer, task);
     }
 
     pub(super) fn disarm(&mut self, timer: Timer) {
-        if let Some(task) = self.slot(timer).take() {
+        if let Some(task) = self.armed.remove(&timer) {
             task.abort();
-        }
-    }
-
-    fn slot(&mut self, timer: Timer) -> &mut Option<JoinHandle<()>> {
-        match timer {
-            Timer::Grace => &mut self.grace,
-            Timer::Backoff => &mut self.backoff,
-            Timer::Cooldown => &mut self.cooldown,
-            Timer::Held => &mut self.held,
         }
     }
 }
@@ -50,8 +39,6 @@ impl Timers {
 impl Drop for Timers {
     /// Dropping a handle does not end its task.
     fn drop(&mut self) {
-        for timer in [Timer::Grace, Timer::Backoff, Timer::Cooldown, Timer::Held] {
-            self.disarm(timer);
-        }
+        self.armed.values().for_each(JoinHandle::abort);
     }
 }

@@ -14,6 +14,7 @@ pub mod output;
 pub mod overrides_file;
 mod patience;
 pub mod pretend;
+pub mod probe;
 pub mod process;
 pub mod procfs;
 pub mod reload;

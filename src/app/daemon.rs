@@ -28,6 +28,7 @@ use crate::adapters::clock::{RealClock, RehearsalClock};
 use crate::adapters::journal::OpenError;
 use crate::adapters::metrics::Counting;
 use crate::adapters::notify::{Announcing, ServiceManager};
+use crate::adapters::probe::RealProber;
 use crate::adapters::process::{Identity, RealLauncher, Swept};
 use crate::adapters::rotating::RotatingFile;
 use crate::adapters::telemetry::{self, LogNotifier, Style, Telemetry};
@@ -234,6 +235,7 @@ impl Daemon<'_> {
         let ports = Ports {
             clock: Arc::clone(clock),
             launcher: Arc::new(launcher),
+            prober: Arc::new(RealProber),
             notifier,
             journal,
             observer: Arc::clone(&board) as Arc<dyn Observer>,

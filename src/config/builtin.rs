@@ -3,6 +3,7 @@
 use ::config::{Value, ValueKind};
 
 use super::fault::Place;
+use super::health::ON_DEPENDENCY_DOWN;
 use super::layers::Layer;
 use super::settings::{LogFormat, LogLevel, Orchestrator};
 use super::values::time_point_text;
@@ -72,6 +73,7 @@ fn defaults(layer: &mut Layer, base: &ScriptSpec) {
         ("stop_signal", signal.trim_start_matches("SIG").to_owned()),
         ("stop_grace", compact(base.stop.grace)),
         ("min_runtime", compact(base.exits.min_runtime)),
+        ("on_dependency_down", word(ON_DEPENDENCY_DOWN.iter().find(|(_, policy)| *policy == base.on_dependency_down))),
     ] {
         put(layer, &["defaults", key], text);
     }

@@ -12,6 +12,7 @@ mod dated;
 mod fault;
 mod file;
 mod graph;
+mod health;
 mod layers;
 mod load;
 mod node;

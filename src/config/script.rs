@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::builtin::{self, HALF_DAYS, POLICIES};
 use super::command;
 use super::fault::{Bad, Report};
+use super::health;
 use super::node::{Data, Node};
 use super::section::{Later, Section};
 use super::sources::absolute;
@@ -17,7 +18,7 @@ use crate::domain::script::{
     WindowSpec,
 };
 
-const KEYS: [&str; 24] = [
+const KEYS: [&str; 30] = [
     "name",
     "command",
     "working_dir",
@@ -42,24 +43,26 @@ const KEYS: [&str; 24] = [
     "enabled",
     "restart",
     "output",
+    "ready",
+    "on_dependency_down",
+    "wait_for",
+    "watchdog",
+    "stop_command",
+    "warn_signal",
 ];
 const RESTART_KEYS: [&str; 7] =
     ["policy", "initial_delay", "max_delay", "reset_after", "max_restarts", "within", "cooldown"];
 const OUTPUT_KEYS: [&str; 5] = ["max_size", "max_files", "max_age", "max_total", "echo"];
 
 /// Known to the documentation; each is refused as soon as it is set to more than its empty default.
-const LATER: [Later; 7] = [
-    Later { key: "ready", unset: "" },
-    Later { key: "on_dependency_down", unset: "keep" },
-    Later { key: "wait_for", unset: "" },
-    Later { key: "watchdog", unset: "" },
-    Later { key: "stop_command", unset: "" },
-    Later { key: "warn_signal", unset: "" },
-    Later { key: "limits", unset: "" },
-];
+const LATER: [Later; 1] = [Later { key: "limits", unset: "" }];
 
-const CONDITIONS: [(&str, Condition); 3] =
-    [("succeeded", Condition::Succeeded), ("finished", Condition::Finished), ("failed", Condition::Failed)];
+const CONDITIONS: [(&str, Condition); 4] = [
+    ("succeeded", Condition::Succeeded),
+    ("finished", Condition::Finished),
+    ("failed", Condition::Failed),
+    ("ready", Condition::Ready),
+];
 
 /// What scripts need to know of the rest of the configuration.
 pub(super) struct Surroundings<'a> {
@@ -200,18 +203,30 @@ fn spec(section: &Section<'_>, name: ScriptName, launch: Launch, around: &Surrou
     };
     let exits = exit_codes(section, base.exits, around.report);
     let depends_on = section.read_set("depends_on", dependencies).unwrap_or_default();
+    let search = launch.env.get("PATH").map(String::as_str).or(around.search);
+    let place = health::Place { working_dir: &launch.working_dir, search };
+    let ready = health::ready(&section.sub("ready"), &place, around.report);
+    let stop_command = section.read_set("stop_command", |node| health::tool(node, &place));
     let output_dir = around.log_dir.join(name.as_str());
     ScriptSpec {
         enabled: section.read("enabled", values::boolean).unwrap_or(base.enabled),
         critical: section.read("critical", values::boolean).unwrap_or(base.critical),
-        launch,
         window,
         max_duration,
         stop,
+        stop_command,
+        warn: section.read_set("warn_signal", health::warn_signal),
         exits,
         restart: restart(&section.sub("restart"), base.restart, around.report),
         depends_on,
+        on_dependency_down: section
+            .read("on_dependency_down", |node| values::choice(node, &health::ON_DEPENDENCY_DOWN))
+            .unwrap_or(base.on_dependency_down),
+        wait_for: section.read_set("wait_for", health::wait_for).unwrap_or_default(),
+        ready,
+        watchdog: health::watchdog(&section.sub("watchdog")),
         output: output(&section.sub("output"), base.output, output_dir),
+        launch,
         name,
     }
 }
@@ -281,13 +296,5 @@ fn dependencies(node: &Node) -> Parsed<Vec<Dependency>> {
         let what = "a list of names or a table such as { data = \"succeeded\" }";
         return values::items(node, what, |item| dependency(&values::string(item)?, Condition::Succeeded));
     };
-    table
-        .iter()
-        .map(|(name, condition)| match values::string(condition)?.as_str() {
-            "ready" => Err(Bad::from(format!(
-                "{name} = \"ready\": the condition `ready` is not supported yet: use \"succeeded\""
-            ))),
-            _ => dependency(name, values::choice(condition, &CONDITIONS)?),
-        })
-        .collect()
+    table.iter().map(|(name, condition)| dependency(name, values::choice(condition, &CONDITIONS)?)).collect()
 }

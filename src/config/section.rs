@@ -42,6 +42,11 @@ impl<'a> Section<'a> {
         Self { listed: self.listed, ..inner }
     }
 
+    /// What the table itself says.
+    pub fn own(&self, key: &str) -> Option<&'a Node> {
+        self.own.and_then(|node| node.get(key))
+    }
+
     pub fn get(&self, key: &str) -> Option<&'a Node> {
         let of = |node: Option<&'a Node>| node.and_then(|node| node.get(key));
         of(self.own).or_else(|| of(self.fallback))

@@ -35,9 +35,19 @@ pub enum RestartCause {
     Daemon,
     /// An operator asked for it.
     Operator,
+    /// It hung, or used too much memory.
+    Watchdog,
+    /// A script that it needs to be ready was so no longer.
+    Dependency,
 }
 
 impl RestartCause {
+    /// The one before failed: the budget pays for it.
+    #[must_use]
+    pub fn is_failure(self) -> bool {
+        matches!(self, Self::Crash | Self::Watchdog)
+    }
+
     /// As in `MHO_RESTARTED_AFTER`.
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -45,6 +55,8 @@ impl RestartCause {
             Self::Crash => "crash",
             Self::Daemon => "daemon",
             Self::Operator => "operator",
+            Self::Watchdog => "watchdog",
+            Self::Dependency => "dependency",
         }
     }
 }
@@ -109,5 +121,17 @@ pub enum ProcessEvent {
         attempt: AttemptId,
         /// Their pids.
         pids: Vec<u32>,
+    },
+    /// It printed the line that was waited for, or said `READY=1`.
+    Ready {
+        /// Which attempt.
+        attempt: AttemptId,
+    },
+    /// It says how it is: `STATUS=`.
+    Said {
+        /// Which attempt.
+        attempt: AttemptId,
+        /// Its words, of a bearable length.
+        text: String,
     },
 }

@@ -24,6 +24,8 @@ pub enum Progress {
     Pending,
     /// There is, or is about to be, a process.
     Live,
+    /// There is a process, and it is ready.
+    Ready,
     /// It crashed, and will be tried again.
     Retrying {
         /// The next try.
@@ -48,6 +50,12 @@ impl Standings {
         if dates.len() > DATES {
             dates.pop_first();
         }
+    }
+
+    /// The script was ready on this date, when it was last heard of.
+    #[must_use]
+    pub fn is_ready(&self, script: &ScriptName, date: NaiveDate) -> bool {
+        self.of(script, date) == Some(&Progress::Ready)
     }
 
     fn of(&self, script: &ScriptName, date: NaiveDate) -> Option<&Progress> {
@@ -102,7 +110,8 @@ fn one(dependency: &Dependency, progress: Option<&Progress>, absent: Option<&Str
             Verdict::Wait(format!("{name} failed, will be tried again"))
         }
         // The same words for all of these: a wait is told once, not at every turn of the other script.
-        (Some(Progress::Live | Progress::Pending), _) => not_yet(dependency),
+        (Some(Progress::Ready), _) if dependency.condition == Condition::Ready => Verdict::Go,
+        (Some(Progress::Ready | Progress::Live | Progress::Pending), _) => not_yet(dependency),
         (None, Some(_)) if dependency.condition == Condition::Finished => Verdict::Go,
         (None, Some(reason)) => Verdict::Never(format!("{name} does not run today: {reason}")),
         (None, None) => not_yet(dependency),
@@ -110,7 +119,8 @@ fn one(dependency: &Dependency, progress: Option<&Progress>, absent: Option<&Str
 }
 
 fn not_yet(Dependency { script, condition }: &Dependency) -> Verdict {
-    Verdict::Wait(format!("{script} has not {} yet", condition.name()))
+    let is = if *condition == Condition::Ready { "is" } else { "has" };
+    Verdict::Wait(format!("{script} {is} not {} yet", condition.name()))
 }
 
 fn satisfies(result: RunResult, condition: Condition) -> bool {
@@ -120,6 +130,8 @@ fn satisfies(result: RunResult, condition: Condition) -> bool {
         Condition::Succeeded => matches!(result, Succeeded | FinishedEarly | WindowEnd | Carried),
         Condition::Finished => result != Running,
         Condition::Failed => matches!(result, Failed | TimeLimit),
+        // Only what lives is ready; what is carried lives on as the run of another date.
+        Condition::Ready => false,
     }
 }
 

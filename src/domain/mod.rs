@@ -4,6 +4,7 @@
 pub mod attempt;
 pub mod calendar;
 pub mod dependency;
+pub mod health;
 pub mod lifecycle;
 pub mod notice;
 pub mod operator;

@@ -7,6 +7,7 @@ use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use chrono_tz::Tz;
 use serde_json::{Map, Value, json};
 
+use super::health::Trip;
 use super::operator::By;
 use super::outcome::{AttemptResult, Exit, RunResult, Signal, SpawnError, StopReason};
 use super::script::ScriptName;
@@ -107,6 +108,39 @@ pub enum What {
     },
     /// Delay and budget are fresh again.
     Rearmed,
+    /// The process is ready.
+    Ready {
+        /// So long after its start.
+        after: Duration,
+    },
+    /// It was not ready in time, and is stopped for that.
+    NotReady {
+        /// By what it was to be known.
+        probe: String,
+        /// How long that took.
+        timeout: Duration,
+        /// What the probe met last; empty where there is nothing to say.
+        refused: String,
+    },
+    /// It hangs, or uses too much.
+    Tripped {
+        /// Why that is thought.
+        trip: Trip,
+        /// It is stopped for that.
+        restart: bool,
+    },
+    /// It was told of the stop to come.
+    Warned {
+        /// By this signal.
+        signal: Signal,
+        /// When that is.
+        stop_at: DateTime<Utc>,
+    },
+    /// Its stop command did not do what it should.
+    StopCommandFailed {
+        /// In words.
+        text: String,
+    },
     /// The calendar has changed, and the script starts later.
     StartMoved {
         /// When.
@@ -326,6 +360,28 @@ impl Notice {
                 }]
             }
             What::Rearmed => vec![Line::new(Info, "Restart budget is fresh")],
+            What::Ready { after } => {
+                vec![Line::new(Info, format!("Script is ready after {:.1}s", after.as_secs_f64()))]
+            }
+            What::NotReady { probe, timeout, refused } => {
+                let met = if refused.is_empty() { String::new() } else { format!(": {refused}") };
+                let text = format!("Script was not ready within {} ({probe}){met}", compact(*timeout));
+                vec![Line::new(Error, text).with("result", AttemptResult::NotReady.name())]
+            }
+            What::Tripped { trip, restart } => {
+                let then = if *restart { "Restarting it." } else { "It runs on (action = \"alert\")." };
+                vec![Line::new(Error, format!("Watchdog: {trip}. {then}"))]
+            }
+            What::Warned { signal, stop_at } => {
+                let at = stop_at.with_timezone(&zone).format("%H:%M:%S");
+                vec![Line::new(Info, format!("Script was told by {signal} that it is stopped at {at}"))]
+            }
+            What::StopCommandFailed { text } => {
+                vec![Line::new(
+                    Warning,
+                    format!("The stop command failed: {text}. The stop signal follows all the same."),
+                )]
+            }
             What::StartMoved { to, pid } => {
                 let to = to.with_timezone(&zone).format("%Y-%m-%d %H:%M:%S %Z");
                 let meanwhile = match pid {
@@ -458,7 +514,12 @@ impl Notice {
             What::Skipped { reason } => ("skipped", Some(reason.clone())),
             What::Waiting { reason } => ("waiting", Some(reason.clone())),
             What::Carried { to } => ("carried", Some(format!("goes on as the run of {to}"))),
-            What::Started { .. }
+            What::Ready { .. }
+            | What::NotReady { .. }
+            | What::Tripped { .. }
+            | What::Warned { .. }
+            | What::StopCommandFailed { .. }
+            | What::Started { .. }
             | What::SpawnFailed { .. }
             | What::LeftBehind { .. }
             | What::Unkillable { .. }
@@ -512,9 +573,12 @@ fn zone_name(zone: Tz, at: DateTime<Utc>) -> String {
 
 fn exit_line(exit: Exit, result: AttemptResult) -> Line {
     let level = match result {
-        AttemptResult::Crashed | AttemptResult::Signaled | AttemptResult::SpawnFailed | AttemptResult::Lost => {
-            Level::Error
-        }
+        AttemptResult::Crashed
+        | AttemptResult::Signaled
+        | AttemptResult::SpawnFailed
+        | AttemptResult::Lost
+        | AttemptResult::NotReady
+        | AttemptResult::Watchdog => Level::Error,
         AttemptResult::Succeeded
         | AttemptResult::FinishedEarly
         | AttemptResult::Stopped
@@ -550,7 +614,12 @@ fn unwatched_line(missed: &[NaiveDate], interrupted: Option<(NaiveDate, RunResul
 fn stopping_lines(reason: StopReason, words: &str, pid: u32) -> Vec<Line> {
     let (level, text) = match reason {
         StopReason::WindowEnd => (Level::Info, "Market has closed. Stopping script.".to_owned()),
-        StopReason::TimeLimit => (Level::Warning, format!("Stopping script: {reason}")),
+        StopReason::Dependency
+        | StopReason::DependencyLost
+        | StopReason::Memory
+        | StopReason::Watchdog
+        | StopReason::NotReady
+        | StopReason::TimeLimit => (Level::Warning, format!("Stopping script: {reason}")),
         StopReason::Operator | StopReason::Restart if !words.is_empty() => {
             (Level::Warning, format!("Stopping script: {words}"))
         }

@@ -73,6 +73,10 @@ pub enum AttemptResult {
     KilledAfterGrace,
     /// The daemon died while it ran: nobody saw its end.
     Lost,
+    /// It was not ready in time, and stopped for that.
+    NotReady,
+    /// It hung, or used too much memory, and was stopped for that.
+    Watchdog,
 }
 
 impl AttemptResult {
@@ -88,6 +92,8 @@ impl AttemptResult {
             Self::Stopped => "stopped",
             Self::KilledAfterGrace => "killed_after_grace",
             Self::Lost => "lost",
+            Self::NotReady => "not_ready",
+            Self::Watchdog => "watchdog",
         }
     }
 }
@@ -113,6 +119,16 @@ pub enum Exit {
 pub enum StopReason {
     /// Another process is to take the place of this one.
     Restart,
+    /// One that it needs to be ready is so no longer: it waits for that.
+    Dependency,
+    /// It uses more memory than it may.
+    Memory,
+    /// It gives no sign of life.
+    Watchdog,
+    /// It was not ready in time.
+    NotReady,
+    /// One that it needs to be ready is so no longer, and without that it is not to run on this date.
+    DependencyLost,
     /// The window of the run has ended.
     WindowEnd,
     /// `max_duration` has passed since the first start.
@@ -131,7 +147,24 @@ impl StopReason {
             Self::WindowEnd => Some(RunResult::WindowEnd),
             Self::TimeLimit => Some(RunResult::TimeLimit),
             Self::Operator => Some(RunResult::StoppedByOperator),
-            Self::Restart | Self::Shutdown => None,
+            Self::DependencyLost => Some(RunResult::Failed),
+            Self::Restart | Self::Dependency | Self::Memory | Self::Watchdog | Self::NotReady | Self::Shutdown => None,
+        }
+    }
+
+    /// What an attempt that was stopped for this reason failed of; None if nothing was wrong with it.
+    #[must_use]
+    pub fn failure(self) -> Option<AttemptResult> {
+        match self {
+            Self::Memory | Self::Watchdog => Some(AttemptResult::Watchdog),
+            Self::NotReady => Some(AttemptResult::NotReady),
+            Self::Restart
+            | Self::Dependency
+            | Self::DependencyLost
+            | Self::WindowEnd
+            | Self::TimeLimit
+            | Self::Operator
+            | Self::Shutdown => None,
         }
     }
 }
@@ -140,6 +173,11 @@ impl fmt::Display for StopReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Restart => "restart",
+            Self::Dependency => "dependency",
+            Self::Memory => "max_rss",
+            Self::Watchdog => "watchdog",
+            Self::NotReady => "not ready",
+            Self::DependencyLost => "a script that it needs is down (on_dependency_down = \"stop\")",
             Self::WindowEnd => "window end",
             Self::TimeLimit => "time limit",
             Self::Operator => "operator",

@@ -37,11 +37,17 @@ pub fn changed_keys(before: &ScriptSpec, after: &ScriptSpec) -> (Vec<&'static st
         ("max_duration", b.max_duration != a.max_duration),
         ("stop_signal", b.stop.signal != a.stop.signal),
         ("stop_grace", b.stop.grace != a.stop.grace),
+        ("stop_command", b.stop_command != a.stop_command),
+        ("warn_signal", b.warn != a.warn),
         ("success_codes", b.exits.success != a.exits.success),
         ("early_codes", b.exits.early != a.exits.early),
         ("fatal_codes", b.exits.fatal != a.exits.fatal),
         ("min_runtime", b.exits.min_runtime != a.exits.min_runtime),
         ("depends_on", b.depends_on != a.depends_on),
+        ("on_dependency_down", b.on_dependency_down != a.on_dependency_down),
+        ("wait_for", b.wait_for != a.wait_for),
+        ("watchdog.silence", b.watchdog.silence != a.watchdog.silence),
+        ("watchdog.action", b.watchdog.action != a.watchdog.action),
         ("critical", b.critical != a.critical),
         ("enabled", b.enabled != a.enabled),
         ("restart.policy", b.restart.policy != a.restart.policy),
@@ -61,6 +67,8 @@ pub fn changed_keys(before: &ScriptSpec, after: &ScriptSpec) -> (Vec<&'static st
         ("env_file", bl.env_file != al.env_file),
         ("inherit_env", bl.inherit_env != al.inherit_env),
         ("output", b.output != a.output),
+        ("ready", b.ready != a.ready),
+        ("watchdog.heartbeat", b.watchdog.heartbeat != a.watchdog.heartbeat),
     ];
     let differ = |keys: &[(&'static str, bool)]| keys.iter().filter(|(_, is)| *is).map(|(key, _)| *key).collect();
     (differ(&at_once), differ(&next_start))
@@ -87,11 +95,12 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::domain::health::{Endpoint, OnDependencyDown, Probe, ReadySpec, Tool, TripAction, WarnSpec};
     use crate::domain::script::{Condition, Dependency, HalfDays, Policy, TimePoint};
 
     type Edit = (&'static str, fn(&mut ScriptSpec));
 
-    const EDITS: [Edit; 28] = [
+    const EDITS: [Edit; 36] = [
         ("calendar", |s| s.window.calendar = "XTKS".into()),
         ("start", |s| s.window.start = TimePoint::At(chrono::NaiveTime::MIN)),
         ("stop", |s| s.window.stop = TimePoint::At(chrono::NaiveTime::MIN)),
@@ -105,6 +114,17 @@ mod tests {
         ("early_codes", |s| s.exits.early = vec![]),
         ("fatal_codes", |s| s.exits.fatal = vec![]),
         ("min_runtime", |s| s.exits.min_runtime = Duration::from_secs(1)),
+        ("stop_command", |s| s.stop_command = Some(Tool { program: "/bin/true".into(), args: Vec::new() })),
+        ("warn_signal", |s| s.warn = Some(WarnSpec { signal: s.stop.signal, lead: Duration::from_secs(1) })),
+        ("on_dependency_down", |s| s.on_dependency_down = OnDependencyDown::Stop),
+        ("wait_for", |s| s.wait_for = vec![Endpoint::Tcp("127.0.0.1:1".to_owned())]),
+        ("watchdog.silence", |s| s.watchdog.silence = Some(Duration::from_secs(1))),
+        ("watchdog.action", |s| s.watchdog.action = TripAction::Alert),
+        ("ready", |s| {
+            let (interval, timeout) = (Duration::from_secs(1), Duration::from_secs(2));
+            s.ready = Some(ReadySpec { probe: Probe::Notify, interval, timeout });
+        }),
+        ("watchdog.heartbeat", |s| s.watchdog.heartbeat = Some(Duration::from_secs(1))),
         ("depends_on", |s| {
             s.depends_on = vec![Dependency { script: ScriptName::new("x").unwrap(), condition: Condition::Finished }];
         }),

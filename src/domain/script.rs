@@ -9,6 +9,7 @@ use std::time::Duration;
 use chrono::{NaiveDate, NaiveTime, TimeDelta};
 use serde::Serialize;
 
+use super::health::{Endpoint, OnDependencyDown, Probe, ReadySpec, Tool, WarnSpec, WatchdogSpec};
 use super::outcome::Signal;
 
 /// A script's name: cheap to clone, since every message carries one.
@@ -60,12 +61,24 @@ pub struct ScriptSpec {
     pub max_duration: Option<Duration>,
     /// How it is stopped.
     pub stop: StopSpec,
+    /// Runs first at a stop, inside the grace; then the signal is sent.
+    pub stop_command: Option<Tool>,
+    /// Tells it of the stop to come.
+    pub warn: Option<WarnSpec>,
     /// What its exit codes mean.
     pub exits: ExitCodes,
     /// What happens after a crash.
     pub restart: RestartPolicy,
     /// What must have happened before it starts.
     pub depends_on: Vec<Dependency>,
+    /// What becomes of it when one of those that are to be `ready` is so no longer.
+    pub on_dependency_down: OnDependencyDown,
+    /// What is not ours and must answer before each attempt.
+    pub wait_for: Vec<Endpoint>,
+    /// When it is ready; None = as soon as there is a process.
+    pub ready: Option<ReadySpec>,
+    /// When it is taken to hang.
+    pub watchdog: WatchdogSpec,
     /// Where its output goes.
     pub output: OutputSpec,
 }
@@ -218,6 +231,8 @@ pub enum Condition {
     Finished,
     /// Gave up for the date, time limit or fatal code.
     Failed,
+    /// It is ready: its probe holds, or it runs where it has none.
+    Ready,
 }
 
 impl Condition {
@@ -228,6 +243,7 @@ impl Condition {
             Self::Succeeded => "succeeded",
             Self::Finished => "finished",
             Self::Failed => "failed",
+            Self::Ready => "ready",
         }
     }
 }
@@ -250,6 +266,12 @@ pub struct OutputSpec {
 }
 
 impl ScriptSpec {
+    /// It speaks to the daemon by sd_notify.
+    #[must_use]
+    pub fn notifies(&self) -> bool {
+        self.watchdog.heartbeat.is_some() || self.ready.as_ref().is_some_and(|ready| ready.probe == Probe::Notify)
+    }
+
     /// A script with the documented defaults, for the program at `program`; what tests and examples start from.
     ///
     /// # Panics
@@ -279,6 +301,8 @@ impl ScriptSpec {
             },
             max_duration: None,
             stop: StopSpec { signal: Signal::TERM, grace: Duration::from_secs(10) },
+            stop_command: None,
+            warn: None,
             exits: ExitCodes { success: vec![0], early: vec![42], fatal: vec![78], min_runtime: Duration::ZERO },
             restart: RestartPolicy {
                 policy: Policy::OnFailure,
@@ -290,6 +314,10 @@ impl ScriptSpec {
                 cooldown: Some(Duration::from_secs(1200)),
             },
             depends_on: Vec::new(),
+            on_dependency_down: OnDependencyDown::Keep,
+            wait_for: Vec::new(),
+            ready: None,
+            watchdog: WatchdogSpec::default(),
             output: OutputSpec {
                 dir: PathBuf::from("logs").join(name),
                 max_size: 50_000_000,

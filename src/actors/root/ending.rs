@@ -25,6 +25,7 @@ impl Tree {
         let dependents = self.children.iter().map(|child| child.dependents.clone()).collect();
         self.shutdown = Some(Shutdown::new(outcome, dependents));
         for index in 0..self.children.len() {
+            self.release(index);
             self.send(index, Event::StartNothing);
         }
     }

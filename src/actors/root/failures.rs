@@ -129,6 +129,8 @@ impl Tree {
                 leftovers.is_empty().then_some(attempt)
             }
             ProcessEvent::Gone { attempt } => Some(attempt),
+            // It is being ended.
+            ProcessEvent::Ready { .. } | ProcessEvent::Said { .. } => None,
             ProcessEvent::Unkillable { attempt, pids } => {
                 self.tell_of(index, What::Unkillable { pids });
                 if let Some(orphan) = self.children[index].orphan.as_mut().filter(|orphan| orphan.attempt == attempt) {

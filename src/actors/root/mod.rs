@@ -5,6 +5,7 @@
 mod ending;
 mod failures;
 mod journal;
+mod layers;
 mod orders;
 mod reload;
 
@@ -16,6 +17,7 @@ use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
 use tokio::sync::oneshot;
 
 use self::failures::Orphan;
+use self::layers::closing;
 use self::orders::Desk;
 use super::market_clock::{ClockArgs, MarketClock};
 use super::messages::{ClockMsg, RootMsg};
@@ -63,6 +65,8 @@ struct Child {
     /// The configuration that its live process was started by.
     launched: Option<Arc<ScriptSpec>>,
     dependents: Vec<usize>,
+    /// The end of its window, which waits until those that need it to be ready are gone.
+    held_close: Option<ClockEvent>,
     respawns: RespawnBudget,
     /// What a failed worker left running, until it is gone.
     orphan: Option<Orphan>,
@@ -165,6 +169,7 @@ impl Actor for Root {
             RootMsg::GivenUp(runs) => tree.on_given_up(runs),
             RootMsg::Report { index, incarnation, state, spec } => {
                 tree.on_report(index, incarnation, *state, spec);
+                tree.release_closes();
                 tree.look_after_orders(&myself, index);
             }
             RootMsg::Order { whom, asked, by, wait, reply } => tree.on_order(&myself, (whom, asked, by), wait, reply),
@@ -246,6 +251,7 @@ fn child(spec: Arc<ScriptSpec>, dependents: Vec<usize>, state: State, now: &Now)
         since: now.wall,
         launched: None,
         dependents,
+        held_close: None,
         respawns: RespawnBudget::default(),
         orphan: None,
         unheard: Vec::new(),
@@ -283,13 +289,14 @@ impl Tree {
 
     async fn on_clock(&mut self, myself: &ActorRef<RootMsg>, events: Vec<Addressed>) -> Result<(), ActorProcessingErr> {
         self.revoke(&events);
+        let closing = closing(&events);
         for Addressed { at, to, event } in events {
             self.show_boundary(at, to, &event);
             match (to, event) {
                 (Some(index), event) if self.children[index].worker.is_none() => {
                     self.on_clock_unheard(myself, index, event).await?;
                 }
-                (Some(index), event) => self.send(index, Event::Clock(event)),
+                (Some(index), event) => self.send_in_turn(index, event, &closing),
                 (None, ClockEvent::SessionOpen { .. }) => self.tell(at, What::Session { open: true }),
                 (None, ClockEvent::SessionClose { .. }) => self.tell(at, What::Session { open: false }),
                 // Only sessions are addressed to everybody.

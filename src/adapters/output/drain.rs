@@ -12,8 +12,10 @@ use rustix::io::Errno;
 
 use super::echo::Echo;
 use super::file::LogFile;
+use super::line::LineWatch;
 use super::tail::Tail;
 use super::{Mailbox, Order};
+use crate::adapters::process::signs::SignBook;
 use crate::adapters::{clock, fault_point};
 use crate::domain::retention::WallClock;
 use crate::domain::script::{OutputSpec, ScriptName};
@@ -64,6 +66,9 @@ struct Stream {
     log: LogFile,
     tail: Tail,
     echo: Option<Echo>,
+    signs: Arc<SignBook>,
+    /// Until it is found.
+    line: Option<LineWatch>,
 }
 
 /// What a turn of reading came to.
@@ -159,7 +164,7 @@ impl Drain {
     fn follow_orders(&mut self) -> bool {
         for order in self.mailbox.take() {
             match order {
-                Order::Open { attempt, pipe, spec } => self.open(attempt, pipe, &spec),
+                Order::Open { attempt, pipe, spec, signs, line } => self.open(attempt, pipe, &spec, signs, line),
                 Order::Carry { attempt, trading_date } => {
                     if let Some(stream) = self.find(&attempt) {
                         stream.log.change_date(trading_date);
@@ -187,7 +192,14 @@ impl Drain {
         self.streams.get_mut(&attempt.script).filter(|stream| stream.attempt == *attempt)
     }
 
-    fn open(&mut self, attempt: AttemptId, pipe: OwnedFd, spec: &Arc<OutputSpec>) {
+    fn open(
+        &mut self,
+        attempt: AttemptId,
+        pipe: OwnedFd,
+        spec: &Arc<OutputSpec>,
+        signs: Arc<SignBook>,
+        line: Option<LineWatch>,
+    ) {
         if let Some(former) = self.streams.get(&attempt.script).map(|stream| stream.attempt.clone()) {
             self.close(&former);
         }
@@ -201,7 +213,8 @@ impl Drain {
         let echo = spec.echo.then(Echo::new);
         let script = attempt.script.clone();
         let tail = Tail::default();
-        let stream = Stream { attempt, token, pipe: Some(pipe), watched: false, grown: false, log, tail, echo };
+        let pipe = Some(pipe);
+        let stream = Stream { attempt, token, pipe, watched: false, grown: false, log, tail, echo, signs, line };
         self.streams.insert(script, stream);
         self.watch(token);
     }
@@ -252,6 +265,10 @@ impl Stream {
             let now = Instant::now();
             self.log.write(chunk, now);
             self.tail.push(chunk);
+            self.signs.note_output(now);
+            if self.line.as_mut().is_some_and(|line| line.push(chunk)) {
+                self.line = None;
+            }
             if let Some(echo) = &mut self.echo {
                 echo.push(chunk, now, &self.attempt.script);
             }

@@ -6,6 +6,7 @@
 mod drain;
 mod echo;
 mod file;
+mod line;
 mod tail;
 
 use std::collections::VecDeque;
@@ -18,7 +19,9 @@ use chrono::NaiveDate;
 use rustix::event::EventfdFlags;
 
 use self::drain::Drain;
+pub use self::line::LineWatch;
 use super::patience;
+use super::process::signs::SignBook;
 use crate::domain::script::OutputSpec;
 use crate::ports::AttemptId;
 
@@ -32,7 +35,7 @@ pub struct OutputThread {
 
 /// What the thread is asked to do.
 enum Order {
-    Open { attempt: AttemptId, pipe: OwnedFd, spec: Arc<OutputSpec> },
+    Open { attempt: AttemptId, pipe: OwnedFd, spec: Arc<OutputSpec>, signs: Arc<SignBook>, line: Option<LineWatch> },
     Carry { attempt: AttemptId, trading_date: NaiveDate },
     Tail { attempt: AttemptId, then: Box<dyn FnOnce(Vec<String>) + Send> },
     Close { attempt: AttemptId },
@@ -84,9 +87,16 @@ impl OutputThread {
         Ok(Self { mailbox, thread: Some(thread) })
     }
 
-    /// From now on what comes out of `pipe` goes to the file of the attempt's trading date.
-    pub fn open(&self, attempt: AttemptId, pipe: OwnedFd, spec: Arc<OutputSpec>) {
-        self.mailbox.put(Order::Open { attempt, pipe, spec });
+    /// From now on what comes out of `pipe` goes to the file of the attempt's trading date, is noted in `signs`, and looked through for `line`.
+    pub(crate) fn open(
+        &self,
+        attempt: AttemptId,
+        pipe: OwnedFd,
+        spec: Arc<OutputSpec>,
+        signs: Arc<SignBook>,
+        line: Option<LineWatch>,
+    ) {
+        self.mailbox.put(Order::Open { attempt, pipe, spec, signs, line });
     }
 
     /// From now on the attempt's output goes to the file of `trading_date`.

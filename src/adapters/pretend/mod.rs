@@ -4,7 +4,8 @@
 
 mod journal;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -12,12 +13,14 @@ use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use crate::domain::health::{Endpoint, Signs, Tool};
 use crate::domain::notice::Notice;
 use crate::domain::outcome::{Exit, Signal, SpawnError};
 use crate::domain::script::ScriptName;
 use crate::domain::time::{Mono, Now};
 use crate::ports::{
-    AttemptId, Clock, LaunchOrder, Launcher, Notifier, PortFuture, ProcessEvent, ProcessId, ProcessSink, Refusal,
+    AttemptId, Clock, ErrandEnd, LaunchOrder, Launcher, Notifier, PortFuture, Prober, ProcessEvent, ProcessId,
+    ProcessSink, Refusal,
 };
 
 pub use self::journal::{MemoryJournal, Trouble};
@@ -130,6 +133,10 @@ pub enum Call {
     CarryOutput(AttemptId, NaiveDate),
     /// The last lines were asked for.
     ReportTail(AttemptId),
+    /// A signal was sent to the leader alone.
+    SignalLeader(AttemptId, Signal),
+    /// A tool was run beside it.
+    RunBeside(AttemptId, PathBuf),
 }
 
 /// Starts processes that are not there.
@@ -149,6 +156,14 @@ struct World {
     overlaps: Vec<AttemptId>,
     /// Attempts whose watcher breaks when it asks for the last lines.
     brittle: Vec<AttemptId>,
+    /// These say that they are ready only when they are made to.
+    reticent: BTreeSet<ScriptName>,
+    /// These give no sign of life any more.
+    silent: BTreeSet<ScriptName>,
+    /// There nobody answers.
+    unreachable: BTreeSet<Endpoint>,
+    /// How tools end, and after how long.
+    tools: BTreeMap<PathBuf, (ErrandEnd, Duration)>,
 }
 
 struct Process {
@@ -210,6 +225,45 @@ impl PretendLauncher {
         sink(ProcessEvent::Exited { attempt, exit: Exit::Code(1), leftovers: Vec::new() });
     }
 
+    /// From now on its processes say that they are ready only when they are made to.
+    pub fn hold_ready(&self, script: &ScriptName) {
+        lock(&self.world).reticent.insert(script.clone());
+    }
+
+    /// Its live process says that it is ready.
+    pub fn say_ready(&self, script: &ScriptName) {
+        let world = lock(&self.world);
+        let found = world.live.iter().find(|(a, _)| a.script == *script);
+        let Some((attempt, sink)) = found.map(|(a, process)| (a.clone(), Arc::clone(&process.sink))) else { return };
+        drop(world);
+        sink(ProcessEvent::Ready { attempt });
+    }
+
+    /// From now on it gives signs of life, or none.
+    pub fn set_silent(&self, script: &ScriptName, silent: bool) {
+        let mut world = lock(&self.world);
+        if silent {
+            world.silent.insert(script.clone())
+        } else {
+            world.silent.remove(script)
+        };
+    }
+
+    /// From now on somebody answers there, or nobody.
+    pub fn set_reachable(&self, endpoint: &Endpoint, reachable: bool) {
+        let mut world = lock(&self.world);
+        if reachable {
+            world.unreachable.remove(endpoint)
+        } else {
+            world.unreachable.insert(endpoint.clone())
+        };
+    }
+
+    /// From now on this tool ends so, after so long; others exit 0 at once.
+    pub fn set_tool(&self, program: &Path, end: ErrandEnd, after: Duration) {
+        lock(&self.world).tools.insert(program.to_owned(), (end, after));
+    }
+
     /// Ends a script's live process from outside, as `kill -SIGNAL` by hand would.
     pub fn kill_by_hand(&self, script: &ScriptName, signal: Signal) {
         let found = lock(&self.world).live.keys().find(|a| a.script == *script).cloned();
@@ -251,7 +305,7 @@ fn end_others(world: &Mutex<World>, attempt: &AttemptId) {
 impl Launcher for PretendLauncher {
     fn spawn(&self, order: LaunchOrder, sink: ProcessSink) -> Result<ProcessId, Refusal> {
         let mut world = lock(&self.world);
-        let attempt = order.attempt.clone();
+        let (attempt, wanted) = (order.attempt.clone(), order.signs.clone());
         world.orders.push(order);
         world.calls.push((Instant::now(), Call::Spawn(attempt.clone())));
         let begun = world.begun.entry(attempt.script.clone()).or_default();
@@ -281,8 +335,13 @@ impl Launcher for PretendLauncher {
         }
         world.last_pid += 1;
         let pid = FIRST_PID + world.last_pid - 1;
+        let speaks = wanted.line.is_some() || wanted.notify;
+        let says = (speaks && !world.reticent.contains(&attempt.script)).then(|| Arc::clone(&sink));
         world.live.insert(attempt.clone(), Process { act, sink, others, leader: true });
         drop(world);
+        if let Some(sink) = says {
+            sink(ProcessEvent::Ready { attempt: attempt.clone() });
+        }
         if let Some(exit) = exit {
             let world = Arc::clone(&self.world);
             let sleep = tokio::time::sleep(after);
@@ -337,6 +396,29 @@ impl Launcher for PretendLauncher {
         end_others(&self.world, attempt);
     }
 
+    fn signal_leader(&self, attempt: &AttemptId, signal: Signal) {
+        lock(&self.world).calls.push((Instant::now(), Call::SignalLeader(attempt.clone(), signal)));
+    }
+
+    fn signs(&self, attempt: &AttemptId) -> Signs {
+        let is_silent = lock(&self.world).silent.contains(&attempt.script);
+        let ago = (!is_silent).then_some(Duration::ZERO);
+        Signs { printed: ago, beat: ago }
+    }
+
+    fn run_beside(&self, order: &LaunchOrder, tool: &Tool, limit: Duration) -> PortFuture<ErrandEnd> {
+        let mut world = lock(&self.world);
+        world.calls.push((Instant::now(), Call::RunBeside(order.attempt.clone(), tool.program.clone())));
+        let at_once = (ErrandEnd::Exited { exit: Exit::Code(0), said: String::new() }, Duration::ZERO);
+        let (end, after) = world.tools.get(&tool.program).cloned().unwrap_or(at_once);
+        let (end, after) = if after > limit { (ErrandEnd::TimedOut, limit) } else { (end, after) };
+        let sleep = tokio::time::sleep(after);
+        Box::pin(async move {
+            sleep.await;
+            end
+        })
+    }
+
     fn redirect(&self, attempt: &AttemptId, sink: ProcessSink) -> bool {
         match lock(&self.world).live.get_mut(attempt) {
             Some(process) => {
@@ -357,6 +439,14 @@ impl Launcher for PretendLauncher {
         let brittle = world.brittle.contains(attempt);
         drop(world);
         assert!(!brittle, "a pretend fault");
+    }
+}
+
+impl Prober for PretendLauncher {
+    fn reach(&self, endpoint: &Endpoint) -> PortFuture<Result<(), String>> {
+        let is_there = !lock(&self.world).unreachable.contains(endpoint);
+        let answer = if is_there { Ok(()) } else { Err("connection refused".to_owned()) };
+        Box::pin(std::future::ready(answer))
     }
 }
 

@@ -11,12 +11,15 @@
 //! All that happens to attempts is settled by one task, in batches: any number of stops in one turn of the runtime share one walk.
 
 mod environment;
+mod errand;
 mod family;
+mod heed;
 mod limits;
 mod memory;
 mod orphans;
 mod settle;
 mod signals;
+pub(crate) mod signs;
 mod spawn;
 mod sweep;
 mod view;
@@ -38,20 +41,26 @@ use tokio::time::Instant;
 
 pub use self::environment::{Identity, environment, read_env_file};
 use self::family::Relatives;
+use self::heed::Listener;
 use self::limits::Limits;
 use self::memory::OomCounter;
 use self::orphans::Orphan;
 use self::signals::signal_group;
+use self::signs::SignBook;
 use self::spawn::Spawned;
 pub use self::spawn::become_program;
 pub use self::sweep::{Leftover, Swept, Unreadable, still_alive, sweep};
 use super::lock::ExecLock;
-use super::output::OutputThread;
+use super::output::{LineWatch, OutputThread};
 use super::{fault_point, procfs, sys};
+use crate::domain::health::{Signs, Tool};
 use crate::domain::notice::{About, Notice, What};
-use crate::domain::outcome::{Exit, Signal};
+use crate::domain::outcome::{Exit, Signal, SpawnError};
 use crate::domain::script::ScriptName;
-use crate::ports::{AttemptId, Clock, LaunchOrder, Launcher, Notifier, ProcessId, ProcessSink, Refusal};
+use crate::ports::{
+    AttemptId, Clock, Errand, ErrandEnd, Errands, LaunchOrder, Launcher, Notifier, PortFuture, ProcessEvent, ProcessId,
+    ProcessSink, Refusal,
+};
 
 /// SIGKILL may take this long before the survivors are reported.
 const KILL_PATIENCE: Duration = Duration::from_secs(5);
@@ -120,6 +129,9 @@ struct Attempt {
     unsure: Option<Instant>,
     /// The kernel's count of kills for want of memory when it started.
     oom_before: u64,
+    signs: Arc<SignBook>,
+    /// Hears what it says, if it may speak.
+    _listener: Option<Listener>,
 }
 
 /// What the settling task has to do.
@@ -179,6 +191,7 @@ impl RealLauncher {
     #[must_use]
     pub fn beside_exec<'a>(self, state_dir: PathBuf, scripts: impl IntoIterator<Item = &'a ScriptName>) -> Self {
         ExecLock::prepare(&state_dir, scripts);
+        heed::clean_up(&state_dir);
         Self { state_dir: Some(state_dir), ..self }
     }
 
@@ -186,6 +199,25 @@ impl RealLauncher {
     #[must_use]
     pub fn beside_survivors(self, survivors: Vec<Leftover>) -> Self {
         Self { survivors, ..self }
+    }
+
+    /// Where the attempt may speak, it is told where.
+    fn notify_socket(
+        &self,
+        order: &LaunchOrder,
+        environment: &mut Vec<(OsString, OsString)>,
+    ) -> Result<Option<heed::Socket>, SpawnError> {
+        if !order.signs.notify {
+            return Ok(None);
+        }
+        let socket = heed::Socket::make(self.state_dir.as_deref(), &self.shared.identity.daemon_id).map_err(|error| {
+            SpawnError(format!("the socket for sd_notify cannot be made in the state directory: {error}; mend that, or leave out notify and heartbeat"))
+        })?;
+        environment.push(("NOTIFY_SOCKET".into(), socket.address.clone()));
+        if let Some(heartbeat) = order.signs.heartbeat {
+            environment.push(("WATCHDOG_USEC".into(), heartbeat.as_micros().to_string().into()));
+        }
+        Ok(Some(socket))
     }
 
     /// To be held across the spawn: `mho exec` takes it first and looks for the process second.
@@ -205,12 +237,10 @@ impl RealLauncher {
 impl Launcher for RealLauncher {
     fn spawn(&self, order: LaunchOrder, sink: ProcessSink) -> Result<ProcessId, Refusal> {
         let shared = &self.shared;
-        let LaunchOrder { attempt, launch, output, context } = order;
-        let _reserved = self.reserve(&attempt.script)?;
-        let from_file =
-            launch.env_file.as_ref().map_or_else(|| Ok(Vec::new()), read_env_file).map_err(Refusal::Failed)?;
-        let inherited = shared.inherited.iter().cloned();
-        let environment = environment(inherited, from_file, &launch, &attempt, &context, &shared.identity);
+        let _reserved = self.reserve(&order.attempt.script)?;
+        let mut environment = shared.environment(&order).map_err(Refusal::Failed)?;
+        let socket = self.notify_socket(&order, &mut environment).map_err(Refusal::Failed)?;
+        let LaunchOrder { attempt, launch, output, signs: wanted, .. } = order;
         let Spawned { leader, pipe, mark } = {
             // Held across the spawn: nobody may take the new child for an orphan.
             let mut leaders = LEADERS.lock().unwrap_or_else(PoisonError::into_inner);
@@ -226,7 +256,17 @@ impl Launcher for RealLauncher {
             Refusal::Failed(spawn::explain(&error, &launch))
         })?;
         let identity = rustix::fs::fstat(&pipe).map(|found| (found.st_dev, found.st_ino)).unwrap_or_default();
-        shared.output.open(attempt.clone(), pipe, output);
+        let signs = Arc::new(SignBook::new());
+        let listener = socket.map(|socket| shared.heed(socket, &attempt, leader, Arc::clone(&signs))).transpose();
+        let listener = listener.unwrap_or_else(|error| {
+            tracing::error!(target: "mho", script = %attempt.script, "What the script says by sd_notify cannot be heard: {error}; look at the limit of open files (ulimit -n)");
+            None
+        });
+        let line = wanted.line.map(|pattern| {
+            let (sink, attempt) = (Arc::clone(&sink), attempt.clone());
+            LineWatch::new(pattern, move || sink(ProcessEvent::Ready { attempt }))
+        });
+        shared.output.open(attempt.clone(), pipe, output, Arc::clone(&signs), line);
         let mut state = shared.lock();
         let oom_before = state.oom.count();
         state.leaders.insert(leader, attempt.clone());
@@ -240,6 +280,8 @@ impl Launcher for RealLauncher {
             watched: HashSet::new(),
             unsure: None,
             oom_before,
+            signs,
+            _listener: listener,
         };
         state.attempts.insert(attempt.clone(), found);
         drop(state);
@@ -272,6 +314,35 @@ impl Launcher for RealLauncher {
         self.shared.wake.notify_one();
     }
 
+    fn signal_leader(&self, attempt: &AttemptId, signal: Signal) {
+        let state = self.shared.lock();
+        // While it stands here it is not reaped, so its number is its own.
+        let found = state.attempts.get(attempt).filter(|found| !found.ended).map(|found| found.leader);
+        let Some(leader) = found.and_then(procfs::raw_pid) else { return };
+        if let Some(signal) = rustix::process::Signal::from_named_raw(signal.number()) {
+            let _ = rustix::process::kill_process(leader, signal);
+        }
+    }
+
+    fn signs(&self, attempt: &AttemptId) -> Signs {
+        let signs = self.shared.lock().attempts.get(attempt).map(|found| Arc::clone(&found.signs));
+        signs.map(|signs| signs.read(std::time::Instant::now())).unwrap_or_default()
+    }
+
+    fn run_beside(&self, order: &LaunchOrder, tool: &Tool, limit: Duration) -> PortFuture<ErrandEnd> {
+        match self.shared.environment(order) {
+            Ok(env) => self.run(Errand {
+                program: tool.program.clone(),
+                args: tool.args.clone(),
+                working_dir: order.launch.working_dir.clone(),
+                env,
+                stdin: Vec::new(),
+                limit,
+            }),
+            Err(error) => Box::pin(std::future::ready(ErrandEnd::Failed(error.to_string()))),
+        }
+    }
+
     fn redirect(&self, attempt: &AttemptId, sink: ProcessSink) -> bool {
         self.shared.lock().attempts.get_mut(attempt).map(|found| found.sink = sink).is_some()
     }
@@ -293,6 +364,14 @@ impl Launcher for RealLauncher {
 }
 
 impl Shared {
+    /// The whole environment of an attempt, as it would be started now.
+    fn environment(&self, order: &LaunchOrder) -> Result<Vec<(OsString, OsString)>, SpawnError> {
+        let LaunchOrder { attempt, launch, context, .. } = order;
+        let from_file = launch.env_file.as_ref().map_or_else(|| Ok(Vec::new()), read_env_file)?;
+        let inherited = self.inherited.iter().cloned();
+        Ok(environment(inherited, from_file, launch, attempt, context, &self.identity))
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         // A panic elsewhere leaves at worst one batch half done; the next look settles it.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)

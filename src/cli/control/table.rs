@@ -190,6 +190,7 @@ mod tests {
             next: Some(Next { action: "stop".to_owned(), at: at("2026-11-27T13:00:00-05:00") }),
             trading_date: None,
             since: Some(at("2026-11-27T08:30:00-05:00")),
+            status_text: None,
             forced: false,
             expected: true,
             command: "demo.py".to_owned(),

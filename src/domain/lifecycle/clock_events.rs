@@ -1,9 +1,7 @@
 //! What the market clock's words mean in each state. Every pair is written out; an ignored one says why.
 
 use super::resume::{Step, Unfinished};
-use super::{
-    Actual, Alarm, Effect, Machine, NaiveDate, RestartCause, RunResult, Stop, StopReason, Wanted, What, Window,
-};
+use super::{Actual, Alarm, Effect, Machine, NaiveDate, RunResult, Stop, StopReason, Wanted, What, Window};
 use crate::domain::outcome::AttemptResult;
 use crate::domain::timeline::{Absence, Arrival};
 use chrono_tz::Tz;
@@ -33,9 +31,9 @@ impl Machine<'_> {
             }
             Actual::Off | Actual::Over { .. } => self.begin(window, arrival),
             // The same date again: the level was repeated, perhaps with another stop.
-            Actual::Waiting { run, on } if run.window.trading_date == date => {
+            Actual::Waiting { run, on, cause, waits } if run.window.trading_date == date => {
                 let run = self.in_window(run, window);
-                self.start_when_free(run, Some(on)) // who does not run on this date may be news
+                self.go_on_waiting(run, on, cause, waits) // who does not run on this date may be news
             }
             Actual::Starting { run, attempt, cause, held } if run.window.trading_date == date => {
                 let run = self.in_window(run, window);
@@ -79,7 +77,10 @@ impl Machine<'_> {
                 let run = self.carry(run, window, 0);
                 Actual::Backoff { run, after, next_try, restart }
             }
-            Actual::Waiting { run, on } => self.end(run, RunResult::Skipped, format!("waited in vain: {on}")),
+            Actual::Waiting { run, on, .. } if run.attempts == 0 => {
+                self.end(run, RunResult::Skipped, format!("waited in vain: {on}"))
+            }
+            Actual::Waiting { run, on, .. } => self.end_waiting(run, &on),
             Actual::Paused { run } => self.end_paused(run),
             Actual::Held { run, cause, on, .. } => self.end_held(run, cause, &on),
             Actual::GivenUp { run, .. } => self.end(run, RunResult::Failed, "gave up".to_owned()),
@@ -124,9 +125,7 @@ impl Machine<'_> {
             run.window.stop = run.window.stop.min(self.now.wall);
         }
         match actual {
-            Actual::Waiting { run, on } if run.window.trading_date == date => {
-                self.end_with_window(run, Step::Cut, RunResult::Skipped, format!("waited in vain: {on}"))
-            }
+            Actual::Waiting { run, on, .. } if run.window.trading_date == date => self.end_waiting(run, &on),
             Actual::Paused { run } if run.window.trading_date == date => self.end_paused(run),
             Actual::Held { run, cause, on, .. } if run.window.trading_date == date => self.end_held(run, cause, &on),
             Actual::Backoff { run, next_try, restart, .. } if run.window.trading_date == date => {
@@ -358,7 +357,12 @@ impl Machine<'_> {
             Actual::Backoff { mut run, .. } | Actual::GivenUp { mut run, .. } if run.rearms() => {
                 self.rearm(&mut run);
                 self.disarm_waits();
-                self.start(run, Some(RestartCause::Crash))
+                let cause = run.failure_cause();
+                self.start(run, Some(cause))
+            }
+            Actual::Waiting { mut run, on, cause, waits } => {
+                self.rearm(&mut run);
+                Actual::Waiting { run, on, cause, waits }
             }
             Actual::Starting { mut run, attempt, cause, held } => {
                 self.rearm(&mut run);
@@ -381,7 +385,7 @@ impl Machine<'_> {
                 Actual::Paused { run }
             }
             // Nothing was spent, or nothing will be spent any more.
-            Actual::Off | Actual::Waiting { .. } | Actual::Stopping { .. } | Actual::Over { .. } => actual,
+            Actual::Off | Actual::Stopping { .. } | Actual::Over { .. } => actual,
             // Carried over at this very instant: the wait travels.
             Actual::Backoff { .. } | Actual::GivenUp { .. } => actual,
         }
@@ -418,7 +422,11 @@ impl Machine<'_> {
                 self.end(run, RunResult::TimeLimit, "max_duration passed while its next attempt was held up".to_owned())
             }
             Actual::Paused { run } if run.attempts == 0 => Actual::Paused { run },
-            Actual::Paused { run } | Actual::Backoff { run, .. } | Actual::GivenUp { run, .. } => {
+            Actual::Waiting { run, on, cause, waits } if run.attempts == 0 => Actual::Waiting { run, on, cause, waits },
+            Actual::Waiting { run, .. }
+            | Actual::Paused { run }
+            | Actual::Backoff { run, .. }
+            | Actual::GivenUp { run, .. } => {
                 self.tell(&run, What::LimitReached { limit });
                 self.end(
                     run,
@@ -431,7 +439,7 @@ impl Machine<'_> {
             // The answer to the spawn comes next, and finds the deadline passed.
             Actual::Starting { .. } => actual,
             // No run, or none that has started: a limit counts from the first start.
-            Actual::Off | Actual::Waiting { .. } | Actual::Over { .. } => actual,
+            Actual::Off | Actual::Over { .. } => actual,
         }
     }
 }

@@ -3,7 +3,7 @@
 
 use super::{
     Actual, Alarm, AttemptId, ClockEvent, Effect, Ended, Event, Exit, Force, Live, Machine, ProcessEvent, ProcessId,
-    RestartCause, Run, ScriptName, SpawnError, Standing, Step, Stop, StopReason, Timer, Wanted, What,
+    Run, ScriptName, SpawnError, Standing, Step, Stop, StopReason, Timer, Wanted, What,
 };
 
 impl Machine<'_> {
@@ -34,6 +34,7 @@ impl Machine<'_> {
             Event::Clock(ClockEvent::Alarm { alarm: Alarm::Limit }) => self.on_limit(actual),
             Event::Clock(ClockEvent::Alarm { alarm: Alarm::PauseEnds }) => self.on_pause_end(actual),
             Event::Clock(ClockEvent::Alarm { alarm: Alarm::ForcedEnd }) => self.on_forced_end(actual),
+            Event::Clock(ClockEvent::Alarm { alarm: Alarm::Warn }) => self.on_warn(actual),
             Event::Spawned { attempt, process } => self.on_spawned(actual, &attempt, process),
             Event::Busy { attempt, on } => self.on_busy(actual, &attempt, on),
             Event::SpawnFailed { attempt, error } => self.on_spawn_failed(actual, &attempt, error),
@@ -42,6 +43,12 @@ impl Machine<'_> {
             }
             Event::Process(ProcessEvent::Gone { attempt }) => self.on_gone(actual, &attempt),
             Event::Process(ProcessEvent::Unkillable { attempt, pids }) => self.on_unkillable(actual, &attempt, pids),
+            Event::Process(ProcessEvent::Ready { attempt }) => self.on_said_ready(actual, &attempt),
+            Event::Process(ProcessEvent::Said { attempt, text }) => self.on_said(actual, &attempt, text),
+            Event::Probed { attempt, refused } => self.on_probed(actual, &attempt, refused),
+            Event::Signs { attempt, timer, signs } => self.on_signs(actual, &attempt, timer, signs),
+            Event::Outside { look, refused } => self.on_outside(actual, look, refused),
+            Event::StopCommandEnded { attempt, failed } => self.on_stop_command(actual, &attempt, failed),
             Event::Timer { timer, attempt } => self.on_timer(actual, timer, &attempt),
             Event::Standing { script, standing } => self.on_standing(actual, script, standing),
             Event::Order(order) => self.on_order(actual, order),
@@ -90,6 +97,7 @@ impl Machine<'_> {
     fn on_exited(&mut self, actual: Actual, id: &AttemptId, exit: Exit, leftovers: Vec<u32>) -> Actual {
         match actual {
             Actual::Running { run, live } if live.attempt == *id => {
+                self.neglect(&live);
                 let ended = Ended { exit, lived: self.now.mono.since(live.since) };
                 if leftovers.is_empty() {
                     return self.conclude(run, live.attempt, ended);
@@ -101,7 +109,7 @@ impl Machine<'_> {
             Actual::Stopping { run, live, mut stop } if live.attempt == *id => {
                 stop.exit = Some(exit);
                 if leftovers.is_empty() {
-                    return self.finish_stop(run, &live.attempt, &stop);
+                    return self.gone(run, live, stop);
                 }
                 Actual::Stopping { run, live, stop }
             }
@@ -122,7 +130,7 @@ impl Machine<'_> {
 
     fn on_gone(&mut self, actual: Actual, id: &AttemptId) -> Actual {
         match actual {
-            Actual::Stopping { run, live, stop } if live.attempt == *id => self.finish_stop(run, &live.attempt, &stop),
+            Actual::Stopping { run, live, stop } if live.attempt == *id => self.gone(run, live, stop),
             Actual::Sweeping { run, live, ended, .. } if live.attempt == *id => {
                 self.effects.push(Effect::Disarm(Timer::Grace));
                 self.conclude(run, live.attempt, ended)
@@ -170,10 +178,21 @@ impl Machine<'_> {
         }
     }
 
+    /// Nothing of it is left; its stop is complete when its stop command is done, too.
+    fn gone(&mut self, run: Run, live: Live, stop: Stop) -> Actual {
+        match stop.force {
+            Force::Commanded { kill_at, .. } => {
+                let force = Force::Commanded { kill_at, gone: true };
+                Actual::Stopping { run, live, stop: Stop { force, ..stop } }
+            }
+            Force::Asked { .. } | Force::Killed | Force::Survived => self.finish_stop(run, &live, &stop),
+        }
+    }
+
     /// What outlived SIGKILL keeps its script from starting until it is gone; the end of the daemon does not wait for it.
     fn wait_for_survivors(&mut self, run: Run, live: Live, stop: Stop) -> Actual {
         if self.wanted == Wanted::Ended && stop.force == Force::Survived {
-            self.finish_stop(run, &live.attempt, &stop)
+            self.finish_stop(run, &live, &stop)
         } else {
             Actual::Stopping { run, live, stop }
         }
@@ -181,11 +200,8 @@ impl Machine<'_> {
 
     fn on_timer(&mut self, actual: Actual, timer: Timer, id: &AttemptId) -> Actual {
         match (timer, actual) {
-            (Timer::Grace, Actual::Stopping { run, live, stop })
-                if live.attempt == *id && matches!(stop.force, Force::Asked { .. }) =>
-            {
-                let force = self.kill(&run, &live.attempt);
-                Actual::Stopping { run, live, stop: Stop { force, ..stop } }
+            (Timer::Grace, Actual::Stopping { run, live, stop }) if live.attempt == *id => {
+                self.kill_stopping(run, live, stop)
             }
             (Timer::Grace, Actual::Sweeping { run, live, ended, force: Force::Asked { .. } })
                 if live.attempt == *id =>
@@ -197,26 +213,58 @@ impl Machine<'_> {
             | (Timer::Cooldown, Actual::GivenUp { run, after, .. })
                 if after == *id =>
             {
-                self.start(run, Some(RestartCause::Crash))
+                let cause = run.failure_cause();
+                self.start(run, Some(cause))
             }
+            (Timer::Ready, Actual::Running { run, live }) if live.attempt == *id => self.on_ready_timer(run, live),
+            (Timer::ReadyTimeout, Actual::Running { run, live }) if live.attempt == *id => self.on_not_ready(run, live),
+            (Timer::Silence | Timer::Heartbeat, Actual::Running { run, live }) if live.attempt == *id => {
+                self.look_at_signs(timer, &live);
+                Actual::Running { run, live }
+            }
+            (Timer::Outside, actual) => self.on_look_again(actual),
             (Timer::Held, Actual::Held { run, attempt, cause, on }) if attempt == *id => {
                 self.order(run, attempt, cause, Some(on))
             }
             // It ran out while its message was on the way, and what it was armed for is over.
-            (Timer::Grace | Timer::Backoff | Timer::Cooldown | Timer::Held, actual) => actual,
+            (
+                Timer::Grace
+                | Timer::Backoff
+                | Timer::Cooldown
+                | Timer::Held
+                | Timer::Ready
+                | Timer::ReadyTimeout
+                | Timer::Silence
+                | Timer::Heartbeat,
+                actual,
+            ) => actual,
+        }
+    }
+
+    /// Its grace is over, or nobody waits for it any more.
+    fn kill_stopping(&mut self, run: Run, live: Live, stop: Stop) -> Actual {
+        match stop.force {
+            Force::Commanded { gone: true, .. } => self.finish_stop(run, &live, &stop),
+            Force::Asked { .. } | Force::Commanded { .. } => {
+                let force = self.kill(&run, &live.attempt);
+                Actual::Stopping { run, live, stop: Stop { force, ..stop } }
+            }
+            Force::Killed | Force::Survived => Actual::Stopping { run, live, stop },
         }
     }
 
     fn on_standing(&mut self, actual: Actual, script: ScriptName, standing: Standing) -> Actual {
-        self.memory.standings.hear(script, standing);
+        let was_ready = self.memory.standings.is_ready(&script, standing.trading_date);
+        self.memory.standings.hear(script.clone(), standing.clone());
         match actual {
-            Actual::Waiting { run, on } => self.start_when_free(run, Some(on)),
+            Actual::Waiting { run, on, cause, waits } => self.go_on_waiting(run, on, cause, waits),
+            Actual::Running { run, live } if was_ready => self.follow_down(run, live, &script, &standing),
             // It was skipped because of a predecessor that has come back to life.
             Actual::Over { trading_date, result, reason, run } => {
                 let over = Actual::Over { trading_date, result, reason, run };
                 self.begin_again(over)
             }
-            // Conditions are asked before the first attempt only.
+            // Conditions are asked before an attempt only, and what is being started finds what it needs a moment later.
             Actual::Off
             | Actual::Paused { .. }
             | Actual::Starting { .. }
@@ -274,10 +322,7 @@ impl Machine<'_> {
 
     fn on_kill(&mut self, actual: Actual) -> Actual {
         match self.on_shutdown(actual) {
-            Actual::Stopping { run, live, stop } if matches!(stop.force, Force::Asked { .. }) => {
-                let force = self.kill(&run, &live.attempt);
-                Actual::Stopping { run, live, stop: Stop { force, ..stop } }
-            }
+            Actual::Stopping { run, live, stop } => self.kill_stopping(run, live, stop),
             Actual::Sweeping { run, live, ended, force: Force::Asked { .. } } => {
                 let force = self.kill(&run, &live.attempt);
                 Actual::Sweeping { run, live, ended, force }

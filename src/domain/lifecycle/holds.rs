@@ -119,7 +119,7 @@ impl Machine<'_> {
             {
                 let over = Actual::Over { trading_date, result: RunResult::StoppedByOperator, reason, run };
                 let run = self.reopen(over, window, false);
-                self.start_by_hand(run)
+                self.start_by_hand(run, false)
             }
             (actual @ Actual::Over { .. }, _) => (self.begin_again(actual), taken(message, Goal::Done)),
             (actual, _) => (self.unpause(actual), taken(message, Goal::Done)),
@@ -196,7 +196,7 @@ impl Machine<'_> {
             }
         }
         match actual {
-            Actual::Waiting { run, on } => self.start_when_free(run, Some(on)),
+            Actual::Waiting { run, on, cause, waits } => self.go_on_waiting(run, on, cause, waits),
             over @ Actual::Over { .. } => self.begin_again(over),
             other => other,
         }

@@ -24,6 +24,7 @@
 mod clock_events;
 mod events;
 mod goal;
+mod health;
 mod holds;
 mod moves;
 mod orders;
@@ -42,6 +43,7 @@ use serde::{Deserialize, Serialize};
 
 use super::attempt::{AttemptEnd, AttemptId, LaunchContext, ProcessEvent, ProcessId, RestartCause};
 use super::dependency::{Standing, Standings};
+use super::health::Signs;
 use super::notice::What;
 use super::operator::Holds;
 use super::outcome::{AttemptResult, Exit, RunResult, Signal, SpawnError, StopReason};
@@ -50,6 +52,7 @@ use super::restart::Budget;
 use super::script::{ScriptName, ScriptSpec};
 use super::time::{Mono, Now};
 use super::timeline::{Alarm, Arrival, ClockEvent, Window};
+use health::{Care, WaitsFor};
 use resume::Step;
 
 pub use goal::{Goal, Progress};
@@ -87,7 +90,7 @@ enum Actual {
     #[default]
     Off,
     /// The window is open; something outside must come first.
-    Waiting { run: Run, on: String },
+    Waiting { run: Run, on: String, cause: Option<RestartCause>, waits: WaitsFor },
     /// The window is open, or was forced; an operator forbids the next attempt.
     Paused { run: Run },
     /// A spawn was ordered; its answer is the next event. `held`: it was refused before, and why.
@@ -144,6 +147,7 @@ struct Live {
     process: ProcessId,
     since: Mono,
     started_at: DateTime<Utc>,
+    care: Care,
 }
 
 /// How and when a leader ended by itself. What it left behind may take its time: that is no life of the attempt.
@@ -171,6 +175,8 @@ struct Stop {
 enum Force {
     /// It was asked; SIGKILL follows then, on the market clock as it goes now.
     Asked { kill_at: DateTime<Utc> },
+    /// The stop command runs; the signal follows it, and SIGKILL in any case then. `gone`: nothing is left that could be signalled.
+    Commanded { kill_at: DateTime<Utc>, gone: bool },
     /// SIGKILL was sent.
     Killed,
     /// Something outlived SIGKILL.
@@ -240,6 +246,36 @@ pub enum Event {
         /// For which attempt it was armed.
         attempt: AttemptId,
     },
+    /// The answer to `Effect::Probe`: it is ready, or in words why it is not.
+    Probed {
+        /// Which attempt.
+        attempt: AttemptId,
+        /// What the probe met; None = it holds.
+        refused: Option<String>,
+    },
+    /// The answer to `Effect::LookAtSigns`.
+    Signs {
+        /// Which attempt.
+        attempt: AttemptId,
+        /// Which timer wanted to know.
+        timer: Timer,
+        /// What was seen.
+        signs: Signs,
+    },
+    /// The answer to `Effect::LookOutside`.
+    Outside {
+        /// Which look.
+        look: u32,
+        /// The first that does not answer, and why; None = all do.
+        refused: Option<String>,
+    },
+    /// The answer to `Effect::RunStopCommand`.
+    StopCommandEnded {
+        /// For which attempt.
+        attempt: AttemptId,
+        /// What went wrong with it, in words.
+        failed: Option<String>,
+    },
     /// News of a predecessor.
     Standing {
         /// Which.
@@ -277,6 +313,16 @@ pub enum Timer {
     Cooldown,
     /// From a refused spawn to the next look.
     Held,
+    /// From one look at what is outside to the next.
+    Outside,
+    /// From one probe to the next.
+    Ready,
+    /// From the start to the end of the patience with one that is not ready.
+    ReadyTimeout,
+    /// To the next look at when it printed something.
+    Silence,
+    /// To the next look at its heartbeat.
+    Heartbeat,
 }
 
 /// What is to be done. The shell performs effects in order.
@@ -307,6 +353,39 @@ pub enum Effect {
     Kill {
         /// Which attempt.
         attempt: AttemptId,
+    },
+    /// A signal to the leader alone, of an attempt that runs on.
+    SignalLeader {
+        /// Which attempt.
+        attempt: AttemptId,
+        /// Which signal.
+        signal: Signal,
+    },
+    /// Run the stop command, for so long at most; the answer follows.
+    RunStopCommand {
+        /// For which attempt.
+        attempt: AttemptId,
+        /// Then it is killed.
+        limit: Duration,
+    },
+    /// Ask once whether the attempt is ready; the answer follows.
+    Probe {
+        /// Which attempt.
+        attempt: AttemptId,
+    },
+    /// Ask once whether all that is outside answers; the answer follows.
+    LookOutside {
+        /// The latest attempt, before the one that waits.
+        attempt: AttemptId,
+        /// The number of the look.
+        look: u32,
+    },
+    /// Look when the attempt was last heard of; the answer is the next event.
+    LookAtSigns {
+        /// Which attempt.
+        attempt: AttemptId,
+        /// Which timer wants to know.
+        timer: Timer,
     },
     /// Report the last lines of output.
     ReportTail {

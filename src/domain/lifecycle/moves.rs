@@ -16,6 +16,9 @@ use crate::domain::timeline::deadline;
 /// A clock that is set by less than this may go unnoticed, and then no boundary comes again.
 const UNNOTICED: TimeDelta = TimeDelta::seconds(2);
 
+/// A stop command that takes its time leaves this much of the grace to the signal, or a fifth of it.
+const COMMAND_RESERVE: Duration = Duration::from_secs(2);
+
 /// So long before the limit the operator is warned.
 const LIMIT_WARNING: TimeDelta = TimeDelta::minutes(15);
 
@@ -75,6 +78,23 @@ impl Machine<'_> {
 
     pub(super) fn disarm_waits(&mut self) {
         self.effects.extend([Effect::Disarm(Timer::Backoff), Effect::Disarm(Timer::Cooldown)]);
+        if !self.spec.wait_for.is_empty() {
+            self.effects.push(Effect::Disarm(Timer::Outside));
+        }
+    }
+
+    /// Asks it to end: by its stop command, if it has one, and then by the signal.
+    #[must_use]
+    fn ask(&mut self, attempt: &AttemptId) -> Force {
+        if self.spec.stop_command.is_none() {
+            return self.signal(attempt);
+        }
+        let grace = self.spec.stop.grace;
+        // What is left of the grace is the signal's.
+        let limit = grace - (grace / 5).min(COMMAND_RESERVE);
+        self.effects.push(Effect::RunStopCommand { attempt: attempt.clone(), limit });
+        self.effects.push(Effect::Arm { timer: Timer::Grace, after: grace, attempt: attempt.clone() });
+        Force::Commanded { kill_at: self.now.wall_after(grace), gone: false }
     }
 
     #[must_use]
@@ -143,6 +163,8 @@ impl Machine<'_> {
         }
         if run.deadline != deadline_before {
             self.set_alarms(&run);
+        } else if has_moved && run.first_start.is_some() {
+            self.set_warning(&run);
         }
         run
     }
@@ -158,6 +180,9 @@ impl Machine<'_> {
             self.effects.push(Effect::SetAlarm { alarm: Alarm::LimitNear, at: None });
             self.effects.push(Effect::SetAlarm { alarm: Alarm::Limit, at: None });
         }
+        if self.spec.warn.is_some() && run.first_start.is_some() {
+            self.effects.push(Effect::SetAlarm { alarm: Alarm::Warn, at: None });
+        }
         if run.forced {
             self.effects.push(Effect::SetAlarm { alarm: Alarm::ForcedEnd, at: None });
         }
@@ -167,6 +192,17 @@ impl Machine<'_> {
         let near = run.deadline.map(|at| at - LIMIT_WARNING).filter(|at| *at > self.now.wall);
         self.effects.push(Effect::SetAlarm { alarm: Alarm::LimitNear, at: near });
         self.effects.push(Effect::SetAlarm { alarm: Alarm::Limit, at: run.deadline });
+        self.set_warning(run);
+    }
+
+    /// Where the stop has come so near that the time to warn is past, it is now.
+    fn set_warning(&mut self, run: &Run) {
+        let Some(warn) = self.spec.warn else { return };
+        let end = run.end();
+        let lead = TimeDelta::from_std(warn.lead).unwrap_or(TimeDelta::MAX);
+        let at = Some(end).filter(|end| self.now.wall < *end && *end < DateTime::<Utc>::MAX_UTC);
+        let at = at.and_then(|end| end.checked_sub_signed(lead)).map(|at| at.max(self.now.wall));
+        self.effects.push(Effect::SetAlarm { alarm: Alarm::Warn, at });
     }
 
     pub(super) fn after_failed_spawn(&mut self, mut run: Run, attempt: AttemptId) -> Actual {
@@ -193,7 +229,7 @@ impl Machine<'_> {
     }
 
     /// What follows an attempt that ended by itself.
-    fn follow(
+    pub(super) fn follow(
         &mut self,
         mut run: Run,
         attempt: AttemptId,
@@ -309,15 +345,18 @@ impl Machine<'_> {
             String::new()
         };
         self.tell(&run, What::Stopping { reason, words, pid: live.process.pid });
-        let force = self.signal(&live.attempt);
+        self.neglect(&live);
+        let force = self.ask(&live.attempt);
         Actual::Stopping { run, live, stop: Stop { reason, ends, force, exit: None } }
     }
 
     /// Nothing of the attempt is left.
-    pub(super) fn finish_stop(&mut self, mut run: Run, attempt: &AttemptId, stop: &Stop) -> Actual {
+    pub(super) fn finish_stop(&mut self, mut run: Run, live: &Live, stop: &Stop) -> Actual {
+        let attempt = &live.attempt;
         self.effects.push(Effect::Disarm(Timer::Grace));
         let killed = matches!(stop.force, Force::Killed | Force::Survived);
-        let result = if killed { AttemptResult::KilledAfterGrace } else { AttemptResult::Stopped };
+        let plain = if killed { AttemptResult::KilledAfterGrace } else { AttemptResult::Stopped };
+        let result = stop.reason.failure().unwrap_or(plain);
         if let Some(exit) = stop.exit {
             self.tell(&run, What::Exited { exit, result });
         }
@@ -329,8 +368,14 @@ impl Machine<'_> {
         if let Some(window) = self.more_time(&run) {
             return self.resume(Unfinished::new(run, Step::Cut, self.now).put_off(), window);
         }
-        if stop.reason == StopReason::Restart && run.ends.is_none() {
-            return self.start_after_stop(run);
+        if run.ends.is_none() {
+            match (stop.reason, stop.reason.failure()) {
+                (_, Some(failure)) => return self.after_failed_stop(run, failure, live),
+                (StopReason::Restart, None) => return self.start_after_stop(run, RestartCause::Operator),
+                (StopReason::Dependency, None) => return self.start_after_stop(run, RestartCause::Dependency),
+                // Only the end of the daemon is left: the next one goes on with it.
+                (_, None) => {}
+            }
         }
         self.end_or_put_off(run)
     }
@@ -343,8 +388,8 @@ impl Machine<'_> {
     }
 
     /// The next process, for which the one before had to go. The window may have moved meanwhile, or the next one that touches it opened.
-    fn start_after_stop(&mut self, run: Run) -> Actual {
-        let cause = Some(RestartCause::Operator);
+    fn start_after_stop(&mut self, run: Run, cause: RestartCause) -> Actual {
+        let cause = Some(cause);
         match self.wanted.clone() {
             Wanted::Up(window, _) if window.trading_date == run.window.trading_date && self.has_begun(&window) => {
                 let run = self.in_window(run, window);

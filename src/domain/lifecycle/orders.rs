@@ -190,10 +190,10 @@ impl Machine<'_> {
                 let why = format!("it waits: {on}; --force starts it all the same");
                 (actual, Err(why))
             }
-            Actual::Waiting { run, .. } | Actual::Paused { run } => self.start_by_hand(run),
+            Actual::Waiting { run, .. } | Actual::Paused { run } => self.start_by_hand(run, force),
             Actual::Backoff { run, .. } | Actual::GivenUp { run, .. } => {
                 self.disarm_waits();
-                self.start_by_hand(run)
+                self.start_by_hand(run, force)
             }
             Actual::Off | Actual::Over { .. } => self.start_anew(actual, force, outside),
             // Not served in these states unless it is refused, which it has been.
@@ -225,7 +225,7 @@ impl Machine<'_> {
             return (actual, Err(why));
         }
         let run = self.reopen(actual, window, is_outside);
-        self.start_by_hand(run)
+        self.start_by_hand(run, force)
     }
 
     fn may_run_again(&self, date: NaiveDate) -> Result<(), String> {
@@ -267,8 +267,9 @@ impl Machine<'_> {
         Run { attempts, ..Run::new(window) }
     }
 
-    /// A new attempt that no pause and no budget keeps back. A limit that has passed counts anew.
-    pub(super) fn start_by_hand(&mut self, run: Run) -> (Actual, Answer) {
+    /// A new attempt that no pause, no predecessor and no budget keeps back; with `force` nothing outside does, either. A limit that has passed
+    /// counts anew.
+    pub(super) fn start_by_hand(&mut self, run: Run, force: bool) -> (Actual, Answer) {
         let mut run = Run { budget: Budget::default(), ends: None, words: String::new(), ..run };
         if run.deadline.is_some_and(|at| at <= self.now.wall) {
             run.deadline = deadline(self.now.wall, self.spec.max_duration, run.window.stop);
@@ -278,7 +279,8 @@ impl Machine<'_> {
         let date = run.window.trading_date;
         let message = if run.forced { format!("starting, as the forced run of {date}") } else { "starting".to_owned() };
         let cause = (after > 0).then_some(RestartCause::Operator);
-        (self.start_now(run, cause), taken(message, Goal::Up { after }))
+        let actual = if force { self.start_now(run, cause) } else { self.look_outside_first(run, cause) };
+        (actual, taken(message, Goal::Up { after }))
     }
 
     fn order_restart(&mut self, actual: Actual, by: &By) -> (Actual, Answer) {

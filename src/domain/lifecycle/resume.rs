@@ -154,15 +154,15 @@ impl Run {
 
     /// Why its next attempt is one: the latest one crashed, or nothing is wrong with it.
     fn restart_cause(&self) -> Option<RestartCause> {
-        use AttemptResult::{Crashed, Signaled, SpawnFailed};
-        let crashed = |end: AttemptEnd| matches!(end.result, Crashed | Signaled | SpawnFailed);
-        self.last_exit.is_some_and(crashed).then_some(RestartCause::Crash)
+        use AttemptResult::{Crashed, NotReady, Signaled, SpawnFailed, Watchdog};
+        let failed = |end: AttemptEnd| matches!(end.result, Crashed | Signaled | SpawnFailed | NotReady | Watchdog);
+        self.last_exit.is_some_and(failed).then(|| self.failure_cause())
     }
 
     /// Without its latest attempt, which never had a process.
     pub(super) fn without_attempt(mut self, cause: Option<RestartCause>) -> Self {
         self.attempts = self.attempts.saturating_sub(1);
-        if cause == Some(RestartCause::Crash) {
+        if cause.is_some_and(RestartCause::is_failure) {
             self.restarts = self.restarts.saturating_sub(1);
         }
         if self.attempts == 0 {

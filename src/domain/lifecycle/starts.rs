@@ -6,8 +6,8 @@ use chrono::TimeDelta;
 
 use super::resume::Step;
 use super::{
-    Actual, AttemptId, AttemptResult, Effect, LaunchContext, Live, Machine, ProcessId, RestartCause, Run, RunResult,
-    StopReason, Timer, Unfinished, Wanted, What, Window,
+    Actual, AttemptId, AttemptResult, Care, Effect, LaunchContext, Live, Machine, ProcessId, RestartCause, Run,
+    RunResult, StopReason, Timer, Unfinished, WaitsFor, Wanted, What, Window,
 };
 use crate::domain::dependency::{Verdict as Dependencies, judge};
 use crate::domain::record::AttemptStart;
@@ -129,12 +129,12 @@ impl Machine<'_> {
             return self.pause_run(run);
         }
         match judge(&self.spec.depends_on, &self.memory.standings, &self.memory.absent, &run.window) {
-            Dependencies::Go => self.start(run, None),
+            Dependencies::Go => self.look_outside_first(run, None),
             Dependencies::Wait(on) => {
                 if told.as_ref() != Some(&on) {
                     self.tell(&run, What::Waiting { reason: on.clone() });
                 }
-                Actual::Waiting { run, on }
+                Actual::Waiting { run, on, cause: None, waits: WaitsFor::Predecessors }
             }
             Dependencies::Never(reason) => self.end(run, RunResult::Skipped, reason),
         }
@@ -142,7 +142,7 @@ impl Machine<'_> {
 
     /// The next attempt, unless an operator forbids it.
     pub(super) fn start(&mut self, run: Run, cause: Option<RestartCause>) -> Actual {
-        if self.held_back().is_some() { self.pause_run(run) } else { self.start_now(run, cause) }
+        if self.held_back().is_some() { self.pause_run(run) } else { self.start_when_met(run, cause) }
     }
 
     pub(super) fn start_now(&mut self, mut run: Run, cause: Option<RestartCause>) -> Actual {
@@ -151,7 +151,7 @@ impl Machine<'_> {
             return self.end_out_of_time(run, cause);
         }
         run.attempts += 1;
-        if cause == Some(RestartCause::Crash) {
+        if cause.is_some_and(RestartCause::is_failure) {
             run.restarts += 1;
         }
         let attempt = run.attempt(self.spec);
@@ -243,7 +243,7 @@ impl Machine<'_> {
                 let reason = "waited until its window ended".to_owned();
                 self.end_with_window(run, Step::Cut, RunResult::Skipped, reason)
             }
-            None | Some(RestartCause::Crash) => {
+            None | Some(RestartCause::Crash | RestartCause::Watchdog | RestartCause::Dependency) => {
                 self.end_between_attempts(run, Step::Cut, "its window ended before the next attempt")
             }
             Some(RestartCause::Daemon | RestartCause::Operator) => {
@@ -291,7 +291,8 @@ impl Machine<'_> {
         self.note_attempt(&attempt, |record| record.process = Some(process));
         self.tell_starting(&run);
         self.tell(&run, What::Started { pid: process.pid });
-        let live = Live { attempt, process, since: self.now.mono, started_at: self.now.wall };
+        let care = Care::new(self.now.mono);
+        let live = Live { attempt, process, since: self.now.mono, started_at: self.now.wall, care };
         if let Some(reason) = run.ends {
             return self.stop(run, live, reason); // somebody wanted that while it was being started
         }
@@ -299,12 +300,12 @@ impl Machine<'_> {
             Wanted::Up(..) if run.deadline.is_some_and(|at| at <= self.now.wall) => {
                 self.stop(run, live, StopReason::TimeLimit)
             }
-            Wanted::Up(..) => Actual::Running { run, live },
+            Wanted::Up(..) => self.attend(run, live),
             Wanted::Down if run.deadline.is_some_and(|at| at <= self.now.wall) => {
                 self.stop(run, live, StopReason::TimeLimit)
             }
             // Its window was moved to later while it was being started; or it is to run outside of it.
-            Wanted::Down if self.is_early(&run) || self.is_forced_now(&run) => Actual::Running { run, live },
+            Wanted::Down if self.is_early(&run) || self.is_forced_now(&run) => self.attend(run, live),
             Wanted::Down => self.stop(run, live, StopReason::WindowEnd),
             Wanted::Ended => self.stop(run, live, StopReason::Shutdown),
         }

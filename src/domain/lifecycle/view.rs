@@ -2,7 +2,8 @@
 
 use chrono::{DateTime, NaiveDate, Utc};
 
-use super::{Actual, Force, Run, RunResult, State, Stop, Wanted};
+use super::health::{Care, Readiness};
+use super::{Actual, Force, Live, Run, RunResult, State, Stop, Wanted};
 use crate::domain::attempt::{AttemptEnd, AttemptId};
 use crate::domain::dependency::{Progress, Standing};
 use crate::domain::notice::compact;
@@ -66,7 +67,7 @@ const DATES_TOLD: usize = 4;
 /// What happens next, and when.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NextAction {
-    /// `stop`, `limit`, `kill`, `restart`, `resume`, `skip`.
+    /// `stop`, `limit`, `kill`, `restart`, `resume`, `skip`, `not_ready`.
     pub action: &'static str,
     /// When, on the market clock.
     pub at: DateTime<Utc>,
@@ -101,6 +102,10 @@ pub struct View {
     pub next: Option<NextAction>,
     /// What became of the run, if it is over.
     pub result: Option<RunResult>,
+    /// What its process says of itself (`STATUS=`, by sd_notify).
+    pub said: Option<String>,
+    /// What it left outlived SIGKILL.
+    pub unkillable: bool,
     /// Somebody forced the run outside its window.
     pub forced: bool,
     /// What an operator forbids.
@@ -121,6 +126,11 @@ impl State {
         let run = self.actual.run();
         let live = self.live();
         let next = match &self.actual {
+            Actual::Running { run, live: Live { care: Care { ready: Readiness::Pending { until, .. }, .. }, .. } }
+                if *until < run.end() =>
+            {
+                Some(NextAction { action: "not_ready", at: *until })
+            }
             Actual::Running { run, .. } | Actual::Starting { run, .. } => Some(match run.deadline {
                 Some(at) => NextAction { action: "limit", at },
                 None => NextAction { action: "stop", at: run.window.stop },
@@ -135,7 +145,10 @@ impl State {
                 Some(at) => NextAction { action: "resume", at },
                 None => NextAction { action: "skip", at: run.window.stop },
             }),
-            Actual::Stopping { stop: Stop { force: Force::Asked { kill_at }, .. }, .. }
+            Actual::Stopping {
+                stop: Stop { force: Force::Asked { kill_at } | Force::Commanded { kill_at, .. }, .. },
+                ..
+            }
             | Actual::Sweeping { force: Force::Asked { kill_at }, .. } => {
                 Some(NextAction { action: "kill", at: *kill_at })
             }
@@ -162,6 +175,12 @@ impl State {
                 Actual::Over { result, .. } => Some(*result),
                 _ => None,
             },
+            said: live.map(|l| l.care.said.clone()).filter(|said| !said.is_empty()),
+            unkillable: matches!(
+                &self.actual,
+                Actual::Stopping { stop: Stop { force: Force::Survived, .. }, .. }
+                    | Actual::Sweeping { force: Force::Survived, .. }
+            ),
             forced: run.is_some_and(|run| run.forced),
             holds: self.memory.holds.iter().cloned().collect(),
             standing: self.standing(),
@@ -204,6 +223,7 @@ impl State {
             Actual::Waiting { run, .. } | Actual::Held { run, .. } => of(run, Progress::Pending),
             Actual::Paused { run } if run.attempts == 0 => of(run, Progress::Pending),
             Actual::Paused { run } => of(run, Progress::Retrying { next_try: self.pause_end() }),
+            Actual::Running { run, live } if live.is_ready() => of(run, Progress::Ready),
             Actual::Starting { run, .. }
             | Actual::Running { run, .. }
             | Actual::Stopping { run, .. }
@@ -252,6 +272,13 @@ impl State {
             Actual::Off => (StateName::Idle, "outside its window".to_owned()),
             Actual::Waiting { on, .. } | Actual::Held { on, .. } => (StateName::Waiting, on.clone()),
             Actual::Starting { .. } => (StateName::Starting, "its process is being started".to_owned()),
+            Actual::Running {
+                live: Live { care: Care { ready: Readiness::Pending { refused, .. }, .. }, .. }, ..
+            } => {
+                let probe = spec.ready.as_ref().map_or_else(String::new, |ready| ready.probe.to_string());
+                let met = if refused.is_empty() { String::new() } else { format!(": {refused}") };
+                (StateName::Starting, format!("it is not ready yet ({probe}){met}"))
+            }
             Actual::Running { run, .. } => {
                 let what = if run.forced { "forced; it is stopped at" } else { "its window is open until" };
                 let held = self.held_back().map_or_else(String::new, |words| format!("; {words}: no restart"));
@@ -285,6 +312,7 @@ impl Force {
     fn words(self) -> &'static str {
         match self {
             Self::Asked { .. } => "",
+            Self::Commanded { .. } => "; its stop command runs",
             Self::Killed => "; killed after the grace",
             Self::Survived => "; some of its processes survived SIGKILL",
         }
@@ -300,6 +328,8 @@ fn last_end(run: &Run) -> &'static str {
     match run.last_exit.map(|last| last.result) {
         Some(AttemptResult::Succeeded) => "succeeded",
         Some(AttemptResult::SpawnFailed) => "could not be started",
+        Some(AttemptResult::NotReady) => "was not ready in time",
+        Some(AttemptResult::Watchdog) => "gave no sign of life, or used too much memory",
         _ => "crashed",
     }
 }

@@ -147,6 +147,9 @@ pub struct Script {
     pub trading_date: Option<NaiveDate>,
     /// Since when it is in this state, on the market clock.
     pub since: Option<Local>,
+    /// What its process says of itself (`STATUS=`, by sd_notify).
+    #[serde(default)]
+    pub status_text: Option<String>,
     /// Somebody forced the run outside its window.
     pub forced: bool,
     /// It should be running now.

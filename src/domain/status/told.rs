@@ -77,6 +77,7 @@ pub fn script(facts: &Facts, calendar: Option<&Calendar>, gauges: Gauges, presen
         next: next.or_else(coming),
         trading_date: view.trading_date,
         since: Some(local(*since)),
+        status_text: view.said.clone(),
         forced: view.forced,
         expected: is_expected(view.state.name(), view.result.map(|result| result.name()), is_open),
         command: spec.launch.display.clone(),

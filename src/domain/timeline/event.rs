@@ -51,6 +51,8 @@ pub enum Alarm {
     PauseEnds,
     /// The window ends of a run that was forced outside of it: no boundary of the timeline tells of that, or not yet.
     ForcedEnd,
+    /// It is told of the stop to come.
+    Warn,
 }
 
 /// What the market clock tells a script.

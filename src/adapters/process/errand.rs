@@ -1,0 +1,143 @@
+//! Small programs that run beside the scripts: each in a group of its own, with all that it prints read away, killed at the end of its time
+//! together with what it started.
+
+use std::io;
+use std::io::Write as _;
+use std::os::fd::OwnedFd;
+use std::os::unix::process::CommandExt;
+use std::process::{Command, Stdio};
+use std::sync::{Arc, PoisonError};
+
+use rustix::fs::{MemfdFlags, OFlags, SeekFrom};
+use rustix::pipe::PipeFlags;
+use rustix::process::WaitIdOptions;
+use tokio::io::unix::AsyncFd;
+
+use super::{LEADERS, RealLauncher, Shared, forget, signal_group, spawn, wait};
+use crate::adapters::sys;
+use crate::domain::outcome::{Exit, Signal};
+use crate::domain::script::Launch;
+use crate::ports::{Errand, ErrandEnd, Errands, PortFuture};
+
+/// So much of what it prints is kept, from the end.
+const KEPT: usize = 4096;
+
+/// So long may the line be that is shown of it.
+const SHOWN: usize = 300;
+
+impl Errands for RealLauncher {
+    fn run(&self, errand: Errand) -> PortFuture<ErrandEnd> {
+        let task = self.shared.runtime.spawn(run(Arc::clone(&self.shared), errand));
+        Box::pin(async move { task.await.unwrap_or_else(|error| ErrandEnd::Failed(error.to_string())) })
+    }
+}
+
+async fn run(shared: Arc<Shared>, errand: Errand) -> ErrandEnd {
+    let limit = errand.limit;
+    let (leader, pipe) = match start(&errand) {
+        Ok(started) => started,
+        Err(error) => return ErrandEnd::Failed(explain(&error, &errand)),
+    };
+    let watched = shared.watch(leader).and_then(|handle| Ok((handle, sys::watch_readable(pipe)?)));
+    let (exit, said) = match watched {
+        Ok((handle, pipe)) => {
+            let mut tail = Vec::new();
+            let ended = tokio::time::timeout(limit, follow(&handle, &pipe, &mut tail)).await;
+            (ended.is_ok().then(|| wait(leader, WaitIdOptions::EXITED | WaitIdOptions::NOWAIT)), tail)
+        }
+        Err(error) => (Some(Err(error)), Vec::new()),
+    };
+    // Also what it left behind; its zombie keeps the number of the group from being used again.
+    signal_group(leader, Signal::KILL);
+    let _ = wait(leader, WaitIdOptions::EXITED);
+    forget(leader);
+    match exit {
+        None => ErrandEnd::TimedOut,
+        Some(Ok(exit)) => ErrandEnd::Exited { exit: exit.unwrap_or(Exit::Code(255)), said: last_line(&said) },
+        Some(Err(error)) => ErrandEnd::Failed(format!("it could not be watched: {error}")),
+    }
+}
+
+fn start(errand: &Errand) -> io::Result<(u32, OwnedFd)> {
+    let (ours, theirs) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC)?;
+    rustix::fs::fcntl_setfl(&ours, OFlags::NONBLOCK)?;
+    let stdin = if errand.stdin.is_empty() { Stdio::null() } else { Stdio::from(content(&errand.stdin)?) };
+    let mut command = Command::new(&errand.program);
+    command
+        .args(&errand.args)
+        .current_dir(&errand.working_dir)
+        .env_clear()
+        .envs(errand.env.iter().map(|(name, value)| (name, value)))
+        .stdin(stdin)
+        .stdout(Stdio::from(theirs.try_clone()?))
+        .stderr(Stdio::from(theirs))
+        .process_group(0);
+    // Held across the spawn: nobody may take the new child for an orphan.
+    let mut leaders = LEADERS.lock().unwrap_or_else(PoisonError::into_inner);
+    let leader = command.spawn()?.id();
+    leaders.insert(leader);
+    Ok((leader, ours))
+}
+
+/// A file in memory that holds this: nobody has to wait until it is read.
+fn content(bytes: &[u8]) -> io::Result<OwnedFd> {
+    let mut file = std::fs::File::from(rustix::fs::memfd_create("errand", MemfdFlags::CLOEXEC)?);
+    file.write_all(bytes)?;
+    rustix::fs::seek(&file, SeekFrom::Start(0))?;
+    Ok(file.into())
+}
+
+/// Reads what is printed, until the leader ends.
+async fn follow(handle: &AsyncFd<OwnedFd>, pipe: &AsyncFd<OwnedFd>, tail: &mut Vec<u8>) {
+    let mut is_open = true;
+    loop {
+        tokio::select! {
+            _ = handle.readable() => {
+                read(pipe, tail);
+                return;
+            }
+            Ok(mut ready) = pipe.readable(), if is_open => {
+                is_open = read(pipe, tail);
+                ready.clear_ready();
+            }
+        }
+    }
+}
+
+/// What is there now; false when no more can come.
+fn read(pipe: &AsyncFd<OwnedFd>, tail: &mut Vec<u8>) -> bool {
+    let mut buffer = [0; KEPT];
+    // Whoever prints without end must not keep everybody here.
+    for _ in 0..64 {
+        match rustix::io::read(pipe.get_ref(), &mut buffer) {
+            Ok(0) => return false,
+            Ok(length) => {
+                tail.extend_from_slice(buffer.get(..length).unwrap_or_default());
+                tail.drain(..tail.len().saturating_sub(KEPT));
+            }
+            Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => return true,
+            Err(_) => return false,
+        }
+    }
+    true
+}
+
+fn last_line(said: &[u8]) -> String {
+    let text = String::from_utf8_lossy(said);
+    let line = text.lines().map(str::trim).rfind(|line| !line.is_empty()).unwrap_or_default();
+    line.chars().filter(|c| !c.is_control()).take(SHOWN).collect()
+}
+
+/// The words of a script that cannot be started.
+fn explain(error: &io::Error, errand: &Errand) -> String {
+    let launch = Launch {
+        program: errand.program.clone(),
+        args: Vec::new(),
+        display: String::new(),
+        working_dir: errand.working_dir.clone(),
+        inherit_env: false,
+        env_file: None,
+        env: std::collections::BTreeMap::new(),
+    };
+    spawn::explain(error, &launch).to_string()
+}

@@ -1,0 +1,405 @@
+//! Whether a process is ready, whether it still gives signs of life, what must answer before it is started, and what it means when a script
+//! that it needs is down.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+
+use super::{
+    Actual, AttemptId, Effect, Live, Machine, Mono, RestartCause, Run, RunResult, ScriptName, Standing, Step, Stop,
+    StopReason, Timer, What,
+};
+use crate::domain::dependency::{Progress, Verdict, judge};
+use crate::domain::health::{OnDependencyDown, Probe, ReadySpec, Signs, Trip, TripAction};
+use crate::domain::outcome::AttemptResult;
+use crate::domain::script::Condition;
+
+/// Between two looks at what is outside.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+
+/// What seems to hang is looked at once more after this: the daemon may have slept, and not what it watches.
+const SECOND_LOOK: Duration = Duration::from_millis(100);
+
+/// How well a process is.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Care {
+    pub(super) ready: Readiness,
+    /// Its own words, by sd_notify.
+    pub(super) said: String,
+    /// The end of its time that it knows of.
+    pub(super) warned: Option<DateTime<Utc>>,
+    silence: Quiet,
+    heartbeat: Quiet,
+}
+
+/// Whether it is ready.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Readiness {
+    /// Since then.
+    Since(Mono),
+    /// Not yet; what its probe met last, and when it is over with its patience.
+    Pending { refused: String, until: DateTime<Utc> },
+}
+
+/// Whether it is heard of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Quiet {
+    #[default]
+    Well,
+    /// Not for too long; it is looked at once more.
+    Suspect,
+    /// Not for too long, and that was told.
+    Told,
+}
+
+/// What an attempt waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum WaitsFor {
+    /// Other scripts.
+    Predecessors,
+    /// What is not ours; the number of the look that is under way, or was the last.
+    Outside { look: u32 },
+}
+
+impl Care {
+    pub(super) fn new(now: Mono) -> Self {
+        Self {
+            ready: Readiness::Since(now),
+            said: String::new(),
+            warned: None,
+            silence: Quiet::Well,
+            heartbeat: Quiet::Well,
+        }
+    }
+}
+
+impl Live {
+    pub(super) fn is_ready(&self) -> bool {
+        matches!(self.care.ready, Readiness::Since(_))
+    }
+}
+
+impl Machine<'_> {
+    /// There is a process, and it is wanted: its readiness is looked for.
+    pub(super) fn attend(&mut self, run: Run, mut live: Live) -> Actual {
+        // One that starts so late is told of its stop as it starts.
+        live.care.warned = self.spec.warn.and_then(|warn| {
+            let end = run.end();
+            (self.now.wall_after(warn.lead) >= end).then_some(end)
+        });
+        let Some(ready) = &self.spec.ready else {
+            self.arm_watchdog(&live);
+            return Actual::Running { run, live };
+        };
+        let until = self.now.wall_after(ready.timeout);
+        live.care.ready = Readiness::Pending { refused: String::new(), until };
+        self.arm(Timer::ReadyTimeout, ready.timeout, &live.attempt);
+        match &ready.probe {
+            Probe::Reach(_) | Probe::Exec(_) => self.effects.push(Effect::Probe { attempt: live.attempt.clone() }),
+            Probe::Delay(delay) => self.arm(Timer::Ready, *delay, &live.attempt),
+            // The process says so itself.
+            Probe::Line(_) | Probe::Notify => {}
+        }
+        Actual::Running { run, live }
+    }
+
+    fn arm(&mut self, timer: Timer, after: Duration, attempt: &AttemptId) {
+        self.effects.push(Effect::Arm { timer, after, attempt: attempt.clone() });
+    }
+
+    fn arm_watchdog(&mut self, live: &Live) {
+        let watchdog = self.spec.watchdog;
+        for (timer, limit) in [(Timer::Silence, watchdog.silence), (Timer::Heartbeat, watchdog.heartbeat)] {
+            if let Some(limit) = limit {
+                self.arm(timer, limit, &live.attempt);
+            }
+        }
+    }
+
+    /// Its process is not wanted any more, or gone.
+    pub(super) fn neglect(&mut self, live: &Live) {
+        let watchdog = self.spec.watchdog;
+        let pending = !live.is_ready();
+        let armed = [
+            (Timer::Ready, pending),
+            (Timer::ReadyTimeout, pending),
+            (Timer::Silence, !pending && watchdog.silence.is_some()),
+            (Timer::Heartbeat, !pending && watchdog.heartbeat.is_some()),
+        ];
+        self.effects.extend(armed.into_iter().filter(|(_, is)| *is).map(|(timer, _)| Effect::Disarm(timer)));
+    }
+
+    pub(super) fn on_probed(&mut self, actual: Actual, id: &AttemptId, refused: Option<String>) -> Actual {
+        match (actual, refused, &self.spec.ready) {
+            (Actual::Running { run, live }, None, _) if live.attempt == *id && !live.is_ready() => {
+                self.become_ready(run, live)
+            }
+            (Actual::Running { run, mut live }, Some(text), Some(ready)) if live.attempt == *id => {
+                let interval = ready.interval;
+                if let Readiness::Pending { refused, .. } = &mut live.care.ready {
+                    *refused = text;
+                    self.arm(Timer::Ready, interval, &live.attempt);
+                }
+                Actual::Running { run, live }
+            }
+            // Of a process that is not wanted any more, or is ready for another reason.
+            (actual, _, _) => actual,
+        }
+    }
+
+    /// It printed its line, or said that it is ready.
+    pub(super) fn on_said_ready(&mut self, actual: Actual, id: &AttemptId) -> Actual {
+        let counts = matches!(&self.spec.ready, Some(ReadySpec { probe: Probe::Line(_) | Probe::Notify, .. }));
+        match actual {
+            Actual::Running { run, live } if live.attempt == *id && counts && !live.is_ready() => {
+                self.become_ready(run, live)
+            }
+            other => other, // it is asked in another way, or ready already, or being ended
+        }
+    }
+
+    pub(super) fn on_said(&mut self, mut actual: Actual, id: &AttemptId, text: String) -> Actual {
+        if let Actual::Running { live, .. } | Actual::Stopping { live, .. } = &mut actual
+            && live.attempt == *id
+        {
+            live.care.said = text;
+        }
+        actual
+    }
+
+    fn become_ready(&mut self, run: Run, mut live: Live) -> Actual {
+        self.neglect(&live);
+        live.care.ready = Readiness::Since(self.now.mono);
+        self.tell(&run, What::Ready { after: self.now.mono.since(live.since) });
+        self.arm_watchdog(&live);
+        Actual::Running { run, live }
+    }
+
+    pub(super) fn on_ready_timer(&mut self, run: Run, live: Live) -> Actual {
+        match self.spec.ready.as_ref().map(|ready| &ready.probe) {
+            _ if live.is_ready() => Actual::Running { run, live },
+            Some(Probe::Reach(_) | Probe::Exec(_)) => {
+                self.effects.push(Effect::Probe { attempt: live.attempt.clone() });
+                Actual::Running { run, live }
+            }
+            // It has lived so long; or nobody asks any more.
+            Some(Probe::Delay(_)) | None => self.become_ready(run, live),
+            Some(Probe::Line(_) | Probe::Notify) => Actual::Running { run, live },
+        }
+    }
+
+    pub(super) fn on_not_ready(&mut self, run: Run, live: Live) -> Actual {
+        let (Readiness::Pending { refused, .. }, Some(ready)) = (&live.care.ready, &self.spec.ready) else {
+            return Actual::Running { run, live };
+        };
+        let what = What::NotReady { probe: ready.probe.to_string(), timeout: ready.timeout, refused: refused.clone() };
+        self.tell(&run, what);
+        self.stop(run, live, StopReason::NotReady)
+    }
+
+    /// It is time to look whether it was heard of.
+    pub(super) fn look_at_signs(&mut self, timer: Timer, live: &Live) {
+        self.effects.push(Effect::LookAtSigns { timer, attempt: live.attempt.clone() });
+    }
+
+    pub(super) fn on_signs(&mut self, actual: Actual, id: &AttemptId, timer: Timer, signs: Signs) -> Actual {
+        let watchdog = self.spec.watchdog;
+        let (seen, limit) = match timer {
+            Timer::Heartbeat => (signs.beat, watchdog.heartbeat),
+            _ => (signs.printed, watchdog.silence),
+        };
+        let (Actual::Running { run, mut live }, Some(limit)) = (actual.clone(), limit) else {
+            return actual; // it is being ended, or nobody wants to know any more
+        };
+        let Readiness::Since(ready) = live.care.ready else { return actual };
+        if live.attempt != *id {
+            return actual;
+        }
+        let since_ready = self.now.mono.since(ready);
+        let quiet = seen.map_or(since_ready, |seen| seen.min(since_ready));
+        let before = if timer == Timer::Heartbeat { live.care.heartbeat } else { live.care.silence };
+        let (after, next) = match before {
+            _ if quiet < limit => (Quiet::Well, limit.saturating_sub(quiet)),
+            Quiet::Well => (Quiet::Suspect, SECOND_LOOK),
+            Quiet::Told => (Quiet::Told, limit),
+            Quiet::Suspect => {
+                let trip = if timer == Timer::Heartbeat { Trip::Heartbeat(limit) } else { Trip::Silence(limit) };
+                let restart = watchdog.action == TripAction::Restart;
+                self.tell(&run, What::Tripped { trip, restart });
+                if restart {
+                    return self.stop(run, live, StopReason::Watchdog);
+                }
+                (Quiet::Told, limit)
+            }
+        };
+        let quiet = if timer == Timer::Heartbeat { &mut live.care.heartbeat } else { &mut live.care.silence };
+        *quiet = after;
+        self.arm(timer, next, &live.attempt);
+        Actual::Running { run, live }
+    }
+
+    /// What is not ours must answer first.
+    pub(super) fn look_outside_first(&mut self, run: Run, cause: Option<RestartCause>) -> Actual {
+        if self.spec.wait_for.is_empty() {
+            return self.start_now(run, cause);
+        }
+        self.effects.push(Effect::LookOutside { attempt: run.attempt(self.spec), look: 1 });
+        let names: Vec<String> = self.spec.wait_for.iter().map(ToString::to_string).collect();
+        let on = format!("{} must answer first", names.join(", "));
+        Actual::Waiting { run, on, cause, waits: WaitsFor::Outside { look: 1 } }
+    }
+
+    /// The next attempt, as soon as those that are to be ready are.
+    pub(super) fn start_when_met(&mut self, run: Run, cause: Option<RestartCause>) -> Actual {
+        let to_be_ready = |dependency: &&_| is_to_be_ready(dependency);
+        let ready: Vec<_> = self.spec.depends_on.iter().filter(to_be_ready).cloned().collect();
+        match judge(&ready, &self.memory.standings, &self.memory.absent, &run.window) {
+            Verdict::Go => self.look_outside_first(run, cause),
+            Verdict::Wait(on) => {
+                self.tell(&run, What::Waiting { reason: on.clone() });
+                Actual::Waiting { run, on, cause, waits: WaitsFor::Predecessors }
+            }
+            Verdict::Never(reason) if run.attempts == 0 => self.end(run, RunResult::Skipped, reason),
+            Verdict::Never(reason) => self.end_between_attempts(run, Step::Cut, &reason),
+        }
+    }
+
+    /// Something has changed that it may wait for.
+    pub(super) fn go_on_waiting(
+        &mut self,
+        run: Run,
+        on: String,
+        cause: Option<RestartCause>,
+        waits: WaitsFor,
+    ) -> Actual {
+        match waits {
+            WaitsFor::Predecessors if run.attempts == 0 => self.start_when_free(run, Some(on)),
+            WaitsFor::Predecessors => match self.start_when_met(run, cause) {
+                // The same wait is not told twice.
+                Actual::Waiting { run, on: same, cause, waits } if same == on => {
+                    self.effects.retain(|effect| !matches!(effect, Effect::Tell { what: What::Waiting { reason }, .. } if *reason == on));
+                    Actual::Waiting { run, on: same, cause, waits }
+                }
+                other => other,
+            },
+            // The answer to the look that is under way, or the timer of the next one, comes in any case.
+            WaitsFor::Outside { .. } => Actual::Waiting { run, on, cause, waits },
+        }
+    }
+
+    pub(super) fn on_outside(&mut self, actual: Actual, number: u32, refused: Option<String>) -> Actual {
+        let Actual::Waiting { run, on, cause, waits: WaitsFor::Outside { look } } = actual else { return actual };
+        if look != number {
+            return Actual::Waiting { run, on, cause, waits: WaitsFor::Outside { look } }; // it is late
+        }
+        let Some(refused) = refused else {
+            // A predecessor may have gone down meanwhile.
+            let judged = judge(&self.spec.depends_on, &self.memory.standings, &self.memory.absent, &run.window);
+            return if run.attempts == 0 && judged != Verdict::Go {
+                self.start_when_free(run, None)
+            } else {
+                self.start_now(run, cause)
+            };
+        };
+        if refused != on {
+            self.tell(&run, What::Waiting { reason: refused.clone() });
+        }
+        let attempt = run.attempt(self.spec);
+        self.arm(Timer::Outside, LOOK_AGAIN, &attempt);
+        Actual::Waiting { run, on: refused, cause, waits: WaitsFor::Outside { look } }
+    }
+
+    pub(super) fn on_look_again(&mut self, actual: Actual) -> Actual {
+        let Actual::Waiting { run, on, cause, waits: WaitsFor::Outside { look } } = actual else { return actual };
+        let look = look.wrapping_add(1);
+        self.effects.push(Effect::LookOutside { attempt: run.attempt(self.spec), look });
+        Actual::Waiting { run, on, cause, waits: WaitsFor::Outside { look } }
+    }
+
+    /// The window of a run ends while it waits.
+    pub(super) fn end_waiting(&mut self, run: Run, on: &str) -> Actual {
+        if run.attempts == 0 {
+            return self.end_with_window(run, Step::Cut, RunResult::Skipped, format!("waited in vain: {on}"));
+        }
+        self.end_between_attempts(run, Step::Cut, &format!("its window ended while it waited: {on}"))
+    }
+
+    /// A script that this one needs to be ready was so, and is no longer.
+    pub(super) fn follow_down(&mut self, run: Run, live: Live, script: &ScriptName, standing: &Standing) -> Actual {
+        let needs = |dependency: &_| is_to_be_ready(dependency) && dependency.script == *script;
+        let is_down = !matches!(standing.progress, Progress::Ready | Progress::Over(RunResult::Carried));
+        let is_same = standing.trading_date == run.window.trading_date;
+        let is_needed = self.spec.depends_on.iter().any(needs);
+        if !(is_down && is_same && is_needed) {
+            return Actual::Running { run, live };
+        }
+        match self.spec.on_dependency_down {
+            OnDependencyDown::Keep => Actual::Running { run, live },
+            OnDependencyDown::Stop => self.stop(run, live, StopReason::DependencyLost),
+            OnDependencyDown::Restart => self.stop(run, live, StopReason::Dependency),
+        }
+    }
+
+    /// It was stopped because something was wrong with it, and nothing stronger wanted that.
+    pub(super) fn after_failed_stop(&mut self, run: Run, result: AttemptResult, live: &Live) -> Actual {
+        // To live without being ready is no life that makes the budget fresh.
+        let lived = if result == AttemptResult::NotReady { Duration::ZERO } else { self.now.mono.since(live.since) };
+        let latest = run.attempt(self.spec);
+        // What it exited with after its stop was decided says nothing.
+        self.follow(run, latest, result, None, lived)
+    }
+
+    /// Its time ends soon.
+    pub(super) fn on_warn(&mut self, actual: Actual) -> Actual {
+        let Some(warn) = self.spec.warn else { return actual };
+        match actual {
+            Actual::Running { run, mut live } if live.care.warned != Some(run.end()) => {
+                live.care.warned = Some(run.end());
+                self.tell(&run, What::Warned { signal: warn.signal, stop_at: run.end() });
+                let attempt = live.attempt.clone();
+                self.effects.push(Effect::SignalLeader { attempt, signal: warn.signal });
+                Actual::Running { run, live }
+            }
+            other => other, // it knows, or is not there to be told
+        }
+    }
+
+    /// The stop command has done what it could: now the signal.
+    pub(super) fn on_stop_command(&mut self, actual: Actual, id: &AttemptId, failed: Option<String>) -> Actual {
+        match actual {
+            Actual::Stopping { run, live, stop } if live.attempt == *id => match stop.force {
+                super::Force::Commanded { gone, kill_at } => {
+                    if let Some(text) = failed {
+                        self.tell(&run, What::StopCommandFailed { text });
+                    }
+                    if gone {
+                        return self.finish_stop(run, &live, &stop);
+                    }
+                    let (attempt, signal) = (live.attempt.clone(), self.spec.stop.signal);
+                    self.effects.push(Effect::Signal { attempt, signal });
+                    let force = super::Force::Asked { kill_at };
+                    Actual::Stopping { run, live, stop: Stop { force, ..stop } }
+                }
+                // It was killed meanwhile.
+                super::Force::Asked { .. } | super::Force::Killed | super::Force::Survived => {
+                    Actual::Stopping { run, live, stop }
+                }
+            },
+            other => other, // it is gone
+        }
+    }
+}
+
+fn is_to_be_ready(dependency: &crate::domain::script::Dependency) -> bool {
+    dependency.condition == Condition::Ready
+}
+
+impl Run {
+    /// Why its next attempt comes, after one that failed.
+    pub(super) fn failure_cause(&self) -> RestartCause {
+        match self.last_exit.map(|end| end.result) {
+            Some(AttemptResult::Watchdog) => RestartCause::Watchdog,
+            _ => RestartCause::Crash,
+        }
+    }
+}
