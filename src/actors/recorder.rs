@@ -347,6 +347,7 @@ mod tests {
         Ports {
             clock: Arc::new(VirtualClock::new("2026-11-27T14:30:00Z".parse().unwrap())),
             launcher: Arc::new(PretendLauncher::default()),
+            prober: Arc::new(PretendLauncher::default()),
             notifier: Arc::new(Heard::default()),
             journal: Arc::clone(journal) as Arc<dyn Journal>,
             observer: Arc::new(crate::ports::Unobserved),

@@ -80,7 +80,8 @@ impl World {
             echo: false,
             ..ScriptSpec::with_defaults(name, "/bin/sh").output
         };
-        LaunchOrder { attempt: attempt(name), launch: Arc::new(launch), output: Arc::new(output), context }
+        let signs = mho::ports::WantedSigns::default();
+        LaunchOrder { attempt: attempt(name), launch: Arc::new(launch), output: Arc::new(output), context, signs }
     }
 
     pub fn launch(&self, program: &str, args: &[&str]) -> Launch {

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 
 use super::{
     Actual, AttemptId, Effect, Live, Machine, Mono, RestartCause, Run, RunResult, ScriptName, Standing, Step, Stop,
-    StopReason, Timer, What,
+    StopReason, Timer, Wanted, What,
 };
 use crate::domain::dependency::{Progress, Verdict, judge};
 use crate::domain::health::{OnDependencyDown, Probe, ReadySpec, Signs, Trip, TripAction};
@@ -344,6 +344,14 @@ impl Machine<'_> {
     pub(super) fn after_failed_stop(&mut self, run: Run, result: AttemptResult, live: &Live) -> Actual {
         // To live without being ready is no life that makes the budget fresh.
         let lived = if result == AttemptResult::NotReady { Duration::ZERO } else { self.now.mono.since(live.since) };
+        // Its window may have moved meanwhile, or the next one that touches it opened.
+        let run = match self.wanted.clone() {
+            Wanted::Up(window, _) if window.trading_date == run.window.trading_date => self.in_window(run, window),
+            Wanted::Up(window, _) if run.window.joined && window.trading_date > run.window.trading_date => {
+                self.carry(run, window, 0)
+            }
+            Wanted::Up(..) | Wanted::Down | Wanted::Ended => run,
+        };
         let latest = run.attempt(self.spec);
         // What it exited with after its stop was decided says nothing.
         self.follow(run, latest, result, None, lived)

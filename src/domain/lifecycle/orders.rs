@@ -190,8 +190,8 @@ impl Machine<'_> {
                 let why = format!("it waits: {on}; --force starts it all the same");
                 (actual, Err(why))
             }
-            Actual::Waiting { run, .. } | Actual::Paused { run } => self.start_by_hand(run, force),
-            Actual::Backoff { run, .. } | Actual::GivenUp { run, .. } => {
+            Actual::Paused { run } => self.start_by_hand(run, force),
+            Actual::Waiting { run, .. } | Actual::Backoff { run, .. } | Actual::GivenUp { run, .. } => {
                 self.disarm_waits();
                 self.start_by_hand(run, force)
             }

@@ -7,6 +7,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::domain::dependency::Progress;
+use crate::domain::health::{Endpoint, Probe, ReadySpec, Signs, Tool, WarnSpec};
 use crate::domain::operator::{By, Hold};
 use crate::domain::record::{RunRecord, ScriptPast};
 use crate::domain::script::{Condition, Dependency, Policy};
@@ -204,7 +205,19 @@ fn events(n: u32) -> Vec<(&'static str, Event)> {
         ("exit 78", exited(n, 78, vec![])),
         ("exit leaving", exited(n, 1, vec![8])),
         ("gone", Event::Process(ProcessEvent::Gone { attempt: attempt.clone() })),
-        ("unkillable", Event::Process(ProcessEvent::Unkillable { attempt, pids: vec![8] })),
+        ("unkillable", Event::Process(ProcessEvent::Unkillable { attempt: attempt.clone(), pids: vec![8] })),
+        ("says ready", Event::Process(ProcessEvent::Ready { attempt: attempt.clone() })),
+        ("says", Event::Process(ProcessEvent::Said { attempt: attempt.clone(), text: "well".into() })),
+        ("probed", Event::Probed { attempt: attempt.clone(), refused: None }),
+        ("refused", Event::Probed { attempt: attempt.clone(), refused: Some("no".into()) }),
+        ("signs", Event::Signs { attempt: attempt.clone(), timer: Timer::Silence, signs: Signs::default() }),
+        ("outside", Event::Outside { look: 1, refused: None }),
+        ("commanded", Event::StopCommandEnded { attempt, failed: None }),
+        ("ready", of(Timer::Ready)),
+        ("not ready", of(Timer::ReadyTimeout)),
+        ("silence", of(Timer::Silence)),
+        ("look outside", of(Timer::Outside)),
+        ("warn", Event::Clock(ClockEvent::Alarm { alarm: Alarm::Warn })),
         ("grace", of(Timer::Grace)),
         ("backoff", of(Timer::Backoff)),
         ("cooldown", of(Timer::Cooldown)),
@@ -250,6 +263,18 @@ exit_78          =        =        =        =        =        over     over     
 exit_leaving     =        =        =        =        =        sweeping =        =        =        =        =
 gone             =        =        =        =        =        =        over     backoff  =        =        =
 unkillable       =        =        =        =        =        =        =        =        =        =        =
+says_ready       =        =        =        =        =        =        =        =        =        =        =
+says             =        =        =        =        =        =        =        =        =        =        =
+probed           =        =        =        =        =        =        =        =        =        =        =
+refused          =        =        =        =        =        =        =        =        =        =        =
+signs            =        =        =        =        =        =        =        =        =        =        =
+outside          =        =        =        =        =        =        =        =        =        =        =
+commanded        =        =        =        =        =        =        =        =        =        =        =
+ready            =        =        =        =        =        =        =        =        =        =        =
+not_ready        =        =        =        =        =        =        =        =        =        =        =
+silence          =        =        =        =        =        =        =        =        =        =        =
+look_outside     =        =        =        =        =        =        =        =        =        =        =
+warn             =        =        =        =        =        =        =        =        =        =        =
 grace            =        =        =        =        =        =        =        =        =        =        =
 backoff          =        =        =        =        =        =        =        =        starting =        =
 cooldown         =        =        =        =        =        =        =        =        =        starting =
@@ -511,6 +536,14 @@ enum Act {
     },
     Shutdown,
     Kill,
+    /// What is outside answers, or does not.
+    Outside(bool),
+    /// The probe holds, or does not.
+    Probes(bool),
+    /// It gives signs of life, or none.
+    Silent(bool),
+    /// The stop command is done.
+    Commanded,
 }
 
 /// Processes, timers, alarms and boundaries, as the shell and the market clock would give them.
@@ -555,13 +588,28 @@ struct World {
     /// What the journal holds, and what of it would survive the loss of power.
     kept: BTreeMap<NaiveDate, RunRecord>,
     synced: BTreeMap<NaiveDate, RunRecord>,
+    /// What is outside answers; the probe holds; the script is silent.
+    outside: bool,
+    probes: bool,
+    silent: bool,
+    command: Option<AttemptId>,
 }
 
 impl World {
-    fn new(policy: Policy, touching: bool, limit: Option<u64>) -> Self {
+    fn new(policy: Policy, touching: bool, limit: Option<u64>, is_cared_for: bool) -> Self {
         let mut spec = ScriptSpec::with_defaults("demo", "/bin/demo");
         spec.restart.policy = policy;
         spec.max_duration = limit.map(Duration::from_secs);
+        if is_cared_for {
+            let endpoint = Endpoint::Tcp("127.0.0.1:4002".into());
+            let (interval, timeout) = (Duration::from_secs(1), Duration::from_secs(300));
+            spec.wait_for = vec![endpoint.clone()];
+            spec.ready = Some(ReadySpec { probe: Probe::Reach(endpoint), interval, timeout });
+            spec.watchdog.silence = Some(Duration::from_secs(600));
+            spec.watchdog.heartbeat = Some(Duration::from_secs(60));
+            spec.stop_command = Some(Tool { program: "/bin/true".into(), args: Vec::new() });
+            spec.warn = Some(WarnSpec { signal: spec.stop.signal, lead: Duration::from_secs(300) });
+        }
         Self {
             spec,
             touching,
@@ -595,6 +643,10 @@ impl World {
             came_up: -60,
             kept: BTreeMap::new(),
             synced: BTreeMap::new(),
+            outside: true,
+            probes: true,
+            silent: false,
+            command: None,
         }
     }
 
@@ -676,6 +728,26 @@ impl World {
             Effect::SetAlarm { alarm, at: None } => drop(self.alarms.remove(&alarm)),
             Effect::Tell { trading_date, what, .. } => self.hear(trading_date, &what),
             Effect::Record { grade, records } => self.keep(grade, records),
+            Effect::Probe { attempt } => {
+                let refused = (!self.probes).then(|| "no".to_owned());
+                return Some(Event::Probed { attempt, refused });
+            }
+            Effect::LookOutside { look, .. } => {
+                let refused = (!self.outside).then(|| "no".to_owned());
+                return Some(Event::Outside { look, refused });
+            }
+            Effect::LookAtSigns { attempt, timer } => {
+                assert_eq!(self.live.as_ref(), Some(&attempt), "who lives is looked at");
+                let seen = (!self.silent).then_some(Duration::ZERO);
+                return Some(Event::Signs { attempt, timer, signs: Signs { printed: seen, beat: seen } });
+            }
+            Effect::RunStopCommand { attempt, limit } => {
+                assert!(limit < self.spec.stop.grace, "inside the grace");
+                self.command = Some(attempt);
+            }
+            Effect::SignalLeader { attempt, .. } => {
+                assert_eq!(self.live.as_ref(), Some(&attempt), "signals go to what lives");
+            }
             Effect::ReportTail { .. } | Effect::CarryOutput { .. } => {}
             Effect::Answer { .. } if self.begins_again => self.refresh(),
             Effect::Answer { .. } => {}
@@ -823,6 +895,10 @@ impl World {
                 Timer::Backoff => name(&self.state) == "backoff",
                 Timer::Cooldown => name(&self.state) == "given up",
                 Timer::Held => name(&self.state) == "held",
+                Timer::Outside => name(&self.state) == "waiting",
+                Timer::Ready | Timer::ReadyTimeout | Timer::Silence | Timer::Heartbeat => {
+                    name(&self.state) == "running"
+                }
             };
             assert!(waits, "{timer:?} was armed for what is over: {:?}", self.state);
             return self.give(Event::Timer { timer, attempt });
@@ -867,6 +943,14 @@ impl World {
                 self.give(Event::KillFile(exists.then(|| "/kill".to_owned())));
             }
             Act::TakeOver => self.take_over(),
+            Act::Outside(answers) => self.outside = *answers,
+            Act::Probes(holds) => self.probes = *holds,
+            Act::Silent(silent) => self.silent = *silent,
+            Act::Commanded => {
+                if let Some(attempt) = self.command.take() {
+                    self.give(Event::StopCommandEnded { attempt, failed: None });
+                }
+            }
             Act::Die { power, down } => self.die(*power, *down),
             Act::Shutdown => {
                 self.ended = true;
@@ -1007,10 +1091,13 @@ impl World {
 
     /// Everything that was begun comes to its end: processes end when they are told, and the daemon is asked to end.
     fn wind_up(&mut self) {
-        self.act(&Act::KillFile(false));
+        [Act::Outside(true), Act::Probes(true), Act::Silent(false), Act::KillFile(false)]
+            .iter()
+            .for_each(|act| self.act(act));
         self.order(Demand::Resume);
         for _ in 0..4 {
             self.pass(self.now + DAY);
+            self.act(&Act::Commanded);
             self.exit(0, false);
             self.gone();
         }
@@ -1024,6 +1111,7 @@ impl World {
             assert_eq!(self.kept.get(date).map(|run| run.result), Some(*result), "the journal has it");
         }
         self.act(&Act::Shutdown);
+        self.act(&Act::Commanded);
         self.exit(1, false);
         self.gone();
         assert_eq!(self.live, None);
@@ -1080,6 +1168,10 @@ fn act() -> impl Strategy<Value = Act> {
         1 => Just(Act::Skip),
         1 => any::<bool>().prop_map(Act::KillFile),
         1 => Just(Act::TakeOver),
+        1 => any::<bool>().prop_map(Act::Outside),
+        1 => any::<bool>().prop_map(Act::Probes),
+        1 => any::<bool>().prop_map(Act::Silent),
+        2 => Just(Act::Commanded),
         2 => (any::<bool>(), prop_oneof![3 => 0..3_i64, 2 => 0..4_000_i64, 1 => 0..300_000_i64])
             .prop_map(|(power, down)| Act::Die { power, down }),
     ]
@@ -1096,8 +1188,9 @@ proptest! {
         policy in prop_oneof![Just(Policy::Never), Just(Policy::OnFailure), Just(Policy::Always)],
         touching in any::<bool>(),
         limit in prop_oneof![Just(None), (60..30_000_u64).prop_map(Some)],
+        is_cared_for in any::<bool>(),
     ) {
-        let mut world = World::new(policy, touching, limit);
+        let mut world = World::new(policy, touching, limit, is_cared_for);
         for act in acts.iter().chain(&ending).chain(&after) {
             world.act(act);
         }
