@@ -15,6 +15,7 @@ use mho::domain::script::{Launch, OutputSpec, ScriptName, ScriptSpec};
 use mho::domain::time::{Mono, Now};
 use mho::ports::{
     AttemptId, Clock, LaunchContext, LaunchOrder, Launcher, Notifier, PortFuture, ProcessEvent, ProcessSink,
+    WantedSigns,
 };
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::waitpid;
@@ -81,7 +82,13 @@ impl Setup {
             restarted_after: None,
         };
         let output = OutputSpec { dir: self.dir.path().join("logs"), echo: false, ..spec.output };
-        let order = LaunchOrder { attempt, launch: Arc::new(launch), output: Arc::new(output), context };
+        let order = LaunchOrder {
+            attempt,
+            launch: Arc::new(launch),
+            output: Arc::new(output),
+            context,
+            signs: WantedSigns::default(),
+        };
         self.launcher.spawn(order, Arc::clone(&self.sink)).expect("started").pid
     }
 }

@@ -188,7 +188,8 @@ fn what_is_still_in_a_pipe_is_written_before_the_thread_ends() {
     rustix::fs::fcntl_setfl(&ours, rustix::fs::OFlags::NONBLOCK).expect("set");
     let thread = OutputThread::start().expect("a thread");
     rustix::io::write(&theirs, b"last words").expect("written");
-    thread.open(attempt("late"), ours, Arc::new(spec));
+    let signs = Arc::new(mho::adapters::process::SignBook::new());
+    thread.open(attempt("late"), ours, Arc::new(spec), signs, None);
     // The far end is still open: somebody else holds it.
     drop(thread);
     assert_eq!(read(&dir.path().join("2026-11-27.log")), b"last words");

@@ -55,6 +55,7 @@ pub fn script(name: &str, state: &str) -> Script {
         next: None,
         trading_date: None,
         since: None,
+        status_text: None,
         forced: false,
         expected: is_up,
         command: "demo.py".to_owned(),

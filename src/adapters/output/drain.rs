@@ -15,7 +15,7 @@ use super::file::LogFile;
 use super::line::LineWatch;
 use super::tail::Tail;
 use super::{Mailbox, Order};
-use crate::adapters::process::signs::SignBook;
+use crate::adapters::process::SignBook;
 use crate::adapters::{clock, fault_point};
 use crate::domain::retention::WallClock;
 use crate::domain::script::{OutputSpec, ScriptName};

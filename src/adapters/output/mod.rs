@@ -21,7 +21,7 @@ use rustix::event::EventfdFlags;
 use self::drain::Drain;
 pub use self::line::LineWatch;
 use super::patience;
-use super::process::signs::SignBook;
+use super::process::SignBook;
 use crate::domain::script::OutputSpec;
 use crate::ports::AttemptId;
 
@@ -88,7 +88,7 @@ impl OutputThread {
     }
 
     /// From now on what comes out of `pipe` goes to the file of the attempt's trading date, is noted in `signs`, and looked through for `line`.
-    pub(crate) fn open(
+    pub fn open(
         &self,
         attempt: AttemptId,
         pipe: OwnedFd,

@@ -7,29 +7,39 @@ use crate::domain::health::Signs;
 
 /// The latest signs of life of one attempt.
 #[derive(Debug)]
-pub(crate) struct SignBook {
+pub struct SignBook {
     since: Instant,
     /// Milliseconds after `since`, plus one; 0 = never.
     printed: AtomicU64,
     beat: AtomicU64,
 }
 
+impl Default for SignBook {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl SignBook {
-    pub(crate) fn new() -> Self {
+    /// Nothing was heard yet.
+    #[must_use]
+    pub fn new() -> Self {
         Self { since: Instant::now(), printed: AtomicU64::new(0), beat: AtomicU64::new(0) }
     }
 
     /// It printed something at `now`.
-    pub(crate) fn note_output(&self, now: Instant) {
+    pub fn note_output(&self, now: Instant) {
         self.printed.store(self.mark(now), Ordering::Relaxed);
     }
 
     /// It said that it is alive.
-    pub(crate) fn note_beat(&self, now: Instant) {
+    pub fn note_beat(&self, now: Instant) {
         self.beat.store(self.mark(now), Ordering::Relaxed);
     }
 
-    pub(crate) fn read(&self, now: Instant) -> Signs {
+    /// When it was last heard of, as seen at `now`.
+    #[must_use]
+    pub fn read(&self, now: Instant) -> Signs {
         let ago = |mark: &AtomicU64| {
             let at = mark.load(Ordering::Relaxed).checked_sub(1)?;
             Some(now.saturating_duration_since(self.since).saturating_sub(Duration::from_millis(at)))

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, NaiveDate, Utc};
 
-use super::health::{Care, Readiness};
+use super::health::{Care, Readiness, WaitsFor};
 use super::{Actual, Force, Live, Run, RunResult, State, Stop, Wanted};
 use crate::domain::attempt::{AttemptEnd, AttemptId};
 use crate::domain::dependency::{Progress, Standing};
@@ -104,6 +104,8 @@ pub struct View {
     pub result: Option<RunResult>,
     /// What its process says of itself (`STATUS=`, by sd_notify).
     pub said: Option<String>,
+    /// It waits for something that is not ours, and that nobody here will mend.
+    pub waits_outside: bool,
     /// What it left outlived SIGKILL.
     pub unkillable: bool,
     /// Somebody forced the run outside its window.
@@ -176,6 +178,7 @@ impl State {
                 _ => None,
             },
             said: live.map(|l| l.care.said.clone()).filter(|said| !said.is_empty()),
+            waits_outside: matches!(&self.actual, Actual::Waiting { waits: WaitsFor::Outside { .. }, .. }),
             unkillable: matches!(
                 &self.actual,
                 Actual::Stopping { stop: Stop { force: Force::Survived, .. }, .. }

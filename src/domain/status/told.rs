@@ -79,7 +79,8 @@ pub fn script(facts: &Facts, calendar: Option<&Calendar>, gauges: Gauges, presen
         since: Some(local(*since)),
         status_text: view.said.clone(),
         forced: view.forced,
-        expected: is_expected(view.state.name(), view.result.map(|result| result.name()), is_open),
+        expected: view.waits_outside
+            || is_expected(view.state.name(), view.result.map(|result| result.name()), is_open),
         command: spec.launch.display.clone(),
         calendar: calendar.map_or_else(|| spec.window.calendar.to_string(), |calendar| calendar.id().to_owned()),
         critical: spec.critical,
