@@ -52,6 +52,13 @@ pub(super) fn ready(section: &Section<'_>, place: &Place<'_>, report: &Report) -
             format!("{first} is set too: a script is ready by one of them, leave one"),
         );
     }
+    // Those of the defaults may only say how often a probe of a script is made.
+    if let (true, Some(table)) =
+        (probes.is_empty(), section.table().filter(|table| !table.key.starts_with("defaults.")))
+    {
+        let message = "names no probe: write one of tcp, http, log, exec, notify = true, delay";
+        report.fault(&table.place, &table.key, message);
+    }
     let interval = section.read("interval", values::span).unwrap_or(INTERVAL);
     let timeout = section.read("timeout", values::span).unwrap_or(TIMEOUT);
     let probe = match *probes.first()? {

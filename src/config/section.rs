@@ -42,6 +42,11 @@ impl<'a> Section<'a> {
         Self { listed: self.listed, ..inner }
     }
 
+    /// The table itself, if somebody wrote one that is not empty.
+    pub fn table(&self) -> Option<&'a Node> {
+        self.own.filter(|node| !node.is_empty() && node.table().is_some())
+    }
+
     /// What the table itself says.
     pub fn own(&self, key: &str) -> Option<&'a Node> {
         self.own.and_then(|node| node.get(key))

@@ -92,7 +92,9 @@ impl Row {
         // Where all goes by plan, what is out of it comes first: a narrow window cuts the end off.
         let is_by_plan = matches!(script.state.as_str(), "running" | "idle");
         let (first, last) = if is_by_plan { (None, reason) } else { (reason, None) };
-        let why: Vec<String> = pid.into_iter().chain(first).chain(holds).chain(pending).chain(last).collect();
+        let says = script.status_text.as_ref().map(|text| format!("says: {text}"));
+        let why: Vec<String> =
+            pid.into_iter().chain(first).chain(says).chain(holds).chain(pending).chain(last).collect();
         Self {
             name: script.name.clone(),
             state: script.state.clone(),

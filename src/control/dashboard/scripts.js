@@ -126,7 +126,7 @@ function renderScript(name) {
   card.dataset.tone = STATE_TONES[script.state] ?? "idle";
   card.hidden = shown.size > 0 && !shown.has(script.state);
   put(parts.state, script.state);
-  put(parts.reason, script.reason);
+  put(parts.reason, [script.reason, script.status_text ? `says: ${script.status_text}` : ""].filter(Boolean).join("; "));
   for (const [verb, button] of Object.entries(parts.buttons)) {
     const { label, can } = ACTIONS[verb];
     if (!button.classList.contains("armed")) put(button, known.busy === verb ? "…" : label(script));

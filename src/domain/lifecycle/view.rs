@@ -282,12 +282,10 @@ impl State {
                 let met = if refused.is_empty() { String::new() } else { format!(": {refused}") };
                 (StateName::Starting, format!("it is not ready yet ({probe}){met}"))
             }
-            Actual::Running { run, live } => {
+            Actual::Running { run, .. } => {
                 let what = if run.forced { "forced; it is stopped at" } else { "its window is open until" };
                 let held = self.held_back().map_or_else(String::new, |words| format!("; {words}: no restart"));
-                let said = &live.care.said;
-                let says = if said.is_empty() { String::new() } else { format!("; it says: {said}") };
-                (StateName::Running, format!("{what} {}{held}{says}", local(run.window.stop, run)))
+                (StateName::Running, format!("{what} {}{held}", local(run.window.stop, run)))
             }
             Actual::Stopping { stop, run, .. } => {
                 let by_hand = matches!(stop.reason, StopReason::Operator | StopReason::Restart);
