@@ -746,6 +746,32 @@ fn every_key_that_the_shipped_file_shows_as_a_comment_exists() {
 }
 
 #[test]
+fn keys_that_change_nothing_are_warned_of() {
+    let text = format!("{SCRIPT}on_dependency_down = \"stop\"\nwatchdog = {{ action = \"alert\" }}\n");
+    let warnings = World::with(&text).load().warnings;
+    let keys: Vec<&str> = warnings.iter().map(|warning| warning.key.as_str()).collect();
+    assert_eq!(keys, ["script.s.on_dependency_down", "script.s.watchdog.action"]);
+}
+
+#[test]
+fn what_is_asked_of_a_script_that_lives_is_read_from_the_script_above_the_defaults() {
+    let text = "[defaults.ready]\ntcp = \"127.0.0.1:1\"\ntimeout = \"2m\"\n[defaults.watchdog]\nsilence = \"10m\"\n";
+    let world = World::with(&format!(
+        "{text}{SCRIPT}ready = {{ log = \"up\" }}\nwait_for = [\"tcp://[::1]:4002\", \"http://h/ok\"]\nwarn_signal = \"SIGUSR1@90s\"\n\
+         stop_command = [\"sh\", \"-c\", \"x\"]\n"
+    ));
+    let spec = world.load().settings.scripts.remove(0);
+    let ready = spec.ready.expect("a probe");
+    assert_eq!((ready.probe.to_string().as_str(), ready.timeout), ("a line with \"up\"", Duration::from_secs(120)));
+    assert_eq!(spec.wait_for.iter().map(ToString::to_string).collect::<Vec<_>>(), ["tcp://[::1]:4002", "http://h/ok"]);
+    let warn = spec.warn.expect("a warning");
+    assert_eq!((warn.signal.to_string().as_str(), warn.lead), ("SIGUSR1", Duration::from_secs(90)));
+    assert_eq!(spec.watchdog.silence, Some(Duration::from_secs(600)));
+    let tool = spec.stop_command.expect("a command");
+    assert!(tool.program.ends_with("sh") && tool.args == ["-c", "x"]);
+}
+
+#[test]
 fn warnings_are_told_beside_faults() {
     let examined = World::before_script("[defaults.restart]\ninitial_delay = \"2m\"\n[orchestrator]\nx = 1").examine();
     assert_eq!((examined.faults.len(), examined.warnings.len()), (1, 1));

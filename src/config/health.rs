@@ -12,6 +12,7 @@ use crate::domain::health::{
     Endpoint, OnDependencyDown, Pattern, Probe, ReadySpec, Tool, TripAction, WarnSpec, WatchdogSpec,
 };
 use crate::domain::outcome::Signal;
+use crate::domain::script::{Condition, ScriptSpec};
 
 /// The words of `on_dependency_down`.
 pub(super) const ON_DEPENDENCY_DOWN: [(&str, OnDependencyDown); 3] =
@@ -52,10 +53,12 @@ pub(super) fn ready(section: &Section<'_>, place: &Place<'_>, report: &Report) -
             format!("{first} is set too: a script is ready by one of them, leave one"),
         );
     }
-    // Those of the defaults may only say how often a probe of a script is made.
-    if let (true, Some(table)) =
-        (probes.is_empty(), section.table().filter(|table| !table.key.starts_with("defaults.")))
-    {
+    // Those of the defaults may only say how often a probe of a script is made; an unknown key has been told of.
+    let is_sound = |table: &&Node| {
+        let keys = table.table().into_iter().flatten().all(|(key, _)| READY_KEYS.contains(&key.as_str()));
+        keys && !table.key.starts_with("defaults.")
+    };
+    if let (true, Some(table)) = (probes.is_empty(), section.table().filter(is_sound)) {
         let message = "names no probe: write one of tcp, http, log, exec, notify = true, delay";
         report.fault(&table.place, &table.key, message);
     }
@@ -124,6 +127,23 @@ pub(super) fn warn_signal(node: &Node) -> Parsed<WarnSpec> {
     }
     let lead = humantime::parse_duration(lead.trim()).ok().filter(|lead| !lead.is_zero()).ok_or_else(what)?;
     Ok(WarnSpec { signal, lead })
+}
+
+/// Keys that change nothing as the others stand.
+pub(super) fn warn_of_idle(section: &Section<'_>, spec: &ScriptSpec, report: &Report) {
+    let needs_ready = spec.depends_on.iter().any(|dependency| dependency.condition == Condition::Ready);
+    if let (true, Some(node)) =
+        (!needs_ready && spec.on_dependency_down != OnDependencyDown::Keep, section.own("on_dependency_down"))
+    {
+        let message = "changes nothing: nothing that this script depends on is to be `ready`; write depends_on = { NAME = \"ready\" }";
+        report.warn(&node.place, &node.key, message);
+    }
+    let watchdog = spec.watchdog;
+    if let (true, Some(node)) =
+        (watchdog.silence.is_none() && watchdog.heartbeat.is_none(), section.sub("watchdog").own("action"))
+    {
+        report.warn(&node.place, &node.key, "changes nothing without `silence` or `heartbeat`: set one of them");
+    }
 }
 
 fn pattern(node: &Node) -> Parsed<Pattern> {

@@ -111,6 +111,7 @@ pub(super) fn read(node: &Node, defaults: &Node, around: &Surroundings<'_>) -> O
     let command = own("command").and_then(|_| section.read("command", command::parse));
     let launch = launch(&section, command.as_ref(), around);
     let spec = spec(&section, name.clone().unwrap_or_else(|| builtin::script().name), launch, around);
+    health::warn_of_idle(&section, &spec, report);
     name.and(command).map(|_| spec)
 }
 
