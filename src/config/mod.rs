@@ -13,6 +13,7 @@ mod fault;
 mod file;
 mod graph;
 mod layers;
+mod limits;
 mod load;
 mod node;
 mod overrides;

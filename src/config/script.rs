@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::builtin::{self, HALF_DAYS, POLICIES};
 use super::command;
 use super::fault::{Bad, Report};
+use super::limits;
 use super::node::{Data, Node};
 use super::section::{Later, Section};
 use super::sources::absolute;
@@ -17,7 +18,7 @@ use crate::domain::script::{
     WindowSpec,
 };
 
-const KEYS: [&str; 24] = [
+const KEYS: [&str; 25] = [
     "name",
     "command",
     "working_dir",
@@ -42,20 +43,20 @@ const KEYS: [&str; 24] = [
     "enabled",
     "restart",
     "output",
+    "limits",
 ];
 const RESTART_KEYS: [&str; 7] =
     ["policy", "initial_delay", "max_delay", "reset_after", "max_restarts", "within", "cooldown"];
 const OUTPUT_KEYS: [&str; 5] = ["max_size", "max_files", "max_age", "max_total", "echo"];
 
 /// Known to the documentation; each is refused as soon as it is set to more than its empty default.
-const LATER: [Later; 7] = [
+const LATER: [Later; 6] = [
     Later { key: "ready", unset: "" },
     Later { key: "on_dependency_down", unset: "keep" },
     Later { key: "wait_for", unset: "" },
     Later { key: "watchdog", unset: "" },
     Later { key: "stop_command", unset: "" },
     Later { key: "warn_signal", unset: "" },
-    Later { key: "limits", unset: "" },
 ];
 
 const CONDITIONS: [(&str, Condition); 3] =
@@ -127,6 +128,7 @@ fn launch(section: &Section<'_>, command: Option<&command::Command>, around: &Su
         inherit_env: section.read("inherit_env", values::boolean).unwrap_or(base.inherit_env),
         env_file: section.read_set("env_file", |node| env_file(node, around)),
         env,
+        limits: limits::limits(section, around.report),
     }
 }
 
@@ -212,6 +214,7 @@ fn spec(section: &Section<'_>, name: ScriptName, launch: Launch, around: &Surrou
         restart: restart(&section.sub("restart"), base.restart, around.report),
         depends_on,
         output: output(&section.sub("output"), base.output, output_dir),
+        memory: limits::memory_watch(section),
         name,
     }
 }

@@ -110,4 +110,11 @@ pub enum ProcessEvent {
         /// Their pids.
         pids: Vec<u32>,
     },
+    /// All its processes together have more memory resident than `max_rss`. Told when they come to, and again each minute while they do.
+    OverMemory {
+        /// Which attempt.
+        attempt: AttemptId,
+        /// How much they have.
+        bytes: u64,
+    },
 }

@@ -5,6 +5,7 @@ pub mod attempt;
 pub mod calendar;
 pub mod dependency;
 pub mod lifecycle;
+pub mod limits;
 pub mod notice;
 pub mod operator;
 pub mod outcome;

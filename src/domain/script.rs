@@ -9,6 +9,7 @@ use std::time::Duration;
 use chrono::{NaiveDate, NaiveTime, TimeDelta};
 use serde::Serialize;
 
+use super::limits::{Limits, MemoryWatch};
 use super::outcome::Signal;
 
 /// A script's name: cheap to clone, since every message carries one.
@@ -68,6 +69,8 @@ pub struct ScriptSpec {
     pub depends_on: Vec<Dependency>,
     /// Where its output goes.
     pub output: OutputSpec,
+    /// How much memory it may have.
+    pub memory: MemoryWatch,
 }
 
 /// What to execute, and in what surroundings. Paths are absolute.
@@ -87,6 +90,8 @@ pub struct Launch {
     pub env_file: Option<EnvFile>,
     /// Variables set for it; these win over the file's.
     pub env: BTreeMap<String, String>,
+    /// What it may use, and as whom it runs.
+    pub limits: Limits,
 }
 
 /// A dotenv file.
@@ -268,6 +273,7 @@ impl ScriptSpec {
                 inherit_env: true,
                 env_file: None,
                 env: BTreeMap::new(),
+                limits: Limits::default(),
             },
             window: WindowSpec {
                 calendar: "XNYS".into(),
@@ -298,6 +304,7 @@ impl ScriptSpec {
                 max_total: 2_000_000_000,
                 echo: true,
             },
+            memory: MemoryWatch::default(),
         }
     }
 }

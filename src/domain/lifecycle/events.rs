@@ -42,6 +42,8 @@ impl Machine<'_> {
             }
             Event::Process(ProcessEvent::Gone { attempt }) => self.on_gone(actual, &attempt),
             Event::Process(ProcessEvent::Unkillable { attempt, pids }) => self.on_unkillable(actual, &attempt, pids),
+            // Ignored: what `max_rss_action` asks for is not done yet.
+            Event::Process(ProcessEvent::OverMemory { .. }) => actual,
             Event::Timer { timer, attempt } => self.on_timer(actual, timer, &attempt),
             Event::Standing { script, standing } => self.on_standing(actual, script, standing),
             Event::Order(order) => self.on_order(actual, order),
