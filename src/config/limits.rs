@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::fault::{Bad, Report};
+use super::fault::Bad;
 use super::node::{Data, Node};
 use super::section::Section;
 use super::values::{self, Parsed};
@@ -20,43 +20,29 @@ const FEWEST_FILES: u64 = 4;
 /// The longest name that `useradd` gives.
 const LONGEST_NAME: usize = 256;
 
-/// The limits of a script; `section` is the script's own table.
-pub(super) fn limits(section: &Section<'_>, report: &Report) -> Limits {
-    // Empty text means that nothing is set.
-    if section.get("limits").is_some_and(Node::is_empty) {
-        return Limits::default();
+/// The limits of a script, and the one that is looked at from time to time; `section` is the script's own table.
+pub(super) fn read(section: &Section<'_>) -> (Limits, MemoryWatch) {
+    // Empty text means that nothing is set, not even what the defaults say.
+    if section.get("limits").is_some_and(|node| node.table().is_none() && node.is_empty()) {
+        return Default::default();
     }
     let section = section.sub("limits");
     section.only(&KEYS, &[]);
-    let account = |key: &str| section.read_set(key, account);
-    let user = account("user");
-    let group = account("group");
-    if let (Some(node), None, true) = (section.get("user"), &group, user.as_deref().is_some_and(is_number)) {
-        let message = "a user given by number without a group has the group that the user database names: set `group` too";
-        report.warn(&node.place, &node.key, message);
-    }
-    Limits {
+    let limits = Limits {
         nofile: section.read_set("nofile", open_files),
         memory: section.read_set("memory", values::size),
         cpu_time: section.read_set("cpu_time", whole_seconds),
         core: section.read_set("core", core_size),
         nice: section.read_set("nice", nice),
         umask: section.read_set("umask", umask),
-        user,
-        group,
-    }
-}
-
-/// What is looked at from time to time.
-pub(super) fn memory_watch(section: &Section<'_>) -> MemoryWatch {
-    if section.get("limits").is_some_and(Node::is_empty) {
-        return MemoryWatch::default();
-    }
-    let section = section.sub("limits");
-    MemoryWatch {
+        user: section.read_set("user", account),
+        group: section.read_set("group", account),
+    };
+    let watch = MemoryWatch {
         max_rss: section.read_set("max_rss", values::size),
         action: section.read_set("max_rss_action", |node| values::choice(node, &ACTIONS)).unwrap_or_default(),
-    }
+    };
+    (limits, watch)
 }
 
 fn is_number(text: &str) -> bool {
@@ -65,7 +51,9 @@ fn is_number(text: &str) -> bool {
 
 fn open_files(node: &Node) -> Parsed<u64> {
     match values::count(node).map(u64::from)? {
-        few if few < FEWEST_FILES => Err(format!("{few} is too few: no program starts with less than {FEWEST_FILES}").into()),
+        few if few < FEWEST_FILES => {
+            Err(format!("{few} is too few: no program starts with less than {FEWEST_FILES}").into())
+        }
         count => Ok(count),
     }
 }

@@ -128,7 +128,8 @@ fn launch(section: &Section<'_>, command: Option<&command::Command>, around: &Su
         inherit_env: section.read("inherit_env", values::boolean).unwrap_or(base.inherit_env),
         env_file: section.read_set("env_file", |node| env_file(node, around)),
         env,
-        limits: limits::limits(section, around.report),
+        // Read with the keys that defaults have in any case.
+        limits: base.limits,
     }
 }
 
@@ -203,10 +204,11 @@ fn spec(section: &Section<'_>, name: ScriptName, launch: Launch, around: &Surrou
     let exits = exit_codes(section, base.exits, around.report);
     let depends_on = section.read_set("depends_on", dependencies).unwrap_or_default();
     let output_dir = around.log_dir.join(name.as_str());
+    let (limits, memory) = limits::read(section);
     ScriptSpec {
         enabled: section.read("enabled", values::boolean).unwrap_or(base.enabled),
         critical: section.read("critical", values::boolean).unwrap_or(base.critical),
-        launch,
+        launch: Launch { limits, ..launch },
         window,
         max_duration,
         stop,
@@ -214,7 +216,7 @@ fn spec(section: &Section<'_>, name: ScriptName, launch: Launch, around: &Surrou
         restart: restart(&section.sub("restart"), base.restart, around.report),
         depends_on,
         output: output(&section.sub("output"), base.output, output_dir),
-        memory: limits::memory_watch(section),
+        memory,
         name,
     }
 }

@@ -10,11 +10,13 @@
 //!
 //! All that happens to attempts is settled by one task, in batches: any number of stops in one turn of the runtime share one walk.
 
+mod account;
 mod environment;
 mod family;
 mod limits;
 mod memory;
 mod orphans;
+mod prepare;
 mod settle;
 mod signals;
 mod spawn;
@@ -41,6 +43,7 @@ use self::family::Relatives;
 use self::limits::Limits;
 use self::memory::OomCounter;
 use self::orphans::Orphan;
+pub use self::prepare::{Preparation, Unfit, prepare, rehearse};
 use self::signals::signal_group;
 use self::spawn::Spawned;
 pub use self::spawn::become_program;
@@ -209,12 +212,14 @@ impl Launcher for RealLauncher {
         let _reserved = self.reserve(&attempt.script)?;
         let from_file =
             launch.env_file.as_ref().map_or_else(|| Ok(Vec::new()), read_env_file).map_err(Refusal::Failed)?;
+        let preparation = prepare(&launch).map_err(|unfit| Refusal::Failed(unfit.into()))?;
+        let from_file = [preparation.variables(), from_file].concat();
         let inherited = shared.inherited.iter().cloned();
         let environment = environment(inherited, from_file, &launch, &attempt, &context, &shared.identity);
         let Spawned { leader, pipe, mark } = {
             // Held across the spawn: nobody may take the new child for an orphan.
             let mut leaders = LEADERS.lock().unwrap_or_else(PoisonError::into_inner);
-            let spawned = spawn::spawn(&launch, environment, &shared.limits).map_err(Refusal::Failed)?;
+            let spawned = spawn::spawn(&launch, environment, preparation, &shared.limits).map_err(Refusal::Failed)?;
             leaders.insert(spawned.leader);
             spawned
         };
