@@ -17,6 +17,7 @@ mod limits;
 mod memory;
 mod orphans;
 mod prepare;
+mod resident;
 mod settle;
 mod signals;
 mod spawn;
@@ -44,6 +45,7 @@ use self::limits::Limits;
 use self::memory::OomCounter;
 use self::orphans::Orphan;
 pub use self::prepare::{Preparation, Unfit, prepare, rehearse};
+use self::resident::Watch;
 use self::signals::signal_group;
 use self::spawn::Spawned;
 pub use self::spawn::become_program;
@@ -103,6 +105,8 @@ struct State {
     /// Children that dead parents left to us, with what is known of them.
     orphans: HashMap<u32, Orphan>,
     oom: OomCounter,
+    /// Somebody looks at their memory from time to time.
+    samples_memory: bool,
     due: Due,
 }
 
@@ -123,6 +127,8 @@ struct Attempt {
     unsure: Option<Instant>,
     /// The kernel's count of kills for want of memory when it started.
     oom_before: u64,
+    /// How much memory it may have.
+    memory: Option<Watch>,
 }
 
 /// What the settling task has to do.
@@ -160,6 +166,7 @@ impl RealLauncher {
             relatives: Relatives::new(),
             orphans: HashMap::new(),
             oom: OomCounter::open(),
+            samples_memory: false,
             due: Due::default(),
         };
         let shared = Arc::new(Shared {
@@ -245,6 +252,7 @@ impl Launcher for RealLauncher {
             watched: HashSet::new(),
             unsure: None,
             oom_before,
+            memory: None,
         };
         state.attempts.insert(attempt.clone(), found);
         drop(state);
@@ -283,6 +291,10 @@ impl Launcher for RealLauncher {
 
     fn carry_output(&self, attempt: &AttemptId, trading_date: NaiveDate) {
         self.shared.output.carry(attempt.clone(), trading_date);
+    }
+
+    fn watch_memory(&self, attempt: &AttemptId, limit: Option<u64>) {
+        self.shared.watch_memory(attempt, limit);
     }
 
     fn report_tail(&self, attempt: &AttemptId) {
