@@ -105,6 +105,10 @@ pub trait Launcher: Send + Sync {
     /// From now on the attempt's output goes to the file of `trading_date`.
     fn carry_output(&self, attempt: &AttemptId, trading_date: NaiveDate);
 
+    /// From now on `OverMemory` is told when all processes of the attempt together have more than `limit` bytes resident; None: never. Nothing
+    /// happens if it is gone. Whoever pretends has no memory to look at.
+    fn watch_memory(&self, _attempt: &AttemptId, _limit: Option<u64>) {}
+
     /// Reports the last lines of the attempt's output to the notifier, for a crash report.
     fn report_tail(&self, attempt: &AttemptId);
 }

@@ -100,8 +100,14 @@ impl Actor for ScriptWorker {
 }
 
 impl Worker {
-    /// A live process stays as it is; the next one is started by this.
+    /// A live process stays as it is, but for how much memory it may have; the next one is started by this.
     fn respecify(&mut self, spec: Arc<ScriptSpec>) {
+        let max_rss = spec.memory.max_rss;
+        if max_rss != self.args.spec.memory.max_rss
+            && let Some(attempt) = self.args.state.view(&spec).live
+        {
+            self.args.ports.launcher.watch_memory(&attempt, max_rss);
+        }
         self.launch = Arc::new(spec.launch.clone());
         self.output = Arc::new(spec.output.clone());
         self.args.spec = spec;
@@ -141,7 +147,10 @@ impl Worker {
                 let order = LaunchOrder { attempt: attempt.clone(), launch, output, context, signs };
                 self.order = Some(order.clone());
                 return Ok(Some(match launcher.spawn(order, sink(myself)) {
-                    Ok(process) => Event::Spawned { attempt, process },
+                    Ok(process) => {
+                        launcher.watch_memory(&attempt, self.args.spec.memory.max_rss);
+                        Event::Spawned { attempt, process }
+                    }
                     Err(Refusal::Failed(error)) => Event::SpawnFailed { attempt, error },
                     Err(Refusal::Busy(on)) => Event::Busy { attempt, on },
                 }));

@@ -129,6 +129,8 @@ pub fn read(pid: u32) -> io::Result<Option<Proc>> {
 /// What a process, and those of its children that it has waited for, have used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Usage {
+    /// Its parent.
+    pub parent: u32,
     /// Its process group.
     pub group: u32,
     /// Processor time, in clock ticks.
@@ -149,7 +151,8 @@ pub fn usage(pid: u32) -> Option<Usage> {
     let fields: Vec<&str> = fields.split_ascii_whitespace().collect();
     let number = |at: usize| fields.get(at)?.parse::<u64>().ok();
     let ticks = (11..15).filter_map(number).sum();
-    Some(Usage { group: u32::try_from(number(2)?).ok()?, ticks, pages: number(21)? })
+    let id = |at: usize| u32::try_from(number(at)?).ok();
+    Some(Usage { parent: id(1)?, group: id(2)?, ticks, pages: number(21)? })
 }
 
 /// All processes' ids.

@@ -1,11 +1,16 @@
 //! Every `unsafe` of the program, each behind a safe function that says why it is sound.
 
+use std::ffi::CString;
 use std::io;
 use std::os::fd::OwnedFd;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
 
 use nix::libc;
 use nix::sys::signal::{SigSet, Signal};
-use nix::unistd::ForkResult;
+use nix::sys::stat::{Mode, umask};
+use nix::unistd::{AccessFlags, ForkResult, Gid, Uid};
+use rustix::process::{Resource, Rlimit};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
@@ -88,4 +93,108 @@ pub fn clock_is_synchronised() -> Option<bool> {
         (libc::adjtimex(&raw mut found), found)
     };
     (state >= 0).then_some(found.status & libc::STA_UNSYNC == 0)
+}
+
+/// One thing that a child does to itself before it becomes its program. Taking it allocates nothing and waits for nobody.
+#[derive(Debug)]
+pub enum Step {
+    /// Sets a limit.
+    Limit(Resource, Rlimit),
+    /// Sets its priority.
+    Nice(i32),
+    /// Sets the rights that new files do not get.
+    Umask(Mode),
+    /// Sets the supplementary groups.
+    Groups(Vec<Gid>),
+    /// Sets the group.
+    Group(Gid),
+    /// Sets the user; the right to do so is gone with it.
+    User(Uid),
+    /// Enters a directory.
+    Enter(CString),
+    /// Fails if the file may not be used like this.
+    Access(CString, AccessFlags),
+}
+
+impl Step {
+    fn take(&self) -> io::Result<()> {
+        match self {
+            Self::Limit(resource, limit) => rustix::process::setrlimit(*resource, *limit)?,
+            Self::Nice(nice) => rustix::process::setpriority_process(None, *nice)?,
+            Self::Umask(mask) => drop(umask(*mask)),
+            Self::Groups(groups) => nix::unistd::setgroups(groups)?,
+            Self::Group(group) => nix::unistd::setgid(*group)?,
+            Self::User(user) => nix::unistd::setuid(*user)?,
+            Self::Enter(directory) => nix::unistd::chdir(directory.as_c_str())?,
+            Self::Access(path, how) => nix::unistd::access(path.as_c_str(), *how)?,
+        }
+        Ok(())
+    }
+}
+
+/// A step that could not be taken.
+#[derive(Debug)]
+pub struct Stumble {
+    /// Which one.
+    pub at: usize,
+    /// Why.
+    pub error: io::Error,
+}
+
+/// A child can tell its parent no more than one number: the step, from 1, above the kernel's own.
+const STEP: u32 = 16;
+
+/// What a child says that has taken all its steps and is not to become anything.
+const DONE: i32 = i32::MAX;
+
+impl Stumble {
+    fn number(&self) -> i32 {
+        let step = i32::try_from(self.at + 1).unwrap_or_default() << STEP;
+        step | self.error.raw_os_error().unwrap_or(libc::EINVAL)
+    }
+
+    /// The step that the error of a spawn tells of; None if it was none of them.
+    #[must_use]
+    pub fn of(error: &io::Error) -> Option<Self> {
+        let number = error.raw_os_error().filter(|number| *number != DONE)?;
+        let at = usize::try_from(number >> STEP).ok()?.checked_sub(1)?;
+        Some(Self { at, error: io::Error::from_raw_os_error(number & ((1 << STEP) - 1)) })
+    }
+}
+
+/// As a child tells it.
+impl From<Stumble> for io::Error {
+    fn from(stumble: Stumble) -> Self {
+        Self::from_raw_os_error(stumble.number())
+    }
+}
+
+/// Takes the steps in this process.
+pub fn take(steps: &[Step]) -> Result<(), Stumble> {
+    steps.iter().enumerate().try_for_each(|(at, step)| step.take().map_err(|error| Stumble { at, error }))
+}
+
+/// Has whatever `command` starts take the steps, in its new process group, before it becomes the program. This makes the standard library fork.
+/// See `Stumble` for the error of a spawn.
+pub fn prepare_child(command: &mut Command, steps: Vec<Step>) {
+    let taken = move || take(&steps).map_err(io::Error::from);
+    // SAFETY: another thread may have held any lock at the fork. The steps are complete, and what takes them allocates nothing and takes no
+    // lock: it makes system calls and makes errors of plain numbers. libc's `setuid` and its like speak to all threads that they know of, of
+    // which a forked child has one. The child does not drop the steps: it becomes a program, or ends at once.
+    unsafe { command.pre_exec(taken) };
+}
+
+/// Whether a child could take the steps: one takes them and ends. An error where there is no child.
+pub fn rehearse(steps: Vec<Step>) -> io::Result<Result<(), Stumble>> {
+    // It is never executed.
+    let mut command = Command::new("/");
+    prepare_child(&mut command, steps);
+    let done = || Err(io::Error::from_raw_os_error(DONE));
+    // SAFETY: it makes an error of a plain number.
+    unsafe { command.pre_exec(done) };
+    match command.spawn() {
+        Err(error) if error.raw_os_error() == Some(DONE) => Ok(Ok(())),
+        Err(error) => Stumble::of(&error).map_or(Err(error), |stumble| Ok(Err(stumble))),
+        Ok(mut child) => child.wait().map(|_| Ok(())),
+    }
 }

@@ -1,4 +1,4 @@
-//! One script, now, in the foreground, with exactly the environment and directory that the daemon would give.
+//! One script, now, in the foreground, with exactly the environment, directory, user and limits that the daemon would give.
 
 use std::convert::Infallible;
 use std::io;
@@ -10,7 +10,7 @@ use chrono::{DateTime, Days, Utc};
 use crate::adapters::identity;
 use crate::adapters::journal::unended;
 use crate::adapters::lock::{ExecLock, InstanceLock, LockError, processes_of};
-use crate::adapters::process::{Identity, become_program, environment, read_env_file};
+use crate::adapters::process::{Identity, become_program, environment, prepare, read_env_file};
 use crate::config::Settings;
 use crate::domain::attempt::{AttemptId, LaunchContext};
 use crate::domain::outcome::SpawnError;
@@ -58,9 +58,11 @@ pub fn exec(settings: &Settings, script: &ScriptSpec, live: bool, now: DateTime<
     let launch = &script.launch;
     let from_file = launch.env_file.as_ref().map_or(Ok(Vec::new()), read_env_file);
     let from_file = from_file.map_err(|error| failed(error.to_string()))?;
+    let preparation = prepare(launch).map_err(|unfit| failed(format!("{name} cannot be run: {unfit}")))?;
+    let from_file = [preparation.variables(), from_file].concat();
     let variables = environment(std::env::vars_os(), from_file, launch, &attempt, &context, &identity);
     reserve(&settings.orchestrator.state_dir, name)?;
-    let SpawnError(error) = become_program(launch, variables);
+    let SpawnError(error) = become_program(launch, variables, preparation);
     Err(failed(format!("{name} cannot be run: {error}")))
 }
 

@@ -14,7 +14,7 @@ mod simulate;
 mod watch;
 
 pub use crate::adapters::logs::{Reading as LogReading, Unreadable as LogUnreadable};
-pub use crate::adapters::process::read_env_file;
+pub use crate::adapters::process::{Unfit, read_env_file, rehearse as rehearse_limits};
 pub use crate::adapters::reload::{ReloadResult, Reloaded, Told, ask as ask_to_reload};
 pub use crate::adapters::sys::clock_is_synchronised;
 pub use crate::adapters::token::load as token;

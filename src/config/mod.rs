@@ -14,6 +14,7 @@ mod file;
 mod graph;
 mod health;
 mod layers;
+mod limits;
 mod load;
 mod node;
 mod overrides;

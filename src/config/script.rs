@@ -9,8 +9,9 @@ use super::builtin::{self, HALF_DAYS, POLICIES};
 use super::command;
 use super::fault::{Bad, Report};
 use super::health;
+use super::limits;
 use super::node::{Data, Node};
-use super::section::{Later, Section};
+use super::section::Section;
 use super::sources::absolute;
 use super::values::{self, Parsed};
 use crate::domain::script::{
@@ -18,7 +19,7 @@ use crate::domain::script::{
     WindowSpec,
 };
 
-const KEYS: [&str; 30] = [
+const KEYS: [&str; 31] = [
     "name",
     "command",
     "working_dir",
@@ -49,13 +50,11 @@ const KEYS: [&str; 30] = [
     "watchdog",
     "stop_command",
     "warn_signal",
+    "limits",
 ];
 const RESTART_KEYS: [&str; 7] =
     ["policy", "initial_delay", "max_delay", "reset_after", "max_restarts", "within", "cooldown"];
 const OUTPUT_KEYS: [&str; 5] = ["max_size", "max_files", "max_age", "max_total", "echo"];
-
-/// Known to the documentation; each is refused as soon as it is set to more than its empty default.
-const LATER: [Later; 1] = [Later { key: "limits", unset: "" }];
 
 const CONDITIONS: [(&str, Condition); 4] = [
     ("succeeded", Condition::Succeeded),
@@ -76,7 +75,7 @@ pub(super) struct Surroundings<'a> {
 /// Checks `[defaults]` by itself: also a value that every script overrides must be sound.
 pub(super) fn check_defaults(defaults: &Node, around: &Surroundings<'_>) {
     let section = Section::new("defaults", Some(defaults), None, around.report).unlisted();
-    section.only(&KEYS, &LATER);
+    section.only(&KEYS, &[]);
     for key in ["name", "command"] {
         if let Some(node) = section.get(key) {
             around.report.fault(&node.place, &node.key, "belongs to a [[script]]: no two scripts share it");
@@ -96,7 +95,7 @@ pub(super) fn keyed(item: &Node, index: usize) -> Node {
 pub(super) fn read(node: &Node, defaults: &Node, around: &Surroundings<'_>) -> Option<ScriptSpec> {
     let report = around.report;
     let section = Section::new(&node.key, Some(node), Some(defaults), report);
-    section.only(&KEYS, &LATER);
+    section.only(&KEYS, &[]);
     let own = |key: &str| {
         let found = node.get(key);
         if found.is_none() && node.table().is_some() {
@@ -131,6 +130,8 @@ fn launch(section: &Section<'_>, command: Option<&command::Command>, around: &Su
         inherit_env: section.read("inherit_env", values::boolean).unwrap_or(base.inherit_env),
         env_file: section.read_set("env_file", |node| env_file(node, around)),
         env,
+        // Read with the keys that defaults have in any case.
+        limits: base.limits,
     }
 }
 
@@ -209,6 +210,7 @@ fn spec(section: &Section<'_>, name: ScriptName, launch: Launch, around: &Surrou
     let ready = health::ready(&section.sub("ready"), &place, around.report);
     let stop_command = section.read_set("stop_command", |node| health::tool(node, &place));
     let output_dir = around.log_dir.join(name.as_str());
+    let (limits, memory) = limits::read(section);
     ScriptSpec {
         enabled: section.read("enabled", values::boolean).unwrap_or(base.enabled),
         critical: section.read("critical", values::boolean).unwrap_or(base.critical),
@@ -227,7 +229,8 @@ fn spec(section: &Section<'_>, name: ScriptName, launch: Launch, around: &Surrou
         ready,
         watchdog: health::watchdog(&section.sub("watchdog")),
         output: output(&section.sub("output"), base.output, output_dir),
-        launch,
+        launch: Launch { limits, ..launch },
+        memory,
         name,
     }
 }

@@ -134,4 +134,11 @@ pub enum ProcessEvent {
         /// Its words, of a bearable length.
         text: String,
     },
+    /// All its processes together have more memory resident than `max_rss`. Told when they come to, and again each minute while they do.
+    OverMemory {
+        /// Which attempt.
+        attempt: AttemptId,
+        /// How much they have.
+        bytes: u64,
+    },
 }

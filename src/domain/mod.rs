@@ -6,6 +6,7 @@ pub mod calendar;
 pub mod dependency;
 pub mod health;
 pub mod lifecycle;
+pub mod limits;
 pub mod notice;
 pub mod operator;
 pub mod outcome;

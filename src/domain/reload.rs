@@ -57,8 +57,11 @@ pub fn changed_keys(before: &ScriptSpec, after: &ScriptSpec) -> (Vec<&'static st
         ("restart.max_restarts", b.restart.max_restarts != a.restart.max_restarts),
         ("restart.within", b.restart.within != a.restart.within),
         ("restart.cooldown", b.restart.cooldown != a.restart.cooldown),
+        ("limits.max_rss", b.memory.max_rss != a.memory.max_rss),
+        ("limits.max_rss_action", b.memory.action != a.memory.action),
     ];
     let (bl, al) = (&b.launch, &a.launch);
+    let (blim, alim) = (&bl.limits, &al.limits);
     let has_command = (&bl.program, &bl.args) != (&al.program, &al.args) || bl.display != al.display;
     let next_start = [
         ("command", has_command),
@@ -69,6 +72,14 @@ pub fn changed_keys(before: &ScriptSpec, after: &ScriptSpec) -> (Vec<&'static st
         ("output", b.output != a.output),
         ("ready", b.ready != a.ready),
         ("watchdog.heartbeat", b.watchdog.heartbeat != a.watchdog.heartbeat),
+        ("limits.nofile", blim.nofile != alim.nofile),
+        ("limits.memory", blim.memory != alim.memory),
+        ("limits.cpu_time", blim.cpu_time != alim.cpu_time),
+        ("limits.core", blim.core != alim.core),
+        ("limits.nice", blim.nice != alim.nice),
+        ("limits.umask", blim.umask != alim.umask),
+        ("limits.user", blim.user != alim.user),
+        ("limits.group", blim.group != alim.group),
     ];
     let differ = |keys: &[(&'static str, bool)]| keys.iter().filter(|(_, is)| *is).map(|(key, _)| *key).collect();
     (differ(&at_once), differ(&next_start))
@@ -96,11 +107,12 @@ mod tests {
 
     use super::*;
     use crate::domain::health::{Endpoint, OnDependencyDown, Probe, ReadySpec, Tool, TripAction, WarnSpec};
+    use crate::domain::limits::CoreSize;
     use crate::domain::script::{Condition, Dependency, HalfDays, Policy, TimePoint};
 
     type Edit = (&'static str, fn(&mut ScriptSpec));
 
-    const EDITS: [Edit; 36] = [
+    const EDITS: [Edit; 46] = [
         ("calendar", |s| s.window.calendar = "XTKS".into()),
         ("start", |s| s.window.start = TimePoint::At(chrono::NaiveTime::MIN)),
         ("stop", |s| s.window.stop = TimePoint::At(chrono::NaiveTime::MIN)),
@@ -142,6 +154,16 @@ mod tests {
         ("env", |s| drop(s.launch.env.insert("A".into(), "1".into()))),
         ("inherit_env", |s| s.launch.inherit_env = false),
         ("output", |s| s.output.max_files = 1),
+        ("limits.nofile", |s| s.launch.limits.nofile = Some(64)),
+        ("limits.memory", |s| s.launch.limits.memory = Some(1 << 30)),
+        ("limits.cpu_time", |s| s.launch.limits.cpu_time = Some(Duration::from_secs(1))),
+        ("limits.core", |s| s.launch.limits.core = Some(CoreSize::Unlimited)),
+        ("limits.nice", |s| s.launch.limits.nice = Some(5)),
+        ("limits.umask", |s| s.launch.limits.umask = Some(0o27)),
+        ("limits.user", |s| s.launch.limits.user = Some("bob".into())),
+        ("limits.group", |s| s.launch.limits.group = Some("staff".into())),
+        ("limits.max_rss", |s| s.memory.max_rss = Some(1 << 30)),
+        ("limits.max_rss_action", |s| s.memory.action = TripAction::Alert),
     ];
 
     #[test]

@@ -10,6 +10,7 @@ use chrono::{NaiveDate, NaiveTime, TimeDelta};
 use serde::Serialize;
 
 use super::health::{Endpoint, OnDependencyDown, Probe, ReadySpec, Tool, WarnSpec, WatchdogSpec};
+use super::limits::{Limits, MemoryWatch};
 use super::outcome::Signal;
 
 /// A script's name: cheap to clone, since every message carries one.
@@ -81,6 +82,8 @@ pub struct ScriptSpec {
     pub watchdog: WatchdogSpec,
     /// Where its output goes.
     pub output: OutputSpec,
+    /// How much memory it may have.
+    pub memory: MemoryWatch,
 }
 
 /// What to execute, and in what surroundings. Paths are absolute.
@@ -100,6 +103,8 @@ pub struct Launch {
     pub env_file: Option<EnvFile>,
     /// Variables set for it; these win over the file's.
     pub env: BTreeMap<String, String>,
+    /// What it may use, and as whom it runs.
+    pub limits: Limits,
 }
 
 /// A dotenv file.
@@ -290,6 +295,7 @@ impl ScriptSpec {
                 inherit_env: true,
                 env_file: None,
                 env: BTreeMap::new(),
+                limits: Limits::default(),
             },
             window: WindowSpec {
                 calendar: "XNYS".into(),
@@ -326,6 +332,7 @@ impl ScriptSpec {
                 max_total: 2_000_000_000,
                 echo: true,
             },
+            memory: MemoryWatch::default(),
         }
     }
 }

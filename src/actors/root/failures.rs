@@ -138,6 +138,8 @@ impl Tree {
                 }
                 None
             }
+            // It is being stopped already.
+            ProcessEvent::OverMemory { .. } => None,
         };
         let orphan = &mut self.children[index].orphan;
         if orphan.take_if(|orphan| gone.as_ref() == Some(&orphan.attempt)).is_some() {

@@ -13,8 +13,9 @@ use rustix::pipe::PipeFlags;
 use rustix::process::WaitIdOptions;
 use tokio::io::unix::AsyncFd;
 
-use super::{LEADERS, RealLauncher, Shared, forget, signal_group, spawn, wait};
+use super::{LEADERS, Preparation, RealLauncher, Shared, forget, signal_group, spawn, wait};
 use crate::adapters::sys;
+use crate::domain::limits::Limits;
 use crate::domain::outcome::{Exit, Signal};
 use crate::domain::script::Launch;
 use crate::ports::{Errand, ErrandEnd, Errands, PortFuture};
@@ -27,14 +28,21 @@ const SHOWN: usize = 300;
 
 impl Errands for RealLauncher {
     fn run(&self, errand: Errand) -> PortFuture<ErrandEnd> {
-        let task = self.shared.runtime.spawn(run(Arc::clone(&self.shared), errand));
+        self.send_out(errand, Preparation::default())
+    }
+}
+
+impl RealLauncher {
+    /// With what a script's own limits ask for.
+    pub(super) fn send_out(&self, errand: Errand, preparation: Preparation) -> PortFuture<ErrandEnd> {
+        let task = self.shared.runtime.spawn(run(Arc::clone(&self.shared), errand, preparation));
         Box::pin(async move { task.await.unwrap_or_else(|error| ErrandEnd::Failed(error.to_string())) })
     }
 }
 
-async fn run(shared: Arc<Shared>, errand: Errand) -> ErrandEnd {
+async fn run(shared: Arc<Shared>, errand: Errand, preparation: Preparation) -> ErrandEnd {
     let limit = errand.limit;
-    let (leader, pipe) = match start(&errand) {
+    let (leader, pipe) = match start(&errand, preparation) {
         Ok(started) => started,
         Err(error) => return ErrandEnd::Failed(explain(&error, &errand)),
     };
@@ -58,20 +66,24 @@ async fn run(shared: Arc<Shared>, errand: Errand) -> ErrandEnd {
     }
 }
 
-fn start(errand: &Errand) -> io::Result<(u32, OwnedFd)> {
+fn start(errand: &Errand, preparation: Preparation) -> io::Result<(u32, OwnedFd)> {
     let (ours, theirs) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC)?;
     rustix::fs::fcntl_setfl(&ours, OFlags::NONBLOCK)?;
     let stdin = if errand.stdin.is_empty() { Stdio::null() } else { Stdio::from(content(&errand.stdin)?) };
     let mut command = Command::new(&errand.program);
     command
         .args(&errand.args)
-        .current_dir(&errand.working_dir)
         .env_clear()
         .envs(errand.env.iter().map(|(name, value)| (name, value)))
         .stdin(stdin)
         .stdout(Stdio::from(theirs.try_clone()?))
         .stderr(Stdio::from(theirs))
         .process_group(0);
+    if preparation.is_empty() {
+        command.current_dir(&errand.working_dir);
+    } else {
+        sys::prepare_child(&mut command, preparation.into_steps().0);
+    }
     // Held across the spawn: nobody may take the new child for an orphan.
     let mut leaders = LEADERS.lock().unwrap_or_else(PoisonError::into_inner);
     let leader = command.spawn()?.id();
@@ -138,6 +150,7 @@ fn explain(error: &io::Error, errand: &Errand) -> String {
         inherit_env: false,
         env_file: None,
         env: std::collections::BTreeMap::new(),
+        limits: Limits::default(),
     };
     spawn::explain(error, &launch).to_string()
 }

@@ -67,9 +67,10 @@ pub(super) struct Lent<'a> {
 }
 
 impl Lent<'_> {
-    /// The mark of what was spawned, if it could be given one. Where it could not inherit its limit of open files, it gets it now.
-    pub(super) fn settle_for(self, child: u32) -> Option<u64> {
-        if let Some(limit) = self.limits.open_files.filter(|_| self.open_files.is_none()) {
+    /// The mark of what was spawned, if it could be given one. Where it could not inherit its limit of open files and has not `set` one of its
+    /// own, it gets it now.
+    pub(super) fn settle_for(self, child: u32, set: bool) -> Option<u64> {
+        if let Some(limit) = self.limits.open_files.filter(|_| self.open_files.is_none() && !set) {
             let _ = prlimit(procfs::raw_pid(child), Resource::Nofile, limit);
         }
         self.mark

@@ -10,6 +10,7 @@
 //!
 //! All that happens to attempts is settled by one task, in batches: any number of stops in one turn of the runtime share one walk.
 
+mod account;
 mod environment;
 mod errand;
 mod family;
@@ -17,6 +18,8 @@ mod heed;
 mod limits;
 mod memory;
 mod orphans;
+mod prepare;
+mod resident;
 mod settle;
 mod signals;
 mod signs;
@@ -45,6 +48,8 @@ use self::heed::Listener;
 use self::limits::Limits;
 use self::memory::OomCounter;
 use self::orphans::Orphan;
+pub use self::prepare::{Preparation, Unfit, prepare, rehearse};
+use self::resident::Watch;
 use self::signals::signal_group;
 pub use self::signs::SignBook;
 use self::spawn::Spawned;
@@ -58,7 +63,7 @@ use crate::domain::notice::{About, Notice, What};
 use crate::domain::outcome::{Exit, Signal, SpawnError};
 use crate::domain::script::ScriptName;
 use crate::ports::{
-    AttemptId, Clock, Errand, ErrandEnd, Errands, LaunchOrder, Launcher, Notifier, PortFuture, ProcessEvent, ProcessId,
+    AttemptId, Clock, Errand, ErrandEnd, LaunchOrder, Launcher, Notifier, PortFuture, ProcessEvent, ProcessId,
     ProcessSink, Refusal,
 };
 
@@ -109,6 +114,8 @@ struct State {
     /// Children that dead parents left to us, with what is known of them.
     orphans: HashMap<u32, Orphan>,
     oom: OomCounter,
+    /// Somebody looks at their memory from time to time.
+    samples_memory: bool,
     due: Due,
 }
 
@@ -132,6 +139,8 @@ struct Attempt {
     signs: Arc<SignBook>,
     /// Hears what it says, if it may speak.
     _listener: Option<Listener>,
+    /// How much memory it may have.
+    memory: Option<Watch>,
 }
 
 /// What the settling task has to do.
@@ -169,6 +178,7 @@ impl RealLauncher {
             relatives: Relatives::new(),
             orphans: HashMap::new(),
             oom: OomCounter::open(),
+            samples_memory: false,
             due: Due::default(),
         };
         let shared = Arc::new(Shared {
@@ -210,7 +220,11 @@ impl RealLauncher {
         if !order.signs.notify {
             return Ok(None);
         }
-        let socket = heed::Socket::make(self.state_dir.as_deref(), &self.shared.identity.daemon_id).map_err(|error| {
+        // Somebody else may not be able to reach a path of ours.
+        let limits = &order.launch.limits;
+        let is_own = limits.user.is_none() && limits.group.is_none();
+        let dir = self.state_dir.as_deref().filter(|_| is_own);
+        let socket = heed::Socket::make(dir, &self.shared.identity.daemon_id).map_err(|error| {
             SpawnError(format!("the socket for sd_notify cannot be made in the state directory: {error}; mend that, or leave out notify and heartbeat"))
         })?;
         environment.push(("NOTIFY_SOCKET".into(), socket.address.clone()));
@@ -238,13 +252,14 @@ impl Launcher for RealLauncher {
     fn spawn(&self, order: LaunchOrder, sink: ProcessSink) -> Result<ProcessId, Refusal> {
         let shared = &self.shared;
         let _reserved = self.reserve(&order.attempt.script)?;
-        let mut environment = shared.environment(&order).map_err(Refusal::Failed)?;
+        let preparation = prepare(&order.launch).map_err(|unfit| Refusal::Failed(unfit.into()))?;
+        let mut environment = shared.environment(&order, &preparation).map_err(Refusal::Failed)?;
         let socket = self.notify_socket(&order, &mut environment).map_err(Refusal::Failed)?;
         let LaunchOrder { attempt, launch, output, signs: wanted, .. } = order;
         let Spawned { leader, pipe, mark } = {
             // Held across the spawn: nobody may take the new child for an orphan.
             let mut leaders = LEADERS.lock().unwrap_or_else(PoisonError::into_inner);
-            let spawned = spawn::spawn(&launch, environment, &shared.limits).map_err(Refusal::Failed)?;
+            let spawned = spawn::spawn(&launch, environment, preparation, &shared.limits).map_err(Refusal::Failed)?;
             leaders.insert(spawned.leader);
             spawned
         };
@@ -282,6 +297,7 @@ impl Launcher for RealLauncher {
             oom_before,
             signs,
             _listener: listener,
+            memory: None,
         };
         state.attempts.insert(attempt.clone(), found);
         drop(state);
@@ -330,17 +346,17 @@ impl Launcher for RealLauncher {
     }
 
     fn run_beside(&self, order: &LaunchOrder, tool: &Tool, limit: Duration) -> PortFuture<ErrandEnd> {
-        match self.shared.environment(order) {
-            Ok(env) => self.run(Errand {
-                program: tool.program.clone(),
-                args: tool.args.clone(),
-                working_dir: order.launch.working_dir.clone(),
-                env,
-                stdin: Vec::new(),
-                limit,
-            }),
-            Err(error) => Box::pin(std::future::ready(ErrandEnd::Failed(error.to_string()))),
-        }
+        let prepared = prepare(&order.launch).map_err(SpawnError::from).and_then(|preparation| {
+            let env = self.shared.environment(order, &preparation)?;
+            Ok((preparation, env))
+        });
+        let (preparation, env) = match prepared {
+            Ok(prepared) => prepared,
+            Err(error) => return Box::pin(std::future::ready(ErrandEnd::Failed(error.to_string()))),
+        };
+        let (program, args) = (tool.program.clone(), tool.args.clone());
+        let working_dir = order.launch.working_dir.clone();
+        self.send_out(Errand { program, args, working_dir, env, stdin: Vec::new(), limit }, preparation)
     }
 
     fn redirect(&self, attempt: &AttemptId, sink: ProcessSink) -> bool {
@@ -349,6 +365,10 @@ impl Launcher for RealLauncher {
 
     fn carry_output(&self, attempt: &AttemptId, trading_date: NaiveDate) {
         self.shared.output.carry(attempt.clone(), trading_date);
+    }
+
+    fn watch_memory(&self, attempt: &AttemptId, limit: Option<u64>) {
+        self.shared.watch_memory(attempt, limit);
     }
 
     fn report_tail(&self, attempt: &AttemptId) {
@@ -365,9 +385,14 @@ impl Launcher for RealLauncher {
 
 impl Shared {
     /// The whole environment of an attempt, as it would be started now.
-    fn environment(&self, order: &LaunchOrder) -> Result<Vec<(OsString, OsString)>, SpawnError> {
+    fn environment(
+        &self,
+        order: &LaunchOrder,
+        preparation: &Preparation,
+    ) -> Result<Vec<(OsString, OsString)>, SpawnError> {
         let LaunchOrder { attempt, launch, context, .. } = order;
         let from_file = launch.env_file.as_ref().map_or_else(|| Ok(Vec::new()), read_env_file)?;
+        let from_file = [preparation.variables(), from_file].concat();
         let inherited = self.inherited.iter().cloned();
         Ok(environment(inherited, from_file, launch, attempt, context, &self.identity))
     }

@@ -1,7 +1,7 @@
 //! One child process: its pipe, its command, and the text for every way in which its start can fail.
 //!
 //! The command uses nothing that would take the standard library off its `posix_spawn` path (no `pre_exec`, no uid, no gid): a fork of the
-//! daemon costs many times as much.
+//! daemon costs many times as much. Only a script with `limits` is forked: see `prepare`.
 
 use std::convert::Infallible;
 use std::ffi::{CString, OsString};
@@ -19,7 +19,9 @@ use rustix::fs::OFlags;
 use rustix::pipe::PipeFlags;
 
 use super::limits::Limits;
-use crate::adapters::{fault_point, sys};
+use super::prepare::{self, Preparation};
+use crate::adapters::fault_point;
+use crate::adapters::sys::{self, Step};
 use crate::domain::outcome::SpawnError;
 use crate::domain::script::Launch;
 
@@ -36,48 +38,63 @@ pub(super) struct Spawned {
 pub(super) fn spawn(
     launch: &Launch,
     environment: Vec<(OsString, OsString)>,
+    preparation: Preparation,
     limits: &Limits,
 ) -> Result<Spawned, SpawnError> {
     let failed = |error| explain(&error, launch);
     let (ours, theirs) = output_pipe().map_err(failed)?;
+    preparation.hand_over(&theirs);
     let stderr = theirs.try_clone().map_err(failed)?;
     fault_point::reach("spawn").map_err(failed)?;
     let lent = limits.lend(stderr.as_raw_fd());
-    let child = Command::new(&launch.program)
+    let mut command = Command::new(&launch.program);
+    command
         .args(&launch.args)
-        .current_dir(&launch.working_dir)
         .env_clear()
         .envs(environment)
         .stdin(Stdio::null())
         .stdout(Stdio::from(theirs))
         .stderr(Stdio::from(stderr))
-        .process_group(0)
-        .spawn()
-        .map_err(failed)?;
+        .process_group(0);
+    let sets_open_files = preparation.sets_open_files();
+    let keys = if preparation.is_empty() {
+        command.current_dir(&launch.working_dir);
+        Vec::new()
+    } else {
+        let (steps, keys) = preparation.into_steps();
+        sys::prepare_child(&mut command, steps);
+        keys
+    };
+    let child = command.spawn().map_err(|error| explain_prepared(&error, &keys, launch))?;
     // The standard library's handle is dropped without waiting: this module waits by itself.
     let leader = child.id();
-    Ok(Spawned { leader, pipe: ours, mark: lent.settle_for(leader) })
+    Ok(Spawned { leader, pipe: ours, mark: lent.settle_for(leader, sets_open_files) })
 }
 
 /// Becomes the program, in the foreground: with our 0, 1 and 2, and else as `spawn` would start it. Returns only if that fails, with the same
 /// text. Not by the standard library, which hands what the kernel refuses to `/bin/sh`.
-pub fn become_program(launch: &Launch, environment: Vec<(OsString, OsString)>) -> SpawnError {
-    match try_to_become(launch, environment) {
+pub fn become_program(launch: &Launch, environment: Vec<(OsString, OsString)>, preparation: Preparation) -> SpawnError {
+    let (steps, keys) = preparation.into_steps();
+    match try_to_become(launch, environment, &steps) {
         Ok(never) => match never {},
-        Err(error) => explain(&error, launch),
+        Err(error) => explain_prepared(&error, &keys, launch),
     }
 }
 
-fn try_to_become(launch: &Launch, environment: Vec<(OsString, OsString)>) -> io::Result<Infallible> {
+fn try_to_become(launch: &Launch, environment: Vec<(OsString, OsString)>, steps: &[Step]) -> io::Result<Infallible> {
     let program = CString::new(launch.program.as_os_str().as_bytes())?;
     let args = launch.args.iter().map(|arg| CString::new(arg.as_bytes()));
     let args = std::iter::once(Ok(program.clone())).chain(args).collect::<Result<Vec<_>, _>>()?;
     let variable =
         |(name, value): (OsString, OsString)| CString::new([name.as_bytes(), b"=", value.as_bytes()].concat());
     let environment = environment.into_iter().map(variable).collect::<Result<Vec<_>, _>>()?;
-    std::env::set_current_dir(&launch.working_dir)?;
+    if steps.is_empty() {
+        std::env::set_current_dir(&launch.working_dir)?;
+    }
     sys::close_inherited_on_exec()?;
     sys::reset_signals_for_exec()?;
+    // Last: with the limits that they set, and as somebody else, this process may not be able to do much more.
+    sys::take(steps)?;
     Ok(nix::unistd::execve(&program, &args, &environment)?)
 }
 
@@ -89,6 +106,14 @@ fn output_pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     let both_ways = OpenOptions::new().read(true).write(true).open(format!("/proc/self/fd/{}", theirs.as_raw_fd()));
     // Without /proc the script merely loses that protection.
     Ok((ours, both_ways.map_or(theirs, OwnedFd::from)))
+}
+
+/// What went wrong, and what to do next, of a script that was to take the steps of these `keys` first.
+fn explain_prepared(error: &io::Error, keys: &[&'static str], launch: &Launch) -> SpawnError {
+    let Some(unfit) = prepare::stumbled(error, keys, launch) else { return explain(error, launch) };
+    // A directory that nobody could enter has a text of its own.
+    let directory = if unfit.is_limit() { None } else { directory_fault(&launch.working_dir) };
+    directory.map_or_else(|| unfit.into(), SpawnError)
 }
 
 /// What went wrong, and what to do next.
@@ -108,7 +133,8 @@ pub(super) fn explain(error: &io::Error, launch: &Launch) -> SpawnError {
         libc::ENOEXEC => format!(
             "{program} has no #! line and is no program for this machine: add one, or put the interpreter first in `command`"
         ),
-        _ => directory_fault(&launch.working_dir)
+        code => directory_fault(&launch.working_dir)
+            .or_else(|| user_fault(launch).filter(|_| code == libc::EACCES))
             .or_else(|| program_fault(&launch.program))
             .unwrap_or_else(|| format!("{program} could not be started: {error}")),
     };
@@ -128,6 +154,16 @@ fn directory_fault(directory: &Path) -> Option<String> {
         }
         Err(error) => Some(format!("working_dir {shown} cannot be used: {error}")),
     }
+}
+
+/// The program may be executed, but not by everybody.
+fn user_fault(launch: &Launch) -> Option<String> {
+    let (user, program) = (launch.limits.user.as_ref()?, &launch.program);
+    let found = std::fs::metadata(program).ok().filter(std::fs::Metadata::is_file)?;
+    (found.permissions().mode() & 0o111 != 0).then(|| {
+        let shown = program.display();
+        format!("user {user} may not execute {shown}: change its rights and those of its directories, or `limits.user`")
+    })
 }
 
 fn program_fault(program: &Path) -> Option<String> {

@@ -8,18 +8,15 @@ use std::path::{Path, PathBuf};
 use nix::unistd::{AccessFlags, access};
 
 use super::Places;
-use crate::app::read_env_file;
-use crate::config::{Fault, Loaded, script_file};
+use crate::app::{Unfit, read_env_file, rehearse_limits};
+use crate::config::{Bad, Fault, Loaded, nearest, script_file};
 use crate::domain::script::{Launch, ScriptSpec};
 
 /// What would keep the script from starting.
 pub(super) fn check(spec: &ScriptSpec, places: &Places<'_>) -> Vec<Fault> {
     let launch = &spec.launch;
     let mut faults = Vec::new();
-    let mut fault = |key: &str, message: String| {
-        let key = format!("script.{}.{key}", spec.name);
-        faults.push(Fault::at(&places.get(&key), &key, message));
-    };
+    let mut fault = |key: &str, message: String| faults.push(fault_of(spec, places, key, message));
     match std::fs::metadata(&launch.working_dir) {
         Ok(meta) if meta.is_dir() => {}
         Ok(_) => fault("working_dir", format!("{} is not a directory", launch.working_dir.display())),
@@ -38,7 +35,28 @@ pub(super) fn check(spec: &ScriptSpec, places: &Places<'_>) -> Vec<Fault> {
     {
         fault("env_file", error.to_string());
     }
+    // What nobody can enter or execute has been told of; here it is what this script's user cannot.
+    let has = |key: &str| faults.iter().any(|fault| fault.key == format!("script.{}.{key}", spec.name));
+    let unfit = rehearse_limits(launch, script_of(launch).as_deref());
+    let others: Vec<Unfit> = unfit.into_iter().filter(|unfit| unfit.is_limit() || !has(unfit.key)).collect();
+    faults.extend(others.into_iter().map(|unfit| {
+        let key = if unfit.is_limit() { format!("limits.{}", unfit.key) } else { unfit.key.to_owned() };
+        fault_of(spec, places, &key, misnamed(unfit, &spec.launch))
+    }));
     faults
+}
+
+fn fault_of(spec: &ScriptSpec, places: &Places<'_>, key: &str, bad: impl Into<Bad>) -> Fault {
+    let key = format!("script.{}.{key}", spec.name);
+    Fault::at(&places.get(&key), &key, bad)
+}
+
+/// With the name that was probably meant, where one is unknown.
+fn misnamed(unfit: Unfit, launch: &Launch) -> Bad {
+    let limits = &launch.limits;
+    let name = if unfit.key == "group" { limits.group.as_deref() } else { limits.user.as_deref() };
+    let suggestion = nearest(name.unwrap_or_default(), unfit.known.iter().map(String::as_str));
+    Bad { message: unfit.message, suggestion }
 }
 
 /// Directories that the daemon makes or writes to; only a warning, since the daemon may run as somebody else.

@@ -45,6 +45,7 @@ impl Machine<'_> {
             Event::Process(ProcessEvent::Unkillable { attempt, pids }) => self.on_unkillable(actual, &attempt, pids),
             Event::Process(ProcessEvent::Ready { attempt }) => self.on_said_ready(actual, &attempt),
             Event::Process(ProcessEvent::Said { attempt, text }) => self.on_said(actual, &attempt, text),
+            Event::Process(ProcessEvent::OverMemory { attempt, bytes }) => self.on_over_memory(actual, &attempt, bytes),
             Event::Probed { attempt, refused } => self.on_probed(actual, &attempt, refused),
             Event::Signs { attempt, timer, signs } => self.on_signs(actual, &attempt, timer, signs),
             Event::Outside { look, refused } => self.on_outside(actual, look, refused),

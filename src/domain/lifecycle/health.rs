@@ -238,6 +238,19 @@ impl Machine<'_> {
         Actual::Running { run, live }
     }
 
+    /// All its processes together have more memory than they may.
+    pub(super) fn on_over_memory(&mut self, actual: Actual, id: &AttemptId, bytes: u64) -> Actual {
+        let memory = self.spec.memory;
+        match (actual, memory.max_rss) {
+            (Actual::Running { run, live }, Some(limit)) if live.attempt == *id => {
+                let restart = memory.action == TripAction::Restart;
+                self.tell(&run, What::Tripped { trip: Trip::Memory { bytes, limit }, restart });
+                if restart { self.stop(run, live, StopReason::Memory) } else { Actual::Running { run, live } }
+            }
+            (actual, _) => actual, // it is being ended, or the limit is gone
+        }
+    }
+
     /// What is not ours must answer first.
     pub(super) fn look_outside_first(&mut self, run: Run, cause: Option<RestartCause>) -> Actual {
         if self.spec.wait_for.is_empty() {
