@@ -229,6 +229,20 @@ fn a_silent_script_is_restarted_by_the_watchdog_and_one_that_prints_is_not() {
 }
 
 #[test]
+fn a_script_that_grows_beyond_its_max_rss_is_restarted() {
+    let config = "[[script]]\nname = \"hungry\"\nrestart = { initial_delay = \"0s\" }\n\
+         command = [\"python3\", \"-c\", \"import os, time; first = not os.path.exists('grown'); open('grown', 'a').write('x'); a = bytearray(150_000_000 if first else 1); time.sleep(600)\"]\n\
+         limits = { max_rss = \"100MB\" }\n";
+    let mut daemon = world(config).rehearse(NOON);
+    daemon.wait_for(&["ERROR: Watchdog: it uses 1", "MB of memory, more than its max_rss of 100 MB. Restarting it."]);
+    daemon.wait_for(&["Stopping script: max_rss", "script=hungry"]);
+    eventually("another one runs", || daemon.read("grown") == "xx");
+    let hungry = wait_until(&daemon, "hungry", "running");
+    assert_eq!((&hungry["restarts"], &hungry["last_exit"]["result"]), (&1.into(), &"watchdog".into()));
+    daemon.stop();
+}
+
+#[test]
 fn a_polite_end_warns_the_leader_runs_the_command_and_then_sends_the_signal() {
     let config = "[[script]]\nname = \"polite\"\nstop = \"12:00:08\"\n\
          command = [\"sh\", \"-c\", \"trap 'echo warned >>story' USR1; trap 'echo signalled >>story; exit 0' TERM; : >up; while :; do sleep 0.05; done\"]\n\

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use mho::domain::health::{Endpoint, OnDependencyDown, Pattern, Probe, ReadySpec, Tool, Trip, TripAction, WarnSpec};
 use mho::domain::lifecycle::StateName;
+use mho::domain::limits::MemoryWatch;
 use mho::domain::notice::What;
 use mho::domain::outcome::{AttemptResult, Exit, RunResult, Signal};
 use mho::domain::script::{Condition, Dependency, ScriptName, ScriptSpec, TimePoint};
@@ -361,6 +362,26 @@ async fn the_end_of_the_window_takes_over_a_watchdogs_stop() {
     at(&lab, "16:01:00").await;
     assert_eq!(lab.results("a")[0].1, RunResult::WindowEnd, "{:#?}", lab.story());
     assert_eq!(lab.story_of(&["start"]).len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn too_much_memory_restarts_a_script_or_is_told_and_nothing_more() {
+    for action in [TripAction::Restart, TripAction::Alert] {
+        let mut spec = script("a");
+        spec.memory = MemoryWatch { max_rss: Some(100_000_000), action };
+        let lab = Lab::new("2026-11-23 09:35:00").script(spec).start().await;
+        at(&lab, "10:00:00").await;
+        lab.launcher.use_memory(&name("a"), 150_000_000);
+        at(&lab, "10:00:30").await;
+        let trip = Trip::Memory { bytes: 150_000_000, limit: 100_000_000 };
+        assert_eq!(trip.to_string(), "it uses 150 MB of memory, more than its max_rss of 100 MB");
+        let is_told = |what: &What| matches!(what, What::Tripped { trip: told, .. } if *told == trip);
+        assert_eq!(lab.notices().iter().filter(|notice| is_told(&notice.what)).count(), 1);
+        match action {
+            TripAction::Restart => assert_eq!(causes(&lab, "a"), [None, Some(RestartCause::Watchdog)]),
+            TripAction::Alert => assert_eq!(causes(&lab, "a"), [None]),
+        }
+    }
 }
 
 fn polite(grace: u64) -> ScriptSpec {

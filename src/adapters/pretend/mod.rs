@@ -239,6 +239,15 @@ impl PretendLauncher {
         sink(ProcessEvent::Ready { attempt });
     }
 
+    /// Its live process has this much memory.
+    pub fn use_memory(&self, script: &ScriptName, bytes: u64) {
+        let world = lock(&self.world);
+        let found = world.live.iter().find(|(a, _)| a.script == *script);
+        let Some((attempt, sink)) = found.map(|(a, process)| (a.clone(), Arc::clone(&process.sink))) else { return };
+        drop(world);
+        sink(ProcessEvent::OverMemory { attempt, bytes });
+    }
+
     /// From now on it gives signs of life, or none.
     pub fn set_silent(&self, script: &ScriptName, silent: bool) {
         let mut world = lock(&self.world);

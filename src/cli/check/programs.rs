@@ -10,6 +10,7 @@ use nix::unistd::{AccessFlags, access};
 use super::Places;
 use crate::app::{Unfit, read_env_file, rehearse_limits};
 use crate::config::{Bad, Fault, Loaded, nearest, script_file};
+use crate::domain::health::{Probe, ReadySpec, Tool};
 use crate::domain::script::{Launch, ScriptSpec};
 
 /// What would keep the script from starting.
@@ -30,6 +31,11 @@ pub(super) fn check(spec: &ScriptSpec, places: &Places<'_>) -> Vec<Fault> {
     {
         fault("command", message);
     }
+    for (key, tool) in tools(spec) {
+        if let Err(message) = program(&Launch { program: tool.program.clone(), ..launch.clone() }) {
+            fault(key, message);
+        }
+    }
     if let Some(env_file) = &launch.env_file
         && let Err(error) = read_env_file(env_file)
     {
@@ -44,6 +50,15 @@ pub(super) fn check(spec: &ScriptSpec, places: &Places<'_>) -> Vec<Fault> {
         fault_of(spec, places, &key, misnamed(unfit, &spec.launch))
     }));
     faults
+}
+
+/// Programs that are run for it besides its own.
+fn tools(spec: &ScriptSpec) -> Vec<(&'static str, &Tool)> {
+    let probe = match &spec.ready {
+        Some(ReadySpec { probe: Probe::Exec(tool), .. }) => Some(("ready.exec", tool)),
+        _ => None,
+    };
+    spec.stop_command.as_ref().map(|tool| ("stop_command", tool)).into_iter().chain(probe).collect()
 }
 
 fn fault_of(spec: &ScriptSpec, places: &Places<'_>, key: &str, bad: impl Into<Bad>) -> Fault {

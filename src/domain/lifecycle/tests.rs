@@ -207,6 +207,7 @@ fn events(n: u32) -> Vec<(&'static str, Event)> {
         ("gone", Event::Process(ProcessEvent::Gone { attempt: attempt.clone() })),
         ("unkillable", Event::Process(ProcessEvent::Unkillable { attempt: attempt.clone(), pids: vec![8] })),
         ("says ready", Event::Process(ProcessEvent::Ready { attempt: attempt.clone() })),
+        ("over memory", Event::Process(ProcessEvent::OverMemory { attempt: attempt.clone(), bytes: 9 })),
         ("says", Event::Process(ProcessEvent::Said { attempt: attempt.clone(), text: "well".into() })),
         ("probed", Event::Probed { attempt: attempt.clone(), refused: None }),
         ("refused", Event::Probed { attempt: attempt.clone(), refused: Some("no".into()) }),
@@ -263,6 +264,7 @@ exit_78          =        =        =        =        =        over     over     
 exit_leaving     =        =        =        =        =        sweeping =        =        =        =        =
 gone             =        =        =        =        =        =        over     backoff  =        =        =
 unkillable       =        =        =        =        =        =        =        =        =        =        =
+over_memory      =        =        =        =        =        =        =        =        =        =        =
 says_ready       =        =        =        =        =        =        =        =        =        =        =
 says             =        =        =        =        =        =        =        =        =        =        =
 probed           =        =        =        =        =        =        =        =        =        =        =
