@@ -149,7 +149,9 @@ impl Book {
         }
         match &notice.what {
             What::LastLines { lines } => {
-                let is_its = |(_, draft): &(Mono, Draft)| draft.about == notice.about;
+                // Not by its date: that of a carried attempt is another one by now.
+                let script = notice.about.as_ref().map(|about| &about.script);
+                let is_its = |(_, draft): &(Mono, Draft)| draft.about.as_ref().map(|about| &about.script) == script;
                 if let Some(at) = self.tailing.iter().position(is_its) {
                     let (_, draft) = self.tailing.remove(at);
                     self.offer(Draft { log_tail: lines.clone(), ..draft }, now, &mut out);
@@ -190,8 +192,7 @@ impl Book {
         }
         for (date, severity, reason) in self.days.over(looks, now.wall) {
             let draft = Draft::of_daemon(AlertEvent::Summary, "summary", now.wall, reason);
-            let about = None;
-            let draft = Draft { severity: Some(severity), about, ..draft };
+            let draft = Draft { severity: Some(severity), ..draft };
             self.offer_of(draft, Some(date), now, &mut out);
         }
         self.repeat(now, &mut out);
@@ -278,8 +279,7 @@ impl Book {
 
     fn end_episodes(&mut self, subject: &Subject) {
         for (_, episodes) in &mut self.channels {
-            for ((of, _), episode) in episodes.iter_mut().filter(|((of, _), _)| of == subject) {
-                debug_assert_eq!(of, subject);
+            for (_, episode) in episodes.iter_mut().filter(|((of, _), _)| of == subject) {
                 (episode.is_over, episode.held) = (true, 0);
             }
         }
