@@ -16,6 +16,7 @@ use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
+use super::notice::What;
 use super::outcome::Exit;
 use super::status::Local;
 
@@ -268,6 +269,22 @@ impl Message {
         }
         text
     }
+}
+
+/// Whether a notice can be worth telling, or is needed to decide about others.
+#[must_use]
+pub fn concerns(what: &What) -> bool {
+    !matches!(
+        what,
+        What::Starting { .. }
+            | What::Status { .. }
+            | What::Session { .. }
+            | What::Waiting { .. }
+            | What::Ordered { .. }
+            | What::LimitNear { .. }
+            | What::Rearmed
+            | What::TryScheduled { .. }
+    )
 }
 
 /// How a process ended, in a word or two.

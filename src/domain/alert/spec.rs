@@ -185,6 +185,14 @@ impl Channel {
     }
 }
 
+impl AlertSpec {
+    /// `text` without any of the channel's secrets.
+    #[must_use]
+    pub fn redact(&self, text: &str) -> String {
+        redacted(text, self.channel.secrets())
+    }
+}
+
 /// A shorter value is no secret: its letters stand everywhere.
 const SHORTEST: usize = 6;
 
@@ -193,8 +201,8 @@ const REDACTED: &str = "[redacted]";
 
 /// `text` without any of `secrets`.
 #[must_use]
-pub(super) fn redacted(text: &str, secrets: &[Secret]) -> String {
-    let known = secrets.iter().map(Secret::reveal).filter(|secret| secret.len() >= SHORTEST);
+pub(super) fn redacted<'a>(text: &str, secrets: impl IntoIterator<Item = &'a Secret>) -> String {
+    let known = secrets.into_iter().map(Secret::reveal).filter(|secret| secret.len() >= SHORTEST);
     known.fold(text.to_owned(), |text, secret| if text.contains(secret) { text.replace(secret, REDACTED) } else { text })
 }
 
