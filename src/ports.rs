@@ -12,8 +12,8 @@ use chrono_tz::Tz;
 use serde_json::Value;
 use tokio::sync::broadcast;
 
-pub use crate::domain::attempt::{AttemptId, LaunchContext, ProcessEvent, ProcessId, RestartCause};
 use crate::domain::alert::Look;
+pub use crate::domain::attempt::{AttemptId, LaunchContext, ProcessEvent, ProcessId, RestartCause};
 use crate::domain::notice::Notice;
 use crate::domain::operator::{Asked, By, Refused, Whom};
 use crate::domain::outcome::{Exit, Signal, SpawnError};

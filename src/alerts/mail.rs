@@ -20,7 +20,9 @@ pub(super) fn send(smtp: &Smtp, timeout: Duration, message: &Message) -> Fate {
         Err(error) if error.is_permanent() => {
             Fate::Refused(format!("the mail server refused it: {error}; check user, password, `from` and `to`"))
         }
-        Err(error) => Fate::Failed { why: format!("no mail could be sent by {}: {error}", smtp.host), retry_after: None },
+        Err(error) => {
+            Fate::Failed { why: format!("no mail could be sent by {}: {error}", smtp.host), retry_after: None }
+        }
     }
 }
 
@@ -41,7 +43,8 @@ fn mail(smtp: &Smtp, message: &Message) -> Result<lettre::Message, String> {
 }
 
 fn transport(smtp: &Smtp, timeout: Duration) -> Result<SmtpTransport, String> {
-    let private = || TlsParameters::new(smtp.host.clone()).map_err(|error| format!("no TLS with {}: {error}", smtp.host));
+    let private =
+        || TlsParameters::new(smtp.host.clone()).map_err(|error| format!("no TLS with {}: {error}", smtp.host));
     let tls = match smtp.tls {
         TlsMode::None => Tls::None,
         TlsMode::StartTls => Tls::Required(private()?),
@@ -65,15 +68,8 @@ mod tests {
     #[test]
     fn a_mail_has_its_subject_and_the_same_identity_at_every_try() {
         let (from, to) = ("mho@example.com".to_owned(), vec!["Desk <desk@example.com>".to_owned()]);
-        let smtp = Smtp {
-            host: "localhost".to_owned(),
-            port: 25,
-            tls: TlsMode::None,
-            user: None,
-            password: None,
-            from,
-            to,
-        };
+        let smtp =
+            Smtp { host: "localhost".to_owned(), port: 25, tls: TlsMode::None, user: None, password: None, from, to };
         let at = "2026-11-27T13:29:50Z".parse().unwrap();
         let message = Message::test("1-1".to_owned(), "desk".to_owned(), at, Tz::UTC);
         let text = String::from_utf8(mail(&smtp, &message).expect("a mail").formatted()).expect("text");

@@ -179,7 +179,12 @@ fn ledger(
     Ok(())
 }
 
-fn alerts(connection: &Connection, _: DateTime<Utc>, past: &mut Past, unread: &mut Vec<String>) -> rusqlite::Result<()> {
+fn alerts(
+    connection: &Connection,
+    _: DateTime<Utc>,
+    past: &mut Past,
+    unread: &mut Vec<String>,
+) -> rusqlite::Result<()> {
     let alert = |row: &Row<'_>| {
         let message = serde_json::from_str(&get::<String>(row, 1)?).map_err(|error| format!("an alert: {error}"))?;
         Ok(AlertRecord { channel: get(row, 0)?, message, end: None })

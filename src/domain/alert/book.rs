@@ -178,7 +178,11 @@ impl Book {
     #[must_use]
     pub fn hear_end(&mut self, reason: &str, now: &Now) -> Vec<Outgoing> {
         let mut out = Vec::new();
-        self.offer(Draft::of_daemon(AlertEvent::Daemon, "end", now.wall, format!("The daemon ends: {reason}")), now, &mut out);
+        self.offer(
+            Draft::of_daemon(AlertEvent::Daemon, "end", now.wall, format!("The daemon ends: {reason}")),
+            now,
+            &mut out,
+        );
         out
     }
 
@@ -327,7 +331,8 @@ impl Book {
             since.with_timezone(&zone).format("%Y-%m-%d %H:%M:%S %Z"),
             view.reason
         );
-        let next = view.next.map(|next| format!("{} at {}", next.action, next.at.with_timezone(&zone).format("%H:%M:%S")));
+        let next =
+            view.next.map(|next| format!("{} at {}", next.action, next.at.with_timezone(&zone).format("%H:%M:%S")));
         let draft = Draft {
             subject: Subject::Script(spec.name.clone()),
             about: Some(about),
@@ -338,9 +343,9 @@ impl Book {
             let (spec, episodes) = &self.channels[channel];
             let key = (draft.subject.clone(), AlertEvent::NotRunning);
             // It goes on being so; that is no further event to be counted.
-            let is_told = episodes.get(&key).is_some_and(|episode| {
-                !episode.is_over && now.mono.since(episode.told) < spec.repeat_interval
-            });
+            let is_told = episodes
+                .get(&key)
+                .is_some_and(|episode| !episode.is_over && now.mono.since(episode.told) < spec.repeat_interval);
             if down >= spec.late_after && !is_told {
                 self.offer_to(channel, &draft, Some(trading_date), now, out);
             }

@@ -188,11 +188,9 @@ pub(super) fn is_well(result: RunResult) -> bool {
         | RunResult::StoppedByOperator
         | RunResult::Skipped
         | RunResult::Carried => true,
-        RunResult::Running
-        | RunResult::TimeLimit
-        | RunResult::Failed
-        | RunResult::Missed
-        | RunResult::Interrupted => false,
+        RunResult::Running | RunResult::TimeLimit | RunResult::Failed | RunResult::Missed | RunResult::Interrupted => {
+            false
+        }
     }
 }
 

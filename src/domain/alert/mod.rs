@@ -320,8 +320,21 @@ mod tests {
         let fields = message.fields();
         let names: Vec<&str> = fields.keys().map(String::as_str).collect();
         let documented = [
-            "id", "event", "severity", "at", "at_market", "host", "trading_date", "script", "run_id", "attempt", "exit",
-            "reason", "next", "log_tail", "count",
+            "id",
+            "event",
+            "severity",
+            "at",
+            "at_market",
+            "host",
+            "trading_date",
+            "script",
+            "run_id",
+            "attempt",
+            "exit",
+            "reason",
+            "next",
+            "log_tail",
+            "count",
         ];
         assert_eq!(names, documented);
         assert_eq!(fields["script"], Value::Null);

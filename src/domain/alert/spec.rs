@@ -203,7 +203,8 @@ const REDACTED: &str = "[redacted]";
 #[must_use]
 pub(super) fn redacted<'a>(text: &str, secrets: impl IntoIterator<Item = &'a Secret>) -> String {
     let known = secrets.into_iter().map(Secret::reveal).filter(|secret| secret.len() >= SHORTEST);
-    known.fold(text.to_owned(), |text, secret| if text.contains(secret) { text.replace(secret, REDACTED) } else { text })
+    known
+        .fold(text.to_owned(), |text, secret| if text.contains(secret) { text.replace(secret, REDACTED) } else { text })
 }
 
 #[cfg(test)]
@@ -214,7 +215,10 @@ mod tests {
     fn a_secret_is_never_printed() {
         let channel = Channel::Slack { url: Secret::new("https://hooks.example/T0/B0/xyz") };
         assert_eq!(format!("{channel:?}"), "Slack { url: (not shown) }");
-        let text = redacted("post to https://hooks.example/T0/B0/xyz failed", &[Secret::new("https://hooks.example/T0/B0/xyz")]);
+        let text = redacted(
+            "post to https://hooks.example/T0/B0/xyz failed",
+            &[Secret::new("https://hooks.example/T0/B0/xyz")],
+        );
         assert_eq!(text, "post to [redacted] failed");
         assert_eq!(redacted("a b", &[Secret::new("a"), Secret::new("")]), "a b");
     }

@@ -8,8 +8,23 @@ use super::Message;
 
 /// The fields that a template may name: those of the JSON, and the two texts that are made of them.
 const FIELDS: [&str; 17] = [
-    "id", "event", "severity", "at", "at_market", "host", "trading_date", "script", "run_id", "attempt", "exit", "reason",
-    "next", "log_tail", "count", "title", "text",
+    "id",
+    "event",
+    "severity",
+    "at",
+    "at_market",
+    "host",
+    "trading_date",
+    "script",
+    "run_id",
+    "attempt",
+    "exit",
+    "reason",
+    "next",
+    "log_tail",
+    "count",
+    "title",
+    "text",
 ];
 
 /// A text with fields.
@@ -51,7 +66,8 @@ impl Template {
                 plain.push_str(&from[..1]);
                 rest = after;
             } else if let Some((word, after)) = word(from) {
-                let field = FIELDS.iter().find(|field| **field == word).ok_or_else(|| TemplateError(word.to_owned()))?;
+                let field =
+                    FIELDS.iter().find(|field| **field == word).ok_or_else(|| TemplateError(word.to_owned()))?;
                 parts.push(Part::Text(std::mem::take(&mut plain)));
                 parts.push(Part::Field(field));
                 rest = after;
@@ -119,7 +135,8 @@ mod tests {
 
     #[test]
     fn fields_are_filled_in_as_json_strings_and_other_braces_stay() {
-        let template = Template::parse(r#"{"text": "{reason}", "n": {count}, "x": {}, "who": "{script}", "tail": "{log_tail}"}"#);
+        let template =
+            Template::parse(r#"{"text": "{reason}", "n": {count}, "x": {}, "who": "{script}", "tail": "{log_tail}"}"#);
         let filled = template.unwrap().fill(&message());
         let value: Value = serde_json::from_str(&filled).expect("JSON");
         assert_eq!(value["text"], "it said \"no\"\nand left");
