@@ -36,7 +36,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-pub use self::environment::{Identity, environment, read_env_file};
+pub use self::environment::{Identity, environment, read_env_file, without};
 use self::family::Relatives;
 use self::limits::Limits;
 use self::memory::OomCounter;
