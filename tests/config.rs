@@ -169,11 +169,11 @@ fn every_fault_of_the_sections_before_the_scripts_has_its_place() {
         ("[[alert]]\ntype = \"exec\"\nname = \"pager\"", 1, "alert.pager.command", "is missing", None),
         ("[[alert]]\ntype = \"exec\"\nname = \"A\"\ncommand = \"/bin/true\"", 3, "alert.name", "is no name", None),
         (
-            "[[alert]]\ntype = \"healthchecks\"\nurl = \"https://h\"\nscript = \"demon\"",
+            "[[alert]]\ntype = \"healthchecks\"\nurl = \"https://h\"\nscript = \"s1\"",
             4,
             "alert.healthchecks.script",
             "no script is named",
-            Some("demo"),
+            Some("s"),
         ),
         (
             "[[alert]]\ntype = \"email\"\nhost = \"h\"\nfrom = \"a@b.c\"\nto = \"nobody\"",
@@ -793,7 +793,16 @@ fn every_key_that_the_shipped_file_shows_as_a_comment_exists() {
     };
     let text: String = SHIPPED.lines().map(|line| uncomment(line) + "\n").collect();
     assert_ne!(text, SHIPPED);
-    let loaded = World::with(&text).load();
+    let secrets = ["ALERT_URL", "TELEGRAM_TOKEN", "NTFY_TOKEN", "PING_URL", "SMTP_PASSWORD"];
+    let world = World::with(&text).file("slack.url", "https://hooks.example.com/x");
+    let world = secrets.into_iter().fold(world, |world, name| world.env(name, "https://example.com/hunter2"));
+    let loaded = world.load();
+    let names: Vec<&str> = loaded.settings.alerts.channels.iter().map(|spec| spec.name.as_str()).collect();
+    assert_eq!(names, ["webhook", "slack", "telegram", "ntfy", "healthchecks", "email", "exec"]);
+    assert_eq!(loaded.settings.alerts.variables, secrets);
+    assert_eq!(loaded.settings.alerts.channels[0].events, mho::domain::alert::AlertEvent::defaults());
+    let told = format!("{:?} {:?}", loaded.settings.alerts, loaded.origins);
+    assert!(!told.contains("hunter2") && !told.contains("hooks.example.com"), "{told}");
     assert_eq!(loaded.settings.scripts[0].max_duration, Some(Duration::from_secs(7 * 3600)));
     assert!(loaded.settings.calendar("DESK").is_some() && loaded.settings.calendar("OFFICE").is_some());
     // Hours that repeat those of the calendar change nothing.

@@ -17,8 +17,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::notice::What;
-use super::outcome::Exit;
-use super::status::Local;
+use super::{outcome::Exit, status::Local};
 
 pub use book::{Book, Context, Look, Outgoing};
 pub use queue::{Fate, Queue, Settled};
