@@ -12,11 +12,13 @@
 //! ```
 //!
 //! [`config`] turns text into domain types, [`ports`] is what the actors ask of the world, [`app`] puts all together, [`cli`] has a file for
-//! each verb, [`control`] is the API and the client that the verbs use, [`guard`] is the outer process that sees to it that nothing outlives
+//! each verb, [`alerts`] are the channels by which people are told,
+//! [`control`] is the API and the client that the verbs use, [`guard`] is the outer process that sees to it that nothing outlives
 //! the daemon, and [`testkit`] builds the tree on a pretend world, where a whole day is a test of milliseconds.
 
 pub mod actors;
 pub mod adapters;
+pub mod alerts;
 pub mod app;
 pub mod cli;
 pub mod config;

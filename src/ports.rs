@@ -12,13 +12,14 @@ use chrono_tz::Tz;
 use serde_json::Value;
 use tokio::sync::broadcast;
 
+use crate::domain::alert::Look;
 pub use crate::domain::attempt::{AttemptId, LaunchContext, ProcessEvent, ProcessId, RestartCause};
 use crate::domain::health::{Endpoint, Pattern, Signs, Tool};
 use crate::domain::notice::Notice;
 use crate::domain::operator::{Asked, By, Refused, Whom};
 use crate::domain::outcome::{Exit, Signal, SpawnError};
-use crate::domain::record::{Grade, Record};
-use crate::domain::script::{Launch, OutputSpec};
+use crate::domain::record::{AlertRecord, Grade, Record};
+use crate::domain::script::{Launch, OutputSpec, ScriptName};
 use crate::domain::status::{Day, Facts, HistoryLine, Live, NextLine, Outcome, Status};
 use crate::domain::time::Now;
 use crate::domain::timeline::Boundary;
@@ -174,6 +175,21 @@ pub trait Journal: Send + Sync {
     /// Writes all of them, or none; `PowerSafe` syncs them, and all before them. May take its time, and blocks nobody meanwhile. One call at
     /// a time: the next one after the end of this one.
     fn write(&self, records: Arc<Vec<Record>>, grade: Grade) -> PortFuture<Result<(), JournalError>>;
+}
+
+/// Remembers what is to be told until it is told.
+pub trait Outbox: Send + Sync {
+    /// Answers when they survive the death of the daemon, or cannot for the time being: then nobody waits for that.
+    fn keep(&self, alerts: Vec<AlertRecord>) -> PortFuture;
+}
+
+/// How the scripts are, for those who decide what to tell of them.
+pub trait Scripts: Send + Sync {
+    /// One of them.
+    fn look(&self, name: &ScriptName) -> Option<Look>;
+
+    /// All of them, in the configuration's order.
+    fn looks(&self) -> Vec<Look>;
 }
 
 /// Sees how every script is, at every change. Must not block, and is not waited for.

@@ -115,7 +115,81 @@ fn every_fault_of_the_sections_before_the_scripts_has_its_place() {
         ("[http]\nlisten = \"8930\"", 2, "http.listen", "expected host and port", None),
         ("[orchestrator]\nstate_dir = \"\"", 2, "orchestrator.state_dir", "empty", None),
         ("orchestrator = 5", 1, "orchestrator", "expected a table", None),
-        ("[[alert]]\ntype = \"webhook\"", 1, "alert", "not supported yet: ", None),
+        ("[[alert]]\nurl = \"https://example.com\"", 1, "alert.type", "is missing: one of webhook, slack", None),
+        ("[[alert]]\ntype = \"webhok\"", 2, "alert.alert.type", "not one of", Some("webhook")),
+        ("[[alert]]\ntype = \"webhook\"", 1, "alert.webhook.url", "is missing: webhook needs it", None),
+        ("[[alert]]\ntype = \"slack\"\nurl = \"hooks\"", 3, "alert.slack.url", "expected an address", None),
+        (
+            "[[alert]]\ntype = \"slack\"\nulr = \"x\"\nurl = \"https://h/x\"",
+            3,
+            "alert.slack.ulr",
+            "unknown key",
+            Some("url"),
+        ),
+        (
+            "[[alert]]\ntype = \"slack\"\nurl_env = \"NO_SUCH_URL\"",
+            3,
+            "alert.slack.url_env",
+            "NO_SUCH_URL is not set",
+            None,
+        ),
+        ("[[alert]]\ntype = \"slack\"\nurl_file = \"none\"", 3, "alert.slack.url_file", "cannot be read", None),
+        (
+            "[[alert]]\ntype = \"slack\"\nurl = \"https://h\"\nurl_env = \"HOME\"",
+            4,
+            "alert.slack.url_env",
+            "keep one",
+            None,
+        ),
+        ("[[alert]]\ntype = \"slack\"\nurl = 3", 3, "alert.slack.url", "expected an address", None),
+        (
+            "[[alert]]\ntype = \"slack\"\nurl = \"https://h\"\nevents = [\"faild\"]",
+            4,
+            "alert.slack.events",
+            "not one of",
+            Some("failed"),
+        ),
+        ("[[alert]]\ntype = \"slack\"\nurl = \"https://h\"\nevents = []", 4, "alert.slack.events", "is empty", None),
+        (
+            "[[alert]]\ntype = \"slack\"\nurl = \"https://h\"\ntimeout = \"0s\"",
+            4,
+            "alert.slack.timeout",
+            "longer than 0",
+            None,
+        ),
+        (
+            "[[alert]]\ntype = \"webhook\"\nurl = \"https://h\"\nbody = \"{resaon}\"",
+            4,
+            "alert.webhook.body",
+            "no field",
+            Some("reason"),
+        ),
+        ("[[alert]]\ntype = \"telegram\"\nchat_id = 5", 1, "alert.telegram.token", "is missing", None),
+        ("[[alert]]\ntype = \"ntfy\"", 1, "alert.ntfy.topic", "is missing", None),
+        ("[[alert]]\ntype = \"exec\"\nname = \"pager\"", 1, "alert.pager.command", "is missing", None),
+        ("[[alert]]\ntype = \"exec\"\nname = \"A\"\ncommand = \"/bin/true\"", 3, "alert.name", "is no name", None),
+        (
+            "[[alert]]\ntype = \"healthchecks\"\nurl = \"https://h\"\nscript = \"s1\"",
+            4,
+            "alert.healthchecks.script",
+            "no script is named",
+            Some("s"),
+        ),
+        (
+            "[[alert]]\ntype = \"email\"\nhost = \"h\"\nfrom = \"a@b.c\"\nto = \"nobody\"",
+            5,
+            "alert.email.to",
+            "is no mail address",
+            None,
+        ),
+        (
+            "[[alert]]\ntype = \"email\"\nhost = \"h\"\nfrom = \"a@b.c\"\nto = \"a@b.c\"\nuser = \"u\"",
+            1,
+            "alert.email.password",
+            "is missing",
+            None,
+        ),
+        ("alert = 5", 1, "alert", "expected [[alert]] tables", None),
         ("[http]\nlistn = \"\"", 2, "http.listn", "unknown key", Some("listen")),
         ("[market]\ncalendar = \"XNYZ\"", 2, "market.calendar", "unknown calendar", Some("XNYS")),
         ("[market]\ntimezone = \"America/NewYork\"", 2, "market.timezone", "time zone", Some("America/New_York")),
@@ -738,7 +812,16 @@ fn every_key_that_the_shipped_file_shows_as_a_comment_exists() {
     };
     let text: String = SHIPPED.lines().map(|line| uncomment(line) + "\n").collect();
     assert_ne!(text, SHIPPED);
-    let loaded = World::with(&text).load();
+    let secrets = ["ALERT_URL", "TELEGRAM_TOKEN", "NTFY_TOKEN", "PING_URL", "SMTP_PASSWORD"];
+    let world = World::with(&text).file("slack.url", "https://hooks.example.com/x");
+    let world = secrets.into_iter().fold(world, |world, name| world.env(name, "https://example.com/hunter2"));
+    let loaded = world.load();
+    let names: Vec<&str> = loaded.settings.alerts.channels.iter().map(|spec| spec.name.as_str()).collect();
+    assert_eq!(names, ["webhook", "slack", "telegram", "ntfy", "healthchecks", "email", "exec"]);
+    assert_eq!(loaded.settings.alerts.variables, secrets);
+    assert_eq!(loaded.settings.alerts.channels[0].events, mho::domain::alert::AlertEvent::defaults());
+    let told = format!("{:?} {:?}", loaded.settings.alerts, loaded.origins);
+    assert!(!told.contains("hunter2") && !told.contains("hooks.example.com"), "{told}");
     assert_eq!(loaded.settings.scripts[0].max_duration, Some(Duration::from_secs(7 * 3600)));
     assert!(loaded.settings.calendar("DESK").is_some() && loaded.settings.calendar("OFFICE").is_some());
     // Hours that repeat those of the calendar change nothing.

@@ -10,7 +10,7 @@ use mho::config::{Sources, load};
 use mho::domain::calendar::Calendar;
 use regex::Regex;
 
-const PAGES: [&str; 2] = ["README.md", "docs/DOCKER_DEPLOYMENT.md"];
+const PAGES: [&str; 3] = ["README.md", "docs/DOCKER_DEPLOYMENT.md", "docs/ALERTS.md"];
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))

@@ -124,6 +124,13 @@ pub enum RootMsg {
         /// Which.
         attempt: AttemptId,
     },
+    /// Somebody else wants something remembered.
+    Remember {
+        /// What.
+        records: Vec<Record>,
+        /// Answered when it survives the death of the daemon, or cannot for the time being.
+        reply: RpcReplyPort<()>,
+    },
     /// The journal lost its file and began anew: it must be told everything.
     JournalBeganAnew,
     /// All is written that can be: the end of the daemon need not wait for it any longer.

@@ -21,6 +21,7 @@ use super::memory::{Memory, clean_up};
 use super::reload::{self, Reloads};
 use super::requests::{Request, Requests};
 use super::service;
+use super::telling::{self, Prepared, Surroundings};
 use super::watch::{Watch, watch_kill_file};
 use crate::actors::root::{Root, RootArgs};
 use crate::actors::{Plan, Ports};
@@ -29,17 +30,18 @@ use crate::adapters::journal::OpenError;
 use crate::adapters::metrics::Counting;
 use crate::adapters::notify::{Announcing, ServiceManager};
 use crate::adapters::probe::RealProber;
-use crate::adapters::process::{Identity, RealLauncher, Swept};
+use crate::adapters::process::{Identity, RealLauncher, Swept, without};
 use crate::adapters::rotating::RotatingFile;
 use crate::adapters::telemetry::{self, LogNotifier, Style, Telemetry};
 use crate::adapters::token;
+use crate::alerts::Telling;
 use crate::config::{Loaded, LogFormat, LogLevel, Settings, Sources};
 use crate::control::{self, Pace, Served, Server, Token};
-use crate::domain::notice::rfc3339;
+use crate::domain::notice::{Notice, What, rfc3339};
 use crate::domain::record::{LedgerEntry, Past, Record};
 use crate::domain::timeline::Timeline;
 use crate::domain::tree::{Outcome, barred};
-use crate::ports::{Clock, Notifier, Observer};
+use crate::ports::{Clock, Journal, Notifier, Observer};
 
 /// A rehearsal: the market clock starts at an instant and runs some times as fast; scripts are real, and told so.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -229,15 +231,20 @@ impl Daemon<'_> {
             Board::new(Arc::clone(clock), self.identity.rehearsal, calendars, Arc::clone(&settings.market));
         let heard = Announcing::new(LogNotifier::new(zone), Arc::clone(&manager), zone);
         let counted = Counting::new(heard, Arc::clone(&board.metrics));
-        let notifier = Arc::new(Watching::new(counted, Arc::clone(&board)));
+        let told = Prepared::new(settings, &mut memory.past);
+        let telling = Telling::new(counted, told.as_ref().map(Prepared::tap));
+        let notifier = Arc::new(Watching::new(telling, Arc::clone(&board)));
+        if let Some(last_sign) = memory.past.crashed {
+            notifier.notify(Notice { at: now, about: None, what: What::StartedAfterCrash { last_sign } });
+        }
         let launcher = self.launcher(Arc::clone(&notifier) as Arc<dyn Notifier>, swept)?;
-        let journal = Arc::clone(&memory.journal);
+        let journal = Arc::clone(&memory.journal) as Arc<dyn Journal>;
         let ports = Ports {
             clock: Arc::clone(clock),
             launcher: Arc::new(launcher),
             prober: Arc::new(RealProber),
-            notifier,
-            journal,
+            notifier: Arc::clone(&notifier) as Arc<dyn Notifier>,
+            journal: Arc::clone(&journal),
             observer: Arc::clone(&board) as Arc<dyn Observer>,
         };
         let (killed, hear_killed) = watch_kill_file(settings.orchestrator.kill_file.as_ref());
@@ -245,20 +252,27 @@ impl Daemon<'_> {
         let (tell, done) = oneshot::channel();
         let args = RootArgs { plan, ports, with_clock: true, done: tell };
         let (root, _) = Actor::spawn(None, Root, args).await.map_err(io::Error::other)?;
+        let is_rehearsal = self.identity.rehearsal;
+        let alerts = told.map(|told| {
+            let daemon_id = &daemon_id;
+            let (root, journal, board) = (&root, &journal, &board);
+            told.start(Surroundings { settings, daemon_id, is_rehearsal, clock, root, journal, board })
+        });
         service::announce(manager, &root);
         let (desk, orders) = Desk::new(&board, seen, &root, &settings.orchestrator.state_dir);
-        let server = self.serve(desk);
+        let server = self.serve(desk, notifier);
         let Self { settings, clock, tell_grace, .. } = self;
         let state_dir = settings.orchestrator.state_dir.clone();
         let mut watch = Watch { root, done, requests, orders, reloads, memory, board, clock, state_dir, tell_grace };
         let (outcome, watched_until) = watch.run(hear_killed, &kill_file(settings)).await;
+        telling::finish(alerts, &outcome).await;
         watch.memory.end_life(watched_until, &outcome.to_string()).await;
         drop(server);
         Ok(outcome)
     }
 
     fn launcher(&self, notifier: Arc<dyn Notifier>, swept: Swept) -> io::Result<RealLauncher> {
-        let inherited = std::env::vars_os().collect();
+        let inherited = without(std::env::vars_os(), &self.settings.alerts.variables).collect();
         let identity = self.identity.clone();
         let launcher = RealLauncher::new(identity, inherited, Arc::clone(&self.clock), notifier)?;
         let started = self.settings.scripts.iter().filter(|spec| spec.enabled).map(|spec| &spec.name);
@@ -281,7 +295,7 @@ impl Daemon<'_> {
     }
 
     /// Supervision goes on without it.
-    fn serve(&self, desk: Desk) -> Option<Server> {
+    fn serve(&self, desk: Desk, notifier: Arc<dyn Notifier>) -> Option<Server> {
         let settings = self.settings;
         let socket = settings.orchestrator.state_dir.join("mho.sock");
         // A rehearsal does not take the port of the real one.
@@ -296,7 +310,7 @@ impl Daemon<'_> {
         });
         let config = self.file.map(Path::to_owned);
         let (control, pace, token_file) = (desk.shared(), Pace::default(), settings.http.token_file.clone());
-        let served = Served { control, socket: socket.clone(), config, listen, token_file, token, pace };
+        let served = Served { control, socket: socket.clone(), notifier, config, listen, token_file, token, pace };
         match control::serve(served) {
             Ok(server) => Some(server),
             Err(error) => {

@@ -10,7 +10,7 @@ use chrono::{DateTime, Days, Utc};
 use crate::adapters::identity;
 use crate::adapters::journal::unended;
 use crate::adapters::lock::{ExecLock, InstanceLock, LockError, processes_of};
-use crate::adapters::process::{Identity, become_program, environment, prepare, read_env_file};
+use crate::adapters::process::{Identity, become_program, environment, prepare, read_env_file, without};
 use crate::config::Settings;
 use crate::domain::attempt::{AttemptId, LaunchContext};
 use crate::domain::outcome::SpawnError;
@@ -60,7 +60,8 @@ pub fn exec(settings: &Settings, script: &ScriptSpec, live: bool, now: DateTime<
     let from_file = from_file.map_err(|error| failed(error.to_string()))?;
     let preparation = prepare(launch).map_err(|unfit| failed(format!("{name} cannot be run: {unfit}")))?;
     let from_file = [preparation.variables(), from_file].concat();
-    let variables = environment(std::env::vars_os(), from_file, launch, &attempt, &context, &identity);
+    let inherited = without(std::env::vars_os(), &settings.alerts.variables);
+    let variables = environment(inherited, from_file, launch, &attempt, &context, &identity);
     reserve(&settings.orchestrator.state_dir, name)?;
     let SpawnError(error) = become_program(launch, variables, preparation);
     Err(failed(format!("{name} cannot be run: {error}")))

@@ -11,6 +11,7 @@ mod reload;
 mod requests;
 mod service;
 mod simulate;
+mod telling;
 mod watch;
 
 pub use crate::adapters::logs::{Reading as LogReading, Unreadable as LogUnreadable};
@@ -27,3 +28,4 @@ pub use overrides::{
     replace_override,
 };
 pub use simulate::{Act, Pretence, simulate};
+pub use telling::test_alerts;

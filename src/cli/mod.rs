@@ -1,5 +1,6 @@
 //! The command line: one file per verb. Here is what they share: the flags, the loading of the configuration, the exit codes.
 
+mod alert;
 pub mod calendar;
 pub mod check;
 mod completions;
@@ -95,6 +96,8 @@ enum Verb {
     Dashboard,
     /// Whether the daemon is alive; silent if so
     Healthcheck,
+    /// Whether people would be told
+    Alert(alert::AlertCommand),
     /// Run one script now, in the foreground, as the daemon would
     Exec(exec::ExecArgs),
     /// Show what a script printed
@@ -164,6 +167,7 @@ fn print(global: &Global, verb: Verb, out: &mut dyn Write) -> Result<u8, Failure
         Verb::Reload(args) => control::reload(global, &args, out),
         Verb::Dashboard => control::dashboard(global, out),
         Verb::Healthcheck => control::healthcheck(global),
+        Verb::Alert(command) => alert::answer(global, &command, out),
         Verb::Exec(args) => exec::run(global, &args),
         Verb::Logs(args) => logs::run(global, &args, out),
         Verb::History(args) => history::run(global, &args, out),

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use ::config::{Config, Value, ValueKind};
 
+use super::alert::{self, Around};
 use super::builtin;
 use super::calendars::{self, Calendars};
 use super::command;
@@ -17,16 +18,15 @@ use super::node::{Data, Node};
 use super::overrides;
 use super::replace;
 use super::script::{self, Surroundings};
-use super::section::{Later, Section};
+use super::section::Section;
 use super::settings::{Http, Loaded, LogFormat, LogLevel, Orchestrator, Settings};
 use super::sources::{self, Found, Purpose, Sources, absolute};
 use super::traps;
 use super::values;
 use crate::domain::script::{ScriptName, ScriptSpec};
 
-const ROOT_KEYS: [&str; 8] =
-    ["base_dir", "market", "override", "calendar", "orchestrator", "http", "defaults", "script"];
-const LATER: Later = Later { key: "alert", unset: "" };
+const ROOT_KEYS: [&str; 9] =
+    ["base_dir", "market", "override", "calendar", "orchestrator", "http", "defaults", "script", "alert"];
 const ORCHESTRATOR_KEYS: [&str; 9] = [
     "state_dir",
     "log_dir",
@@ -93,7 +93,7 @@ fn outside(sources: &Sources, rest: FileLayer, found: &Found) -> Vec<Fault> {
     };
     let section = |name: &str| Section::new(name, root.get(name), None, &report);
     let top = Section::new("", Some(&root), None, &report);
-    top.only(&ROOT_KEYS, &[LATER]);
+    top.only(&ROOT_KEYS, &[]);
     let base_dir = base_dir(&top, sources, found);
     let orchestrator = orchestrator(&section("orchestrator"), &base_dir);
     http(&section("http"), &base_dir, &orchestrator.state_dir);
@@ -172,7 +172,7 @@ fn warn_of_replaced(sources: &Sources, found: &Found, file: &FileLayer, report: 
 /// Reads every section. Where a value is faulty its default stands in, so that the rest can be looked at too.
 fn settings(root: &Node, sources: &Sources, found: &Found, report: &Report) -> Settings {
     let top = Section::new("", Some(root), None, report);
-    top.only(&ROOT_KEYS, &[LATER]);
+    top.only(&ROOT_KEYS, &[]);
     let before = report.count();
     let base_dir = base_dir(&top, sources, found);
     let has_base = report.count() == before;
@@ -189,6 +189,7 @@ fn settings(root: &Node, sources: &Sources, found: &Found, report: &Report) -> S
         Surroundings { base_dir: &base_dir, log_dir: &orchestrator.log_dir, search: sources.variable("PATH"), report };
     let mut left_out = Vec::new();
     let mut scripts = scripts(root, sources, found, &around, &mut calendars, &mut left_out);
+    let alerts = alert::read(root, &Around { sources, base_dir: &base_dir, scripts: &scripts, report });
     scripts.retain(|_| has_base);
     let market = calendars.market();
     let parts = calendars.into_parts();
@@ -206,6 +207,7 @@ fn settings(root: &Node, sources: &Sources, found: &Found, report: &Report) -> S
         overrides_shown,
         scripts,
         left_out,
+        alerts,
     }
 }
 

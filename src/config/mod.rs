@@ -5,6 +5,7 @@
 //! are read here, at load, and nowhere later. What is not decided here: whether programs exist and may be executed; that is looked at
 //! by `mho check`, and at each start.
 
+mod alert;
 mod builtin;
 mod calendars;
 mod command;
@@ -27,6 +28,7 @@ mod sources;
 mod traps;
 mod values;
 
+pub use alert::Alerts;
 pub(crate) use command::script_file;
 pub use dated::{OverrideNote, data_end_warnings, horizon_warnings, override_notes, override_warnings};
 pub(crate) use fault::nearest;

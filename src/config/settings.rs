@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::alert::Alerts;
 use super::fault::{Fault, Origin};
 use crate::domain::calendar::{Calendar, Override};
 use crate::domain::script::{ScriptName, ScriptSpec};
@@ -51,6 +52,8 @@ pub struct Settings {
     pub scripts: Vec<ScriptSpec>,
     /// Those of them that are disabled for once, by `--only`.
     pub left_out: Vec<ScriptName>,
+    /// Who is told.
+    pub alerts: Alerts,
 }
 
 impl Settings {
@@ -81,6 +84,7 @@ impl Settings {
             ("orchestrator.history", b.history != a.history),
             ("http.listen", self.http.listen != after.http.listen),
             ("http.token_file", self.http.token_file != after.http.token_file),
+            ("alert", self.alerts != after.alerts),
         ];
         keys.into_iter().filter(|(_, differs)| *differs).map(|(key, _)| key).collect()
     }

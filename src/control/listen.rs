@@ -22,12 +22,13 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener, UnixStream, lookup_host};
 use tokio::sync::{Semaphore, watch};
 use tokio_io_timeout::TimeoutStream;
-use tracing::{error, info};
+use tracing::info;
 
-use super::auth::{Door, Origin, Token};
+use super::auth::{Door, Origin};
 use super::routes::{Alive, Api, Place, router};
 use super::stream::Streams;
 use super::{Pace, Served};
+use crate::domain::notice::{Notice, What};
 
 /// Connections at one time, of each listener.
 const CONNECTIONS: usize = 256;
@@ -124,7 +125,7 @@ pub(super) async fn serve(
     let by_unix = accept_unix(listener, &unix);
     let by_tcp = async {
         match &served.listen {
-            Some(name) => accept_tcp(name, served.token.as_ref(), &bound, &tcp).await,
+            Some(name) => accept_tcp(name, &served, &bound, &tcp).await,
             None => std::future::pending().await,
         }
     };
@@ -162,12 +163,12 @@ fn caller(stream: &UnixStream) -> Option<u32> {
     (uid == 0 || uid == nix::unistd::geteuid().as_raw()).then_some(uid)
 }
 
-async fn accept_tcp(name: &str, token: Option<&Token>, bound: &OnceLock<SocketAddr>, gate: &Gate) {
-    let listener = open_tcp(name, gate.pace.retry).await;
+async fn accept_tcp(name: &str, served: &Served, bound: &OnceLock<SocketAddr>, gate: &Gate) {
+    let listener = open_tcp(name, served).await;
     let Ok(address) = listener.local_addr() else { return std::future::pending().await };
     let _ = bound.set(address);
     info!(target: "mho", "The API is at http://{address}");
-    let door = Door::new(name, address, token.cloned());
+    let door = Door::new(name, address, served.token.clone());
     loop {
         match listener.accept().await {
             Ok((stream, _)) => {
@@ -181,7 +182,8 @@ async fn accept_tcp(name: &str, token: Option<&Token>, bound: &OnceLock<SocketAd
 }
 
 /// Until it succeeds: supervision and the unix socket go on meanwhile.
-async fn open_tcp(name: &str, retry: Duration) -> TcpListener {
+async fn open_tcp(name: &str, served: &Served) -> TcpListener {
+    let retry = served.pace.retry;
     let mut told = None;
     loop {
         match bind_tcp(name).await {
@@ -189,7 +191,9 @@ async fn open_tcp(name: &str, retry: Duration) -> TcpListener {
             Err(error) => {
                 let text = error.to_string();
                 if told.as_ref() != Some(&text) {
-                    error!(target: "mho", "The API cannot be served at {name}: {text}; it is tried again every {} s. Free the port, or set [http] listen to another one. Supervision and the control socket go on.", retry.as_secs().max(1));
+                    let what = What::PortTaken { address: name.to_owned(), error: text.clone(), retry };
+                    let (at, _) = served.control.clock();
+                    served.notifier.notify(Notice { at, about: None, what });
                     told = Some(text);
                 }
                 tokio::time::sleep(retry).await;

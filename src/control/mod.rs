@@ -24,7 +24,7 @@ use std::time::Duration;
 use tokio::net::UnixListener;
 use tokio::sync::watch;
 
-use crate::ports::Control;
+use crate::ports::{Control, Notifier};
 
 pub use auth::Token;
 
@@ -40,6 +40,8 @@ pub struct Served {
     pub control: Arc<dyn Control>,
     /// Where the unix socket is, or will be. Whoever has the state directory has it alone: what a dead daemon left there is replaced.
     pub socket: PathBuf,
+    /// Hears of a port that is taken.
+    pub notifier: Arc<dyn Notifier>,
     /// The configuration file of the daemon, absolute; None for the embedded text.
     pub config: Option<PathBuf>,
     /// Host and port for TCP; None = none.

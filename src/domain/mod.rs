@@ -1,6 +1,7 @@
 //! What is decided. Pure: no runtime, no clock, no process, no file, no environment, no randomness.
 //! Every decision is a function of its arguments, and `now` is one of them.
 
+pub mod alert;
 pub mod attempt;
 pub mod calendar;
 pub mod dependency;

@@ -255,6 +255,20 @@ pub enum What {
         /// Who, and why.
         by: By,
     },
+    /// The API cannot be served where it should be; that is tried again.
+    PortTaken {
+        /// Host and port, as configured.
+        address: String,
+        /// Why, in words.
+        error: String,
+        /// So often.
+        retry: Duration,
+    },
+    /// The daemon before this one did not end in order.
+    StartedAfterCrash {
+        /// Its latest sign of life, or its start.
+        last_sign: DateTime<Utc>,
+    },
     /// The kill file appeared or went.
     KillFile {
         /// Which.
@@ -467,6 +481,22 @@ impl Notice {
                 let line = Line::new(Info, format!("Order: {verb}")).with("by", &by.who);
                 vec![if by.reason.is_empty() { line } else { line.with("reason", &by.reason) }]
             }
+            What::PortTaken { address, error, retry } => vec![Line::new(
+                Error,
+                format!(
+                    "The API cannot be served at {address}: {error}; it is tried again every {} s. Free the port, or set [http] listen to another one. Supervision and the control socket go on.",
+                    retry.as_secs().max(1)
+                ),
+            )],
+            What::StartedAfterCrash { last_sign } => {
+                let at = last_sign.with_timezone(&zone).format("%Y-%m-%d %H:%M:%S %Z");
+                vec![Line::new(
+                    Warning,
+                    format!(
+                        "The daemon before this one did not end in order: its last sign of life is of {at}. It crashed, was killed, or the machine went down."
+                    ),
+                )]
+            }
             What::KillFile { path, exists: true } => vec![Line::new(
                 Warning,
                 format!("The kill file {path} exists: everything is stopped and nothing starts until it is removed"),
@@ -540,6 +570,8 @@ impl Notice {
             | What::JournalBack { .. }
             | What::Ordered { .. }
             | What::KillFile { .. }
+            | What::PortTaken { .. }
+            | What::StartedAfterCrash { .. }
             | What::ShuttingDown { .. } => return None,
         };
         let mut line = Map::new();

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, NaiveDate, Utc};
 use chrono_tz::Tz;
 
+use super::alert::Message;
 use super::attempt::{AttemptEnd, AttemptId, ProcessId, RestartCause};
 use super::lifecycle::Unfinished;
 use super::operator::Hold;
@@ -39,6 +40,8 @@ pub enum Record {
         /// All of them: none = nothing is forbidden any more.
         holds: Vec<Hold>,
     },
+    /// A message to somebody, as far as it has come.
+    Alert(Box<AlertRecord>),
     /// The daemon is alive.
     Alive {
         /// On the market clock.
@@ -113,6 +116,40 @@ pub struct ActionRecord {
     pub reason: String,
 }
 
+/// A message to one channel. It is kept before it is sent, and until its history is pruned.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AlertRecord {
+    /// The channel's name in the configuration.
+    pub channel: String,
+    /// What it is told.
+    pub message: Message,
+    /// What became of it, and when; None: it is to be sent.
+    pub end: Option<(DateTime<Utc>, AlertEnd)>,
+}
+
+/// What became of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AlertEnd {
+    /// It has arrived.
+    Sent,
+    /// The service did not want it.
+    Failed,
+    /// There were too many before it was its turn, or nobody is there any more to send it to.
+    Dropped,
+}
+
+impl AlertEnd {
+    /// The word in the database and in the metrics.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Sent => "sent",
+            Self::Failed => "failed",
+            Self::Dropped => "dropped",
+        }
+    }
+}
+
 /// Under this key a record replaces an earlier one.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Key {
@@ -124,6 +161,8 @@ pub enum Key {
     Action(DateTime<Utc>, String, Option<ScriptName>),
     /// Of what is forbidden.
     Holds(Option<ScriptName>),
+    /// Of a message: its id.
+    Alert(String),
     /// Of the daemon's life.
     Alive,
 }
@@ -137,6 +176,7 @@ impl Record {
             Self::Attempt(attempt) => Key::Attempt(attempt.id.clone()),
             Self::Action(action) => Key::Action(action.at, action.action.clone(), action.script.clone()),
             Self::Holds { script, .. } => Key::Holds(script.clone()),
+            Self::Alert(alert) => Key::Alert(alert.message.id.clone()),
             Self::Alive { .. } => Key::Alive,
         }
     }
@@ -167,6 +207,10 @@ pub struct Past {
     pub pause_all: Option<Hold>,
     /// Runs that nobody watches any more and whose windows are still open: they are over with these.
     pub abandoned: Vec<(ScriptName, Unfinished)>,
+    /// Messages that were not sent yet, oldest first.
+    pub alerts: Vec<AlertRecord>,
+    /// The latest sign of the daemon before this one, if that one did not end in order.
+    pub crashed: Option<DateTime<Utc>>,
 }
 
 impl Past {

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, NaiveDate, TimeZone, Utc};
 use chrono_tz::Tz;
+use mho::adapters::pretend::Recording;
 use mho::control::{Pace, Served, Server, Token, serve};
 use mho::domain::operator::{Asked, By, Refused, Whom};
 use mho::domain::status::{
@@ -329,7 +330,8 @@ pub fn serve_at(
 ) -> io::Result<Server> {
     let token = token.map(|token| Token::new(token.to_owned()));
     let control = Arc::new(Behind(Arc::clone(daemon)));
-    serve(Served { control, socket: socket.to_owned(), config: None, listen, token_file: PathBuf::new(), token, pace })
+    let (socket, notifier) = (socket.to_owned(), Arc::new(Recording::default()));
+    serve(Served { control, socket, notifier, config: None, listen, token_file: PathBuf::new(), token, pace })
 }
 
 /// The API at work, in a directory of its own.

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use ractor::{Actor, ActorProcessingErr, ActorRef};
+use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
 
 use super::Tree;
 use crate::actors::messages::{RecorderMsg, RootMsg};
@@ -68,6 +68,13 @@ impl Tree {
         if let Some(recorder) = self.recorder.get() {
             // One that fails at this moment is told everything anew.
             let _ = recorder.cast(RecorderMsg::Keep { records, grade, reply: None });
+        }
+    }
+
+    /// What is not the tree's own. Whoever waits hears nothing if there is no recorder: that is as good as an answer.
+    pub(super) fn remember(&self, records: Vec<Record>, reply: RpcReplyPort<()>) {
+        if let Some(recorder) = self.recorder.get() {
+            let _ = recorder.cast(RecorderMsg::Keep { records, grade: Grade::CrashSafe, reply: Some(reply) });
         }
     }
 

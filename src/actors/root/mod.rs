@@ -184,6 +184,7 @@ impl Actor for Root {
             RootMsg::Failed { index, error } => tree.on_failed(&myself, index, error).await?,
             RootMsg::Orphan { index, event } => tree.on_orphan(&myself, index, event).await?,
             RootMsg::OrphanGrace { index, attempt } => tree.on_orphan_grace(index, &attempt),
+            RootMsg::Remember { records, reply } => tree.remember(records, reply),
             RootMsg::JournalBeganAnew => tree.tell_journal(),
             RootMsg::Recorded => tree.end(&myself),
             RootMsg::Ping(reply) => match &tree.clock {

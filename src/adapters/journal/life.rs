@@ -136,6 +136,7 @@ pub(super) fn prune(connection: &Connection, now: Option<DateTime<Utc>>, history
         let over = "DELETE FROM attempts WHERE trading_date < ?1 AND (pid IS NULL OR result IS NOT NULL)";
         connection.execute(over, [&date])?;
         connection.execute("DELETE FROM actions WHERE at < ?1", [&at])?;
+        connection.execute("DELETE FROM alerts WHERE at < ?1", [&at])?;
         let lives = "DELETE FROM lives WHERE coalesce(last_alive, started_at) < ?1 AND id < (SELECT max(id) FROM lives)
             AND NOT EXISTS (SELECT 1 FROM scripts WHERE life = lives.id)";
         connection.execute(lives, [&at])?;

@@ -204,10 +204,11 @@ fn copy(connection: &Connection, place: &Place, version: i64) -> rusqlite::Resul
 mod tests {
     use rusqlite_migration::M;
 
-    use super::super::schema::{SCHEMA, V1};
+    use super::super::schema::{SCHEMA, V1, V2};
     use super::*;
 
-    const LATER: &[M<'_>] = &[M::up(V1), M::up("ALTER TABLE runs ADD COLUMN mood TEXT NOT NULL DEFAULT 'calm'")];
+    const LATER: &[M<'_>] =
+        &[M::up(V1), M::up(V2), M::up("ALTER TABLE runs ADD COLUMN mood TEXT NOT NULL DEFAULT 'calm'")];
 
     fn demand(schema: Schema) -> Demand {
         Demand { kind: Kind::Live, schema, thorough: true }
@@ -226,7 +227,7 @@ mod tests {
             VALUES ('demo', '2026-11-27', 'failed', '', 'UTC', 1, 0, '')";
         old.connection.execute(run, []).unwrap();
         drop(old);
-        let copy = place.beside(".before-2");
+        let copy = place.beside(".before-3");
         assert!(!copy.exists(), "a new file has no past");
         for _ in 0..2 {
             let new = Link::open(&place, demand(Schema::of(LATER))).unwrap();
@@ -242,7 +243,7 @@ mod tests {
 
     #[test]
     fn a_step_that_fails_leaves_the_file_as_it_was() {
-        const BROKEN: &[M<'_>] = &[M::up(V1), M::up("DROP TABLE runs; SELECT nonsense")];
+        const BROKEN: &[M<'_>] = &[M::up(V1), M::up(V2), M::up("DROP TABLE runs; SELECT nonsense")];
         let dir = tempfile::tempdir().unwrap();
         let place = Place::of(dir.path());
         drop(Link::open(&place, demand(SCHEMA)).unwrap());

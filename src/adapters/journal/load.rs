@@ -9,7 +9,7 @@ use super::text::{instant, read_date, read_instant, read_word};
 use crate::domain::attempt::{AttemptId, ProcessId};
 use crate::domain::lifecycle::Unfinished;
 use crate::domain::operator::{By, Hold, HoldKind};
-use crate::domain::record::{LedgerEntry, Past};
+use crate::domain::record::{AlertRecord, LedgerEntry, Past};
 use crate::domain::script::ScriptName;
 
 /// So many results of each script, and all since it was last watched: what has a result is not judged again.
@@ -49,11 +49,17 @@ pub(super) const LEDGER: &str = "
 SELECT script, trading_date, number, pid, born, boot_id FROM attempts WHERE pid IS NOT NULL AND result IS NULL
 ORDER BY started_at";
 
+const ALERTS: &str = "SELECT channel, body FROM alerts WHERE result IS NULL ORDER BY at, rowid";
+
+/// A life that says when it ended came to its end in order.
+const CRASHED: &str = "
+SELECT coalesce(last_alive, started_at) FROM (SELECT * FROM lives ORDER BY id DESC LIMIT 1) WHERE ended_at IS NULL";
+
 /// What is read by one query or two.
 type Part = fn(&Connection, DateTime<Utc>, &mut Past, &mut Vec<String>) -> rusqlite::Result<()>;
 
 /// In this order: the ledger says which runs lost their latest attempt.
-const PARTS: [Part; 6] = [scripts, results, runs, spent, holds, ledger];
+const PARTS: [Part; 8] = [scripts, results, runs, spent, holds, ledger, alerts, crashed];
 
 /// What there is at `now`, on the market clock, and what could not be read.
 pub(super) fn load(connection: &Connection, now: DateTime<Utc>) -> rusqlite::Result<(Past, Vec<String>)> {
@@ -170,6 +176,34 @@ fn ledger(
             script.unfinished.iter_mut().chain(&mut script.stale).for_each(|run| run.lose_attempt(attempt, now));
         }
     }
+    Ok(())
+}
+
+fn alerts(
+    connection: &Connection,
+    _: DateTime<Utc>,
+    past: &mut Past,
+    unread: &mut Vec<String>,
+) -> rusqlite::Result<()> {
+    let alert = |row: &Row<'_>| {
+        let message = serde_json::from_str(&get::<String>(row, 1)?).map_err(|error| format!("an alert: {error}"))?;
+        Ok(AlertRecord { channel: get(row, 0)?, message, end: None })
+    };
+    // A file that cannot be written stays as an earlier version made it.
+    if connection.table_exists(None, "alerts")? {
+        past.alerts = each(connection, ALERTS, [], unread, alert)?;
+    }
+    Ok(())
+}
+
+fn crashed(
+    connection: &Connection,
+    _: DateTime<Utc>,
+    past: &mut Past,
+    unread: &mut Vec<String>,
+) -> rusqlite::Result<()> {
+    let sign = |row: &Row<'_>| read_instant(&get::<String>(row, 0)?);
+    past.crashed = each(connection, CRASHED, [], unread, sign)?.pop();
     Ok(())
 }
 

@@ -5,7 +5,7 @@ use rusqlite::{Connection, params};
 use super::facts::{Fingerprint, ScriptFacts};
 use super::text::{exit_columns, instant};
 use crate::domain::operator::{Hold, HoldKind};
-use crate::domain::record::{ActionRecord, AttemptRecord, RunRecord};
+use crate::domain::record::{ActionRecord, AlertRecord, AttemptRecord, RunRecord};
 use crate::domain::script::ScriptName;
 
 /// The run as it stands now. Whoever knows no more than a result (a date that was missed, one that is told again) takes nothing from a row
@@ -52,6 +52,11 @@ const FORMER_HOLDS: &str = "DELETE FROM holds WHERE script IS ?1";
 
 const HOLD: &str = "
 INSERT INTO holds (kind, script, trading_date, until, who, reason, at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+
+const ALERT: &str = "
+INSERT INTO alerts (id, channel, at, event, script, body, ended_at, result) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
+ON CONFLICT (id) DO UPDATE SET
+  ended_at = coalesce(excluded.ended_at, ended_at), result = coalesce(excluded.result, result)";
 
 const FINGERPRINT: &str = "
 UPDATE attempts SET program_sha256 = ?4, script_sha256 = ?5
@@ -119,6 +124,23 @@ pub(super) fn write_action(connection: &Connection, action: &ActionRecord) -> ru
     let script = action.script.as_ref().map(|script| script.as_str());
     let values = params![instant(action.at), action.who, action.action, script, action.reason];
     connection.prepare_cached(ACTION)?.execute(values)?;
+    Ok(())
+}
+
+pub(super) fn write_alert(connection: &Connection, alert: &AlertRecord) -> rusqlite::Result<()> {
+    let message = &alert.message;
+    let body = serde_json::to_string(message);
+    let body = body.map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))?;
+    connection.prepare_cached(ALERT)?.execute(params![
+        message.id,
+        alert.channel,
+        instant(message.at),
+        message.event.name(),
+        message.script,
+        body,
+        alert.end.map(|(at, _)| instant(at)),
+        alert.end.map(|(_, end)| end.name()),
+    ])?;
     Ok(())
 }
 

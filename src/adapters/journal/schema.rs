@@ -49,7 +49,16 @@ CREATE TABLE holds (
 CREATE UNIQUE INDEX holds_once ON holds (kind, coalesce(script, ''), coalesce(trading_date, ''));
 ";
 
-const STEPS: &[M<'_>] = &[M::up(V1)];
+/// Messages to people: `result` is NULL while one is to be sent, `body` what is sent.
+pub(super) const V2: &str = "
+CREATE TABLE alerts (
+  id TEXT PRIMARY KEY, channel TEXT NOT NULL, at TEXT NOT NULL, event TEXT NOT NULL, script TEXT, body TEXT NOT NULL,
+  ended_at TEXT, result TEXT
+) STRICT;
+CREATE INDEX alerts_waiting ON alerts (at) WHERE result IS NULL;
+";
+
+const STEPS: &[M<'_>] = &[M::up(V1), M::up(V2)];
 
 /// How the tables came to be what they are: step N makes version N of version N - 1. The file holds its version as `user_version`.
 #[derive(Clone, Copy, Debug)]

@@ -281,6 +281,7 @@ impl Writer {
             Record::Attempt(attempt) => {
                 rows::write_attempt(tx, attempt, self.facts.get(&attempt.id.script), &self.boot)
             }
+            Record::Alert(alert) => rows::write_alert(tx, alert),
             Record::Action(action) => rows::write_action(tx, action),
             Record::Holds { script, holds } => rows::write_holds(tx, script.as_ref(), holds),
             Record::Alive { at } => self.give_sign(tx, entered, *at),

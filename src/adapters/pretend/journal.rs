@@ -89,7 +89,7 @@ impl MemoryJournal {
         let entry = |attempt: &AttemptRecord| {
             Some(LedgerEntry { attempt: attempt.id.clone(), process: attempt.process?, boot: BOOT.to_owned() })
         };
-        Past { scripts, ledger: open.filter_map(entry).collect(), pause_all, abandoned: Vec::new() }
+        Past { scripts, ledger: open.filter_map(entry).collect(), pause_all, ..Past::default() }
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Kept> {
@@ -117,8 +117,8 @@ impl Journal for MemoryJournal {
                     }
                 }
                 Record::Holds { script, holds } => drop(kept.holds.insert(script, holds)),
-                // A test says when its daemon died; nobody asks for actions.
-                Record::Alive { .. } | Record::Action(_) => {}
+                // A test says when its daemon died; nobody asks for actions, and nobody is told anything.
+                Record::Alive { .. } | Record::Action(_) | Record::Alert(_) => {}
             }
         }
         Box::pin(std::future::ready(Ok(())))

@@ -51,6 +51,14 @@ pub fn environment(
     all.into_iter().collect()
 }
 
+/// `inherited` without variables that hold what no script should know.
+pub fn without(
+    inherited: impl IntoIterator<Item = (OsString, OsString)>,
+    hidden: &[String],
+) -> impl Iterator<Item = (OsString, OsString)> {
+    inherited.into_iter().filter(|(name, _)| !is_private(name) && !hidden.iter().any(|hidden| name == hidden.as_str()))
+}
+
 /// Variables that speak to the daemon, not to a script.
 fn is_private(name: &OsStr) -> bool {
     let name = name.as_encoded_bytes();
@@ -206,6 +214,13 @@ mod tests {
         assert_eq!(read_env_file(&missing), Ok(Vec::new()));
         let error = read_env_file(&EnvFile { optional: false, ..missing }).expect_err("missing").0;
         assert!(error.contains("does not exist"), "{error}");
+    }
+
+    #[test]
+    fn variables_that_hold_secrets_of_alerts_are_left_out() {
+        let inherited = [("SLACK_URL", "x"), ("HOME", "/root"), ("MHO_CONFIG", "y")].map(|(k, v)| (k.into(), v.into()));
+        let left: Vec<_> = without(inherited, &["SLACK_URL".to_owned()]).collect();
+        assert_eq!(left, [("HOME".into(), "/root".into())]);
     }
 
     #[test]

@@ -6,14 +6,14 @@ use std::io::Write as _;
 use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
-use std::sync::{Arc, PoisonError};
+use std::sync::PoisonError;
 
 use rustix::fs::{MemfdFlags, OFlags, SeekFrom};
 use rustix::pipe::PipeFlags;
 use rustix::process::WaitIdOptions;
 use tokio::io::unix::AsyncFd;
 
-use super::{LEADERS, Preparation, RealLauncher, Shared, forget, signal_group, spawn, wait};
+use super::{LEADERS, Preparation, forget, signal_group, spawn, wait, watch};
 use crate::adapters::sys;
 use crate::domain::limits::Limits;
 use crate::domain::outcome::{Exit, Signal};
@@ -26,27 +26,29 @@ const KEPT: usize = 4096;
 /// So long may the line be that is shown of it.
 const SHOWN: usize = 300;
 
-impl Errands for RealLauncher {
+/// Runs errands on the runtime of whoever asks.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RealErrands;
+
+impl Errands for RealErrands {
     fn run(&self, errand: Errand) -> PortFuture<ErrandEnd> {
-        self.send_out(errand, Preparation::default())
+        send_out(errand, Preparation::default())
     }
 }
 
-impl RealLauncher {
-    /// With what a script's own limits ask for.
-    pub(super) fn send_out(&self, errand: Errand, preparation: Preparation) -> PortFuture<ErrandEnd> {
-        let task = self.shared.runtime.spawn(run(Arc::clone(&self.shared), errand, preparation));
-        Box::pin(async move { task.await.unwrap_or_else(|error| ErrandEnd::Failed(error.to_string())) })
-    }
+/// With what a script's own limits ask for.
+pub(super) fn send_out(errand: Errand, preparation: Preparation) -> PortFuture<ErrandEnd> {
+    let task = tokio::spawn(run(errand, preparation));
+    Box::pin(async move { task.await.unwrap_or_else(|error| ErrandEnd::Failed(error.to_string())) })
 }
 
-async fn run(shared: Arc<Shared>, errand: Errand, preparation: Preparation) -> ErrandEnd {
+async fn run(errand: Errand, preparation: Preparation) -> ErrandEnd {
     let limit = errand.limit;
     let (leader, pipe) = match start(&errand, preparation) {
         Ok(started) => started,
         Err(error) => return ErrandEnd::Failed(explain(&error, &errand)),
     };
-    let watched = shared.watch(leader).and_then(|handle| Ok((handle, sys::watch_readable(pipe)?)));
+    let watched = watch(leader).and_then(|handle| Ok((handle, sys::watch_readable(pipe)?)));
     let (exit, said) = match watched {
         Ok((handle, pipe)) => {
             let mut tail = Vec::new();

@@ -42,7 +42,9 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-pub use self::environment::{Identity, environment, read_env_file};
+pub use self::environment::{Identity, environment, read_env_file, without};
+pub use self::errand::RealErrands;
+use self::errand::send_out;
 use self::family::Relatives;
 use self::heed::Listener;
 use self::limits::Limits;
@@ -356,7 +358,8 @@ impl Launcher for RealLauncher {
         };
         let (program, args) = (tool.program.clone(), tool.args.clone());
         let working_dir = order.launch.working_dir.clone();
-        self.send_out(Errand { program, args, working_dir, env, stdin: Vec::new(), limit }, preparation)
+        let _runtime = self.shared.runtime.enter();
+        send_out(Errand { program, args, working_dir, env, stdin: Vec::new(), limit }, preparation)
     }
 
     fn redirect(&self, attempt: &AttemptId, sink: ProcessSink) -> bool {
@@ -404,8 +407,7 @@ impl Shared {
 
     fn watch(&self, pid: u32) -> io::Result<AsyncFd<std::os::fd::OwnedFd>> {
         let _runtime = self.runtime.enter();
-        let pid = procfs::raw_pid(pid).ok_or(io::ErrorKind::InvalidInput)?;
-        sys::watch_readable(rustix::process::pidfd_open(pid, PidfdFlags::empty())?)
+        watch(pid)
     }
 
     fn settle_when_woken(self: &Arc<Self>) {
@@ -477,6 +479,12 @@ impl Shared {
             pause = if reported { KILL_PATIENCE } else { (pause * 2).min(HUNT_AGAIN.1) };
         }
     }
+}
+
+/// Lets the current runtime wait for the end of a child that is not reaped yet.
+fn watch(pid: u32) -> io::Result<AsyncFd<std::os::fd::OwnedFd>> {
+    let pid = procfs::raw_pid(pid).ok_or(io::ErrorKind::InvalidInput)?;
+    sys::watch_readable(rustix::process::pidfd_open(pid, PidfdFlags::empty())?)
 }
 
 /// How the child `pid` ended; None if it lives.

@@ -112,10 +112,19 @@ impl Board {
     }
 
     /// The configured scripts, in their order, each with its calendar.
-    pub(super) fn facts(&self) -> Vec<(Facts, Option<Arc<Calendar>>)> {
+    pub(in crate::app) fn facts(&self) -> Vec<(Facts, Option<Arc<Calendar>>)> {
         let kept = self.lock();
         let facts = kept.order.iter().filter_map(|index| kept.scripts.get(index));
         facts.map(|facts| (facts.clone(), kept.calendars.get(&facts.spec.window.calendar).cloned())).collect()
+    }
+
+    /// A configured script, its calendar, and whether others wait for it.
+    pub(in crate::app) fn find(&self, name: &ScriptName) -> Option<(Facts, Option<Arc<Calendar>>, bool)> {
+        let kept = self.lock();
+        let mut all = kept.order.iter().filter_map(|index| kept.scripts.get(index));
+        let facts = all.clone().find(|facts| facts.spec.name == *name)?;
+        let is_wanted = all.any(|other| other.spec.depends_on.iter().any(|on| on.script == *name));
+        Some((facts.clone(), kept.calendars.get(&facts.spec.window.calendar).cloned(), is_wanted))
     }
 
     pub(super) fn spec(&self, name: &str) -> Option<Arc<ScriptSpec>> {

@@ -116,7 +116,9 @@ fn warnings_of<'a>(loaded: &'a Loaded, windows: &NextWindows<'a>, synchronised: 
                        for instance with timedatectl set-ntp true";
         warnings.push(warning("clock", message.to_owned()));
     }
-    warnings.push(warning("alert", "no [[alert]]: nobody will be told".to_owned()));
+    if settings.alerts.channels.is_empty() {
+        warnings.push(warning("alert", "no [[alert]]: nobody will be told".to_owned()));
+    }
     warnings.extend(horizon_warnings(loaded, windows.now));
     warnings.extend(data_end_warnings(loaded, windows.now));
     for spec in settings.scripts.iter().filter(|spec| spec.enabled) {

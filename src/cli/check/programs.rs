@@ -32,7 +32,9 @@ pub(super) fn check(spec: &ScriptSpec, places: &Places<'_>) -> Vec<Fault> {
         fault("command", message);
     }
     for (key, tool) in tools(spec) {
-        if let Err(message) = program(&Launch { program: tool.program.clone(), ..launch.clone() }) {
+        let tool = Launch { program: tool.program.clone(), args: tool.args.clone(), ..launch.clone() };
+        let file = script_of(&tool);
+        if let Err(message) = program(&tool).and_then(|()| file.map_or(Ok(()), |file| readable(&file))) {
             fault(key, message);
         }
     }

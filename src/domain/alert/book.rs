@@ -1,0 +1,550 @@
+//! Who is told what, and when: one message for each script and episode.
+//!
+//! An episode begins with the first notice of its kind and ends when the script is well again: an attempt lived through, a run ended well, or
+//! it is another trading date. While it goes on, what happens is counted, and told with the count once per `repeat_interval`. A script that
+//! is well and ill again all the time begins many episodes: of those, a few are told at once and the rest by their count.
+//!
+//! Intervals are measured on the monotonic clock: nobody is told twice because the clock was set.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::NaiveDate;
+use chrono_tz::Tz;
+
+use super::classify::{Draft, Subject, absence, draft, is_well, ping, words};
+use super::closed::closed;
+use super::spec::redacted;
+use super::summary::Days;
+use super::{AlertEvent, AlertSpec, Message, Ping, Secret, Severity, exit_words};
+use crate::domain::calendar::Calendar;
+use crate::domain::notice::{About, Notice, What};
+use crate::domain::outcome::RunResult;
+use crate::domain::record::Past;
+use crate::domain::script::ScriptName;
+use crate::domain::status::{Facts, Local, is_expected};
+use crate::domain::time::{Mono, Now};
+use crate::domain::timeline::windows;
+
+/// The last lines of output come after the news of a crash; it waits for them so long.
+const TAIL: Duration = Duration::from_secs(1);
+
+/// What was missed during an absence is one message: all of it is known so long after the first.
+const GATHER: Duration = Duration::from_secs(2);
+
+/// So many episodes of one kind within a `repeat_interval` are told at once.
+const FRESH: u32 = 3;
+
+/// What messages say of the daemon.
+#[derive(Clone, Debug)]
+pub struct Context {
+    /// As in `MHO_RUN_ID`.
+    pub daemon_id: String,
+    /// The machine.
+    pub host: String,
+    /// Random, one for each life of the daemon: what makes ids unique.
+    pub life: String,
+    /// Of the default calendar.
+    pub zone: Tz,
+}
+
+/// A script as the book is shown it.
+#[derive(Clone, Debug)]
+pub struct Look {
+    /// As the root knows it.
+    pub facts: Facts,
+    /// Its own calendar.
+    pub calendar: Option<Arc<Calendar>>,
+    /// Others wait for it.
+    pub has_dependents: bool,
+}
+
+/// A message to the channel of this place in the configuration.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Outgoing {
+    /// Which channel.
+    pub channel: usize,
+    /// What it is told.
+    pub message: Message,
+}
+
+/// All that is remembered of what was told.
+pub struct Book {
+    context: Context,
+    channels: Vec<(Arc<AlertSpec>, BTreeMap<(Subject, AlertEvent), Episode>)>,
+    secrets: Vec<Secret>,
+    scripts: BTreeMap<ScriptName, Known>,
+    /// News of crashes, until their last lines are there.
+    tailing: Vec<(Mono, Draft)>,
+    /// What was missed or interrupted during an absence.
+    absences: Vec<(bool, String)>,
+    absences_due: Option<Mono>,
+    days: Days,
+    messages: u64,
+}
+
+/// One kind of news of one subject.
+#[derive(Debug)]
+struct Episode {
+    date: Option<NaiveDate>,
+    is_over: bool,
+    told: Mono,
+    /// Episodes begun since then.
+    since: Mono,
+    fresh: u32,
+    /// What was not told yet.
+    held: u32,
+    latest: Draft,
+}
+
+/// What is remembered of a script.
+#[derive(Debug, Default)]
+struct Known {
+    /// Since when its process lives.
+    started: Option<Mono>,
+    reset_after: Duration,
+    /// Since when it is due and down.
+    down_since: Option<Mono>,
+    pinged: Option<(NaiveDate, Ping)>,
+}
+
+impl Book {
+    /// Nothing was told yet, but for what earlier daemons told.
+    #[must_use]
+    pub fn new(channels: &[Arc<AlertSpec>], context: Context, past: &Past) -> Self {
+        let secrets = channels.iter().flat_map(|spec| spec.channel.secrets()).cloned().collect();
+        let mut days = Days::default();
+        if channels.iter().any(|spec| spec.events.contains(&AlertEvent::Summary)) {
+            for (script, past) in &past.scripts {
+                past.results.iter().for_each(|(date, result)| days.know(script, *date, *result));
+            }
+        }
+        Self {
+            context,
+            channels: channels.iter().map(|spec| (Arc::clone(spec), BTreeMap::new())).collect(),
+            secrets,
+            scripts: BTreeMap::new(),
+            tailing: Vec::new(),
+            absences: Vec::new(),
+            absences_due: None,
+            days,
+            messages: 0,
+        }
+    }
+
+    /// When it must be asked again at the latest, besides the regular looks.
+    #[must_use]
+    pub fn due(&self) -> Option<Mono> {
+        self.tailing.iter().map(|(due, _)| *due).chain(self.absences_due).min()
+    }
+
+    /// Something happened; `look` is the script that it happened to.
+    #[must_use]
+    pub fn hear(&mut self, notice: &Notice, look: Option<&Look>, now: &Now) -> Vec<Outgoing> {
+        let mut out = Vec::new();
+        if let Some(about) = &notice.about {
+            self.note(notice, about, look, now);
+            self.ping(notice, about, &mut out);
+        }
+        match &notice.what {
+            What::LastLines { lines } => {
+                // Not by its date: that of a carried attempt is another one by now.
+                let script = notice.about.as_ref().map(|about| &about.script);
+                let is_its = |(_, draft): &(Mono, Draft)| draft.about.as_ref().map(|about| &about.script) == script;
+                if let Some(at) = self.tailing.iter().position(is_its) {
+                    let (_, draft) = self.tailing.remove(at);
+                    self.offer(Draft { log_tail: lines.clone(), ..draft }, now, &mut out);
+                }
+            }
+            _ => {
+                if let Some(absent) = absence(notice, self.context.zone) {
+                    self.absences.push(absent);
+                    self.absences_due.get_or_insert(now.mono.after(GATHER));
+                }
+                match draft(notice, look, self.context.zone) {
+                    Some(draft) if matches!(notice.what, What::Exited { .. }) => {
+                        self.tailing.push((now.mono.after(TAIL), draft));
+                    }
+                    Some(draft) => self.offer(draft, now, &mut out),
+                    None => {}
+                }
+            }
+        }
+        out
+    }
+
+    /// How a daemon that fails ends: a critical script, or a part of its own.
+    #[must_use]
+    pub fn hear_end(&mut self, reason: &str, now: &Now) -> Vec<Outgoing> {
+        let mut out = Vec::new();
+        self.offer(
+            Draft::of_daemon(AlertEvent::Daemon, "end", now.wall, format!("The daemon ends: {reason}")),
+            now,
+            &mut out,
+        );
+        out
+    }
+
+    /// Time has passed.
+    #[must_use]
+    pub fn tick(&mut self, looks: &[Look], now: &Now) -> Vec<Outgoing> {
+        let mut out = Vec::new();
+        self.release(now, false, &mut out);
+        for look in looks {
+            self.look_at(look, now, &mut out);
+        }
+        for (date, severity, reason) in self.days.over(looks, now.wall) {
+            let draft = Draft::of_daemon(AlertEvent::Summary, "summary", now.wall, reason);
+            let draft = Draft { severity: Some(severity), ..draft };
+            self.offer_of(draft, Some(date), now, &mut out);
+        }
+        self.repeat(now, &mut out);
+        out
+    }
+
+    /// The daemon ends: nothing is waited for any longer.
+    #[must_use]
+    pub fn finish(&mut self, now: &Now) -> Vec<Outgoing> {
+        let mut out = Vec::new();
+        self.release(now, true, &mut out);
+        out
+    }
+
+    fn release(&mut self, now: &Now, at_once: bool, out: &mut Vec<Outgoing>) {
+        let (due, later) = self.tailing.drain(..).partition(|(due, _)| at_once || *due <= now.mono);
+        self.tailing = later;
+        let due: Vec<(Mono, Draft)> = due;
+        due.into_iter().for_each(|(_, draft)| self.offer(draft, now, out));
+        if self.absences_due.is_some_and(|due| at_once || due <= now.mono) {
+            self.absences_due = None;
+            let absences = std::mem::take(&mut self.absences);
+            let any_missed = absences.iter().any(|(missed, _)| *missed);
+            let events = match any_missed {
+                true => vec![AlertEvent::Missed, AlertEvent::Interrupted],
+                false => vec![AlertEvent::Interrupted],
+            };
+            let lines: Vec<String> = absences.into_iter().map(|(_, words)| words).collect();
+            let draft = Draft::of_daemon(events[0], "absence", now.wall, lines.join("\n"));
+            self.offer(Draft { events, ..draft }, now, out);
+            // The next absence is another story.
+            self.end_episodes(&Subject::Daemon("absence"));
+        }
+    }
+
+    /// Keeps what later decisions need.
+    fn note(&mut self, notice: &Notice, about: &About, look: Option<&Look>, now: &Now) {
+        let known = self.scripts.entry(about.script.clone()).or_default();
+        if let Some(look) = look {
+            known.reset_after = look.facts.spec.restart.reset_after;
+        }
+        match &notice.what {
+            What::Started { .. } => known.started = Some(now.mono),
+            What::Exited { .. } => {
+                let started = known.started.take();
+                let reset_after = known.reset_after;
+                if started.is_some_and(|started| now.mono.since(started) >= reset_after) && !reset_after.is_zero() {
+                    self.is_well(&about.script);
+                }
+            }
+            What::Finished { result, reason } => {
+                self.days_note(about, *result, reason);
+                if is_well(*result) {
+                    self.is_well(&about.script);
+                }
+            }
+            What::Skipped { reason } => self.days_note(about, RunResult::Skipped, reason),
+            What::Carried { to } => self.days_note(about, RunResult::Carried, &format!("goes on as the run of {to}")),
+            What::Unwatched { missed, interrupted } => {
+                for date in missed {
+                    self.note_of(about, *date, RunResult::Missed, "while nobody watched");
+                }
+                if let Some((date, result)) = interrupted {
+                    self.note_of(about, *date, *result, "while nobody watched");
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn days_note(&mut self, about: &About, result: RunResult, reason: &str) {
+        self.note_of(about, about.trading_date, result, reason);
+    }
+
+    fn note_of(&mut self, about: &About, date: NaiveDate, result: RunResult, reason: &str) {
+        if self.channels.iter().any(|(spec, _)| spec.events.contains(&AlertEvent::Summary)) {
+            self.days.note(&about.script, date, result, reason);
+        }
+    }
+
+    fn is_well(&mut self, script: &ScriptName) {
+        self.end_episodes(&Subject::Script(script.clone()));
+    }
+
+    fn end_episodes(&mut self, subject: &Subject) {
+        for (_, episodes) in &mut self.channels {
+            for (_, episode) in episodes.iter_mut().filter(|((of, _), _)| of == subject) {
+                (episode.is_over, episode.held) = (true, 0);
+            }
+        }
+    }
+
+    fn look_at(&mut self, look: &Look, now: &Now, out: &mut Vec<Outgoing>) {
+        let Facts { spec, view, .. } = &look.facts;
+        let known = self.scripts.entry(spec.name.clone()).or_default();
+        let lived = known.started.map(|started| now.mono.since(started)).filter(|_| view.pid.is_some());
+        let is_well = lived.is_some_and(|lived| lived >= spec.restart.reset_after);
+        let is_open = || {
+            let calendar = look.calendar.as_ref();
+            let window = calendar.and_then(|calendar| windows(&spec.window, calendar, now.wall).next());
+            window.is_some_and(|window| window.start <= now.wall)
+        };
+        let is_open = view.pid.is_none() && is_open();
+        let is_due = view.waits_outside || is_expected(view.state.name(), view.result.map(RunResult::name), is_open);
+        let is_down = is_due && view.pid.is_none();
+        let down_since = if is_down { *known.down_since.get_or_insert(now.mono) } else { now.mono };
+        if !is_down {
+            known.down_since = None;
+        }
+        if is_well {
+            self.is_well(&spec.name);
+        }
+        if is_down {
+            self.tell_down(look, now.mono.since(down_since), now, out);
+        } else {
+            let key = (Subject::Script(spec.name.clone()), AlertEvent::NotRunning);
+            self.channels.iter_mut().filter_map(|(_, episodes)| episodes.get_mut(&key)).for_each(|episode| {
+                (episode.is_over, episode.held) = (true, 0);
+            });
+        }
+        self.ping_closed(look, now, out);
+    }
+
+    fn tell_down(&mut self, look: &Look, down: Duration, now: &Now, out: &mut Vec<Outgoing>) {
+        let Facts { spec, view, .. } = &look.facts;
+        let Some(trading_date) = view.trading_date else { return };
+        let about = About { script: spec.name.clone(), trading_date, attempt: view.attempt };
+        let zone = self.context.zone;
+        let since = now.wall - (now.wall_after(down) - now.wall);
+        let reason = format!(
+            "It is due and has not been running since {}: {}",
+            since.with_timezone(&zone).format("%Y-%m-%d %H:%M:%S %Z"),
+            view.reason
+        );
+        let next =
+            view.next.map(|next| format!("{} at {}", next.action, next.at.with_timezone(&zone).format("%H:%M:%S")));
+        let draft = Draft {
+            subject: Subject::Script(spec.name.clone()),
+            about: Some(about),
+            next,
+            ..Draft::of_daemon(AlertEvent::NotRunning, "script", now.wall, reason)
+        };
+        for channel in 0..self.channels.len() {
+            let (spec, episodes) = &self.channels[channel];
+            let key = (draft.subject.clone(), AlertEvent::NotRunning);
+            // It goes on being so; that is no further event to be counted.
+            let is_told = episodes
+                .get(&key)
+                .is_some_and(|episode| !episode.is_over && now.mono.since(episode.told) < spec.repeat_interval);
+            if down >= spec.late_after && !is_told {
+                self.offer_to(channel, &draft, Some(trading_date), now, out);
+            }
+        }
+    }
+
+    fn offer(&mut self, draft: Draft, now: &Now, out: &mut Vec<Outgoing>) {
+        let date = draft.about.as_ref().map(|about| about.trading_date);
+        self.offer_of(draft, date, now, out);
+    }
+
+    fn offer_of(&mut self, draft: Draft, date: Option<NaiveDate>, now: &Now, out: &mut Vec<Outgoing>) {
+        for channel in 0..self.channels.len() {
+            self.offer_to(channel, &draft, date, now, out);
+        }
+    }
+
+    fn offer_to(&mut self, channel: usize, draft: &Draft, date: Option<NaiveDate>, now: &Now, out: &mut Vec<Outgoing>) {
+        let (spec, episodes) = &mut self.channels[channel];
+        let Some(event) = draft.events.iter().copied().find(|event| spec.events.contains(event)) else { return };
+        if matches!(spec.channel, super::Channel::Healthchecks { .. }) {
+            return; // it hears pings
+        }
+        let key = (draft.subject.clone(), event);
+        let repeat = spec.repeat_interval;
+        let count = match episodes.get_mut(&key) {
+            Some(episode) => episode.admit(draft, date, repeats(event), repeat, now.mono),
+            None => {
+                episodes.insert(key, Episode::begin(draft, date, now.mono));
+                Some(1)
+            }
+        };
+        if let Some(count) = count {
+            self.send(channel, event, draft, date, count, out);
+        }
+    }
+
+    /// What was held back for long enough.
+    fn repeat(&mut self, now: &Now, out: &mut Vec<Outgoing>) {
+        let mut due = Vec::new();
+        for (channel, (spec, episodes)) in self.channels.iter_mut().enumerate() {
+            for ((_, event), episode) in episodes.iter_mut() {
+                if episode.held > 0 && now.mono.since(episode.told) >= spec.repeat_interval {
+                    episode.told = now.mono;
+                    let count = std::mem::take(&mut episode.held);
+                    due.push((channel, *event, episode.latest.clone(), episode.date, count));
+                }
+            }
+        }
+        for (channel, event, draft, date, count) in due {
+            self.send(channel, event, &draft, date, count, out);
+        }
+    }
+
+    fn send(
+        &mut self,
+        channel: usize,
+        event: AlertEvent,
+        draft: &Draft,
+        date: Option<NaiveDate>,
+        count: u32,
+        out: &mut Vec<Outgoing>,
+    ) {
+        self.messages += 1;
+        let Context { daemon_id, host, life, zone } = &self.context;
+        let about = draft.about.as_ref();
+        let clean = |text: &String| redacted(text, &self.secrets);
+        let message = Message {
+            id: format!("{life}-{}", self.messages),
+            event,
+            severity: draft.severity.unwrap_or(event.severity()),
+            at: draft.at,
+            at_market: Local::new(draft.at, *zone),
+            host: host.clone(),
+            trading_date: date,
+            script: about.map(|about| about.script.to_string()),
+            run_id: about.map(|about| format!("{daemon_id}.{}.{}", about.script, about.trading_date)),
+            attempt: about.map(|about| about.attempt),
+            exit: draft.exit.map(exit_words),
+            reason: clean(&draft.reason),
+            next: draft.next.as_ref().map(clean),
+            log_tail: draft.log_tail.iter().map(clean).collect(),
+            count,
+            ping: None,
+        };
+        out.push(Outgoing { channel, message });
+    }
+
+    fn ping(&mut self, notice: &Notice, about: &About, out: &mut Vec<Outgoing>) {
+        let Some(ping) = ping(notice) else { return };
+        let text = match &notice.what {
+            What::Skipped { reason } => format!("skipped: {reason}"),
+            What::Finished { result, reason } => format!("{}: {reason}", result.name()),
+            _ => words(notice, self.context.zone),
+        };
+        self.ping_of(&about.script, about.trading_date, ping, &text, notice.at, out);
+    }
+
+    fn ping_closed(&mut self, look: &Look, now: &Now, out: &mut Vec<Outgoing>) {
+        let name = &look.facts.spec.name;
+        let is_watched = self.channels.iter().any(|(spec, _)| spec.channel.pinged_script() == Some(name));
+        if let Some((date, reason)) = closed(look, now.wall).filter(|_| is_watched) {
+            self.ping_of(name, date, Ping::Success, &format!("skipped: {reason}"), now.wall, out);
+        }
+    }
+
+    /// Each signal once in a row: a script that crashes a thousand times begins once.
+    fn ping_of(
+        &mut self,
+        script: &ScriptName,
+        date: NaiveDate,
+        ping: Ping,
+        text: &str,
+        at: chrono::DateTime<chrono::Utc>,
+        out: &mut Vec<Outgoing>,
+    ) {
+        let known = self.scripts.entry(script.clone()).or_default();
+        if known.pinged.replace((date, ping)) == Some((date, ping)) {
+            return;
+        }
+        for channel in 0..self.channels.len() {
+            if self.channels[channel].0.channel.pinged_script() != Some(script) {
+                continue;
+            }
+            let (event, severity) = match ping {
+                Ping::Start | Ping::Alive => (AlertEvent::Restarted, Severity::Info),
+                Ping::Success => (AlertEvent::Finished, Severity::Info),
+                Ping::Fail => (AlertEvent::Failed, Severity::Error),
+            };
+            let about = About { script: script.clone(), trading_date: date, attempt: 0 };
+            let draft = Draft {
+                subject: Subject::Script(script.clone()),
+                about: Some(about),
+                severity: Some(severity),
+                ..Draft::of_daemon(event, "ping", at, text.to_owned())
+            };
+            self.send(channel, event, &draft, Some(date), 1, out);
+            if let Some(sent) = out.last_mut() {
+                (sent.message.ping, sent.message.attempt) = (Some(ping), None);
+            }
+        }
+    }
+}
+
+/// Whether an event can happen many times in one episode. The others are told once.
+fn repeats(event: AlertEvent) -> bool {
+    match event {
+        AlertEvent::Failed
+        | AlertEvent::Killed
+        | AlertEvent::Watchdog
+        | AlertEvent::NotReady
+        | AlertEvent::NotRunning
+        | AlertEvent::Daemon
+        | AlertEvent::Calendar
+        | AlertEvent::ClockStep
+        | AlertEvent::Restarted => true,
+        AlertEvent::GaveUp
+        | AlertEvent::TimeLimit
+        | AlertEvent::Missed
+        | AlertEvent::Interrupted
+        | AlertEvent::EndedEarly
+        | AlertEvent::Skipped
+        | AlertEvent::Finished
+        | AlertEvent::Summary => false,
+    }
+}
+
+impl Episode {
+    fn begin(draft: &Draft, date: Option<NaiveDate>, now: Mono) -> Self {
+        Self { date, is_over: false, told: now, since: now, fresh: 1, held: 0, latest: draft.clone() }
+    }
+
+    /// The count with which it is told now; None = it is not.
+    fn admit(
+        &mut self,
+        draft: &Draft,
+        date: Option<NaiveDate>,
+        repeats: bool,
+        interval: Duration,
+        now: Mono,
+    ) -> Option<u32> {
+        let is_new = self.is_over || self.date != date;
+        if is_new && now.since(self.since) >= interval {
+            *self = Self::begin(draft, date, now);
+            return Some(1);
+        }
+        if is_new && self.fresh < FRESH {
+            let (since, fresh) = (self.since, self.fresh + 1);
+            *self = Self { since, fresh, ..Self::begin(draft, date, now) };
+            return Some(1);
+        }
+        if !is_new && !repeats {
+            return None;
+        }
+        (self.is_over, self.date, self.latest) = (false, date, draft.clone());
+        self.held += 1;
+        (now.since(self.told) >= interval).then(|| {
+            self.told = now;
+            std::mem::take(&mut self.held)
+        })
+    }
+}
