@@ -158,8 +158,7 @@ impl Reader<'_> {
                 Some(Channel::Ntfy { url: url?, topic: topic?, token })
             }
             "healthchecks" => {
-                self.section
-                    .only(&["type", "name", "timeout", "url", "url_file", "url_env", "script", "interval"], &[]);
+                self.section.only(&["type", "name", "timeout", "url", "url_file", "url_env", "script", "interval"]);
                 let url = self.url("url", None);
                 let script = self.section.read_set("script", |node| self.script(node));
                 let interval = self.section.read("interval", values::span).unwrap_or(Duration::from_secs(60));
@@ -220,7 +219,7 @@ impl Reader<'_> {
         let elsewhere: Vec<String> =
             secrets.iter().flat_map(|key| ELSEWHERE.map(|suffix| format!("{key}{suffix}"))).collect();
         let known: Vec<&str> = COMMON.iter().chain(keys).copied().chain(elsewhere.iter().map(String::as_str)).collect();
-        self.section.only(&known, &[]);
+        self.section.only(&known);
     }
 
     fn needs(&self, key: &str, is_there: bool) {

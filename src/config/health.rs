@@ -36,7 +36,7 @@ pub(super) struct Place<'a> {
 
 /// `[script.ready]`: one probe. Where the script names one itself, that of the defaults does not count.
 pub(super) fn ready(section: &Section<'_>, place: &Place<'_>, report: &Report) -> Option<ReadySpec> {
-    section.only(&READY_KEYS, &[]);
+    section.only(&READY_KEYS);
     let is_set = |node: &&Node| !node.is_empty() && node.data.to_string() != "false";
     let written = |own: bool| {
         let get = move |key: &&&str| if own { section.own(key) } else { section.get(key) };
@@ -82,7 +82,7 @@ pub(super) fn ready(section: &Section<'_>, place: &Place<'_>, report: &Report) -
 
 /// `[script.watchdog]`.
 pub(super) fn watchdog(section: &Section<'_>) -> WatchdogSpec {
-    section.only(&WATCHDOG_KEYS, &[]);
+    section.only(&WATCHDOG_KEYS);
     let limit = |key: &str| section.read_set(key, |node| values::optional(node, values::span)).flatten();
     WatchdogSpec {
         silence: limit("silence"),

@@ -26,7 +26,7 @@ pub(super) fn read(section: &Section<'_>) -> (Limits, MemoryWatch) {
         return Default::default();
     }
     let section = section.sub("limits");
-    section.only(&KEYS, &[]);
+    section.only(&KEYS);
     let limits = Limits {
         nofile: section.read_set("nofile", open_files),
         memory: section.read_set("memory", values::size),

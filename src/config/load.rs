@@ -93,7 +93,7 @@ fn outside(sources: &Sources, rest: FileLayer, found: &Found) -> Vec<Fault> {
     };
     let section = |name: &str| Section::new(name, root.get(name), None, &report);
     let top = Section::new("", Some(&root), None, &report);
-    top.only(&ROOT_KEYS, &[]);
+    top.only(&ROOT_KEYS);
     let base_dir = base_dir(&top, sources, found);
     let orchestrator = orchestrator(&section("orchestrator"), &base_dir);
     http(&section("http"), &base_dir, &orchestrator.state_dir);
@@ -172,7 +172,7 @@ fn warn_of_replaced(sources: &Sources, found: &Found, file: &FileLayer, report: 
 /// Reads every section. Where a value is faulty its default stands in, so that the rest can be looked at too.
 fn settings(root: &Node, sources: &Sources, found: &Found, report: &Report) -> Settings {
     let top = Section::new("", Some(root), None, report);
-    top.only(&ROOT_KEYS, &[]);
+    top.only(&ROOT_KEYS);
     let before = report.count();
     let base_dir = base_dir(&top, sources, found);
     let has_base = report.count() == before;
@@ -222,7 +222,7 @@ pub(super) fn base_dir(top: &Section<'_>, sources: &Sources, found: &Found) -> P
 }
 
 pub(super) fn orchestrator(section: &Section<'_>, base_dir: &Path) -> Orchestrator {
-    section.only(&ORCHESTRATOR_KEYS, &[]);
+    section.only(&ORCHESTRATOR_KEYS);
     let base = Orchestrator::default();
     let dir = |key: &str, default: PathBuf| {
         let filled = |node: &Node| match values::string(node)? {
@@ -258,7 +258,7 @@ fn optional_path(section: &Section<'_>, key: &str, base_dir: &Path) -> Option<Pa
 }
 
 fn http(section: &Section<'_>, base_dir: &Path, state_dir: &Path) -> Http {
-    section.only(&HTTP_KEYS, &[]);
+    section.only(&HTTP_KEYS);
     let address = |node: &Node| match values::string(node)?.trim() {
         "" => Ok(None),
         text => match text.rsplit_once(':') {

@@ -86,7 +86,7 @@ pub(super) fn read(list: &Node, report: &Report) -> Vec<Dated> {
 fn read_one(item: &Node, report: &Report) -> Option<Dated> {
     let section = Section::new(&item.key, Some(item), None, report).unlisted();
     item.table()?;
-    section.only(&KEYS, &[]);
+    section.only(&KEYS);
     let missing = |key: &str, message: &str| {
         if section.get(key).is_none_or(Node::is_empty) {
             report.fault(&item.place, &format!("{}.{key}", item.key), message);

@@ -75,7 +75,7 @@ pub(super) struct Surroundings<'a> {
 /// Checks `[defaults]` by itself: also a value that every script overrides must be sound.
 pub(super) fn check_defaults(defaults: &Node, around: &Surroundings<'_>) {
     let section = Section::new("defaults", Some(defaults), None, around.report).unlisted();
-    section.only(&KEYS, &[]);
+    section.only(&KEYS);
     for key in ["name", "command"] {
         if let Some(node) = section.get(key) {
             around.report.fault(&node.place, &node.key, "belongs to a [[script]]: no two scripts share it");
@@ -95,7 +95,7 @@ pub(super) fn keyed(item: &Node, index: usize) -> Node {
 pub(super) fn read(node: &Node, defaults: &Node, around: &Surroundings<'_>) -> Option<ScriptSpec> {
     let report = around.report;
     let section = Section::new(&node.key, Some(node), Some(defaults), report);
-    section.only(&KEYS, &[]);
+    section.only(&KEYS);
     let own = |key: &str| {
         let found = node.get(key);
         if found.is_none() && node.table().is_some() {
@@ -260,7 +260,7 @@ fn exit_codes(section: &Section<'_>, base: ExitCodes, report: &Report) -> ExitCo
 }
 
 fn restart(section: &Section<'_>, base: RestartPolicy, report: &Report) -> RestartPolicy {
-    section.only(&RESTART_KEYS, &[]);
+    section.only(&RESTART_KEYS);
     let duration = |key: &str, base: Duration| section.read(key, values::duration).unwrap_or(base);
     let restart = RestartPolicy {
         policy: section.read("policy", |node| values::choice(node, &POLICIES)).unwrap_or(base.policy),
@@ -280,7 +280,7 @@ fn restart(section: &Section<'_>, base: RestartPolicy, report: &Report) -> Resta
 }
 
 fn output(section: &Section<'_>, base: OutputSpec, dir: PathBuf) -> OutputSpec {
-    section.only(&OUTPUT_KEYS, &[]);
+    section.only(&OUTPUT_KEYS);
     OutputSpec {
         dir,
         max_size: section.read("max_size", values::size).unwrap_or(base.max_size),

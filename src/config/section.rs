@@ -15,12 +15,6 @@ pub(super) struct Section<'a> {
     listed: bool,
 }
 
-/// A key of the documentation that this version does not know yet, and the value that means "not set".
-pub(super) struct Later {
-    pub key: &'static str,
-    pub unset: &'static str,
-}
-
 impl<'a> Section<'a> {
     pub fn new(path: &str, own: Option<&'a Node>, fallback: Option<&'a Node>, report: &'a Report) -> Self {
         if let Some(node) = own.filter(|node| node.table().is_none()) {
@@ -93,28 +87,18 @@ impl<'a> Section<'a> {
         keys.iter().find(written).or(keys.first()).copied().unwrap_or_default()
     }
 
-    /// Reports keys that are in neither list, and those of `later` that are set.
-    pub fn only(&self, known: &[&str], later: &[Later]) {
+    /// Reports keys that are not in the list.
+    pub fn only(&self, known: &[&str]) {
         let Some(table) = self.own.and_then(Node::table) else {
             return;
         };
-        for (name, node) in table {
-            if known.contains(&name.as_str()) {
-                continue;
-            }
-            match later.iter().find(|later| later.key == name) {
-                Some(later) if node.is_empty() || node.data.to_string() == format!("{:?}", later.unset) => {}
-                Some(_) => self.report.fault(&node.place, &node.key, "not supported yet: remove it"),
-                None => {
-                    let all = known.iter().copied().chain(later.iter().map(|later| later.key));
-                    let bad = Bad::near("unknown key", name, all);
-                    let message = match bad.suggestion {
-                        Some(_) => bad.message,
-                        None => format!("unknown key; known here: {}", known.join(", ")),
-                    };
-                    self.report.fault(&node.place, &node.key, Bad { message, ..bad });
-                }
-            }
+        for (name, node) in table.iter().filter(|(name, _)| !known.contains(&name.as_str())) {
+            let bad = Bad::near("unknown key", name, known.iter().copied());
+            let message = match bad.suggestion {
+                Some(_) => bad.message,
+                None => format!("unknown key; known here: {}", known.join(", ")),
+            };
+            self.report.fault(&node.place, &node.key, Bad { message, ..bad });
         }
     }
 }

@@ -60,7 +60,7 @@ pub(in crate::config) fn read_hours(market: &Section<'_>) {
 }
 
 pub(super) fn only_known_keys(market: &Section<'_>) {
-    market.only(&MARKET_KEYS, &[]);
+    market.only(&MARKET_KEYS);
 }
 
 pub(super) fn own_hours(section: &Section<'_>) -> OwnHours {
@@ -103,7 +103,7 @@ pub(super) fn different(hours: OwnHours, calendar: &Calendar) -> OwnHours {
 pub(super) fn read_table<'a>(id: &str, node: &'a Node, report: &Report) -> Table<'a> {
     let faults_before = report.count();
     let section = Section::new(&format!("calendar.{id}"), Some(node), None, report);
-    section.only(&OWN_KEYS, &[]);
+    section.only(&OWN_KEYS);
     let builtin = Calendar::builtin_ids().into_iter().any(|known| known.eq_ignore_ascii_case(id));
     if builtin || id.eq_ignore_ascii_case(MARKET) {
         report.fault(&node.place, &node.key, format!("{id} is the name of a built-in calendar: choose another id"));
