@@ -81,24 +81,31 @@ fn a_script_runs_as_its_user_with_his_groups_and_his_home() {
     if !is_root("a_script_runs_as_its_user_with_his_groups_and_his_home") {
         return;
     }
-    let show = "id -u; id -g; id -G; echo $HOME $USER $LOGNAME; echo told >/dev/stderr && echo told";
-    let home = nix::unistd::User::from_name("nobody").expect("read").expect("there is one").dir;
-    let (user, gid) = (NOBODY, nix::unistd::User::from_name("nobody").expect("read").expect("there is one").gid);
-    let restart = "restart = { initial_delay = \"100ms\", max_restarts = 100 }";
-    let seen = seen_by_both(&config(show, restart, "user = \"nobody\"\n"));
-    let expected = format!("{user}\n{gid}\n{gid}\n{} nobody nobody\ntold\n", home.display());
-    // A descriptor of whoever runs the test is not the user's: only the daemon's pipe is.
-    assert_eq!(seen[0], expected);
-    assert_eq!(seen[1].trim_end_matches("told\n"), expected.trim_end_matches("told\n"));
-    let more = format!("{restart}\nenv = {{ HOME = \"/else\" }}");
-    let seen = seen_by_both(&config(
-        "id -u; id -g; id -G; echo $HOME $USER",
-        &more,
-        "user = 65534\ngroup = 4242\numask = \"0\"\n",
-    ));
-    for seen in seen {
-        assert_eq!(seen, format!("{user}\n4242\n4242 {gid}\n/else nobody\n").replace(&format!("4242 {gid}"), "4242"));
+    let nobody = nix::unistd::User::from_name("nobody").expect("read").expect("there is one");
+    let (uid, gid, home) = (nobody.uid, nobody.gid, nobody.dir.display());
+    // Until the test's directory is open to him, he may not enter it.
+    let patience = "restart = { initial_delay = \"100ms\", max_restarts = 100 }";
+    let show = "id -u; id -g; id -G; echo $HOME $USER $LOGNAME";
+    for seen in seen_by_both(&config(show, patience, "user = \"nobody\"")) {
+        assert_eq!(seen, format!("{uid}\n{gid}\n{gid}\n{home} nobody nobody\n"));
     }
+    let more = format!("{patience}\nenv = {{ HOME = \"/else\" }}");
+    for seen in seen_by_both(&config(show, &more, &format!("user = {uid}\ngroup = 4242"))) {
+        assert_eq!(seen, format!("{uid}\n4242\n4242\n/else nobody nobody\n"));
+    }
+}
+
+#[test]
+fn another_user_can_open_his_output_by_name() {
+    if !is_root("another_user_can_open_his_output_by_name") {
+        return;
+    }
+    let text = "[[script]]\nname = \"demo\"\ncalendar = \"always\"\nstart = \"open\"\nworking_dir = \"/\"\n\
+                command = [\"sh\", \"-c\", \"echo by name >/dev/stderr; exec sleep 300\"]\n[script.limits]\nuser = \"nobody\"\n";
+    let mut daemon = common::World::new(text).run(&[]);
+    common::eventually("it has printed", || daemon.stderr().contains("by name"));
+    assert!(!daemon.stderr().contains("cannot create"), "{}", daemon.stderr());
+    daemon.stop();
 }
 
 #[tokio::test]
@@ -230,7 +237,7 @@ fn check_knows_what_the_scripts_user_cannot_reach() {
 }
 
 #[tokio::test]
-async fn memory_of_the_whole_script_beyond_its_limit_is_told_once() {
+async fn memory_of_the_whole_script_beyond_its_limit_is_told_of() {
     let mut world = support::World::new();
     // The memory is that of a child that has left the group.
     let eater = "setsid python3 -c 'import time; b = bytearray(b\"x\") * 100_000_000; time.sleep(300)' & wait";
