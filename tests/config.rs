@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use mho::config::{Examined, Fault, Flags, Loaded, Place, SHIPPED, Sources, examine, load};
+use mho::domain::limits::{CoreSize, Limits, MemoryAction, MemoryWatch};
 use mho::domain::script::{Anchor, Condition, ScriptSpec, TimePoint};
 use tempfile::TempDir;
 
@@ -293,7 +294,23 @@ fn every_fault_of_a_script_has_its_place() {
         ("warn_signal = \"USR1\"", "warn_signal", "such as \"USR1@5m\"", None),
         ("warn_signal = \"KILL@5m\"", "warn_signal", "cannot be heard", None),
         ("warn_signal = \"USR3@5m\"", "warn_signal", "unknown signal", Some("USR1")),
-        ("limits = { nofile = 10 }", "limits", "not supported yet: ", None),
+        ("limits = 5", "limits", "expected a table", None),
+        ("limits = { nofiles = 10 }", "limits.nofiles", "unknown key", Some("nofile")),
+        ("limits = { nofile = 3 }", "limits.nofile", "too few", None),
+        ("limits = { nofile = \"many\" }", "limits.nofile", "whole number", None),
+        ("limits = { memory = 0 }", "limits.memory", "more than 0", None),
+        ("limits = { cpu_time = \"0s\" }", "limits.cpu_time", "longer than 0", None),
+        ("limits = { cpu_time = \"1500ms\" }", "limits.cpu_time", "whole seconds", None),
+        ("limits = { core = \"unlimitd\" }", "limits.core", "expected a size", Some("unlimited")),
+        ("limits = { nice = 20 }", "limits.nice", "from -20 (first) to 19 (last)", None),
+        ("limits = { umask = 27 }", "limits.umask", "octal digits in quotes", None),
+        ("limits = { umask = \"08\" }", "limits.umask", "octal digits in quotes", None),
+        ("limits = { umask = \"1777\" }", "limits.umask", "octal digits in quotes", None),
+        ("limits = { user = \"a:b\" }", "limits.user", "neither a name nor a number", None),
+        ("limits = { user = -1 }", "limits.user", "neither a name nor a number", None),
+        ("limits = { group = [\"a\"] }", "limits.group", "a name or a number", None),
+        ("limits = { max_rss = \"much\" }", "limits.max_rss", "expected a size", None),
+        ("limits = { max_rss_action = \"restrat\" }", "limits.max_rss_action", "not one of", Some("restart")),
     ];
     for (text, key, words, suggestion) in cases {
         let world = World::with(&format!("{SCRIPT}\n{text}\n"));
@@ -772,7 +789,43 @@ fn only_disables_the_others_and_wants_what_the_chosen_wait_for() {
 #[test]
 fn keys_of_later_versions_are_silent_at_their_empty_default() {
     let text = "kill_file = \"\"\n[defaults]\nwait_for = []\nwarn_signal = \"\"\nstop_command = []\non_dependency_down = \"keep\"";
-    World::before_script(&format!("[orchestrator]\n{text}\n[defaults.ready]\n[defaults.limits]")).load();
+    World::before_script(&format!("[orchestrator]\n{text}\n[defaults.ready]")).load();
+}
+
+#[test]
+fn limits_of_a_script_stand_above_those_of_the_defaults() {
+    let defaults =
+        "[defaults.limits]\nnofile = 64\nmemory = \"1GB\"\numask = \"077\"\nmax_rss = \"2GB\"\nuser = \"nobody\"\n";
+    let of = |text: &str| {
+        let mut loaded = World::with(&format!("{defaults}{SCRIPT}{text}\n")).load();
+        let spec = loaded.settings.scripts.remove(0);
+        (spec.launch.limits, spec.memory)
+    };
+    let (limits, memory) =
+        of("limits = { nofile = 128, memory = \"\", cpu_time = \"2m\", core = 0, nice = -3, user = \"\", group = 7 }");
+    let expected = Limits {
+        nofile: Some(128),
+        memory: None,
+        cpu_time: Some(Duration::from_secs(120)),
+        core: Some(CoreSize::Bytes(0)),
+        nice: Some(-3),
+        umask: Some(0o77),
+        user: None,
+        group: Some("7".to_owned()),
+    };
+    assert_eq!(limits, expected);
+    assert_eq!(memory, MemoryWatch { max_rss: Some(2_000_000_000), action: MemoryAction::Restart });
+    assert_eq!(of("limits = \"\""), (Limits::default(), MemoryWatch::default()));
+    let (limits, memory) = of("limits = { core = \"unlimited\", max_rss_action = \"alert\" }");
+    assert_eq!((limits.nofile, limits.core, memory.action), (Some(64), Some(CoreSize::Unlimited), MemoryAction::Alert));
+}
+
+#[test]
+fn limits_come_from_variables_too() {
+    let world =
+        World::with(SCRIPT).env("MHO__DEFAULTS__LIMITS__UMASK", "027").env("MHO__SCRIPT__S__LIMITS__NICE", "-2");
+    let limits = world.load().settings.scripts.remove(0).launch.limits;
+    assert_eq!((limits.umask, limits.nice), (Some(0o27), Some(-2)));
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! What the processes of scripts use: memory and processor time of whole process groups, and when they last printed something.
+//! What the processes of scripts use: memory and processor time of whole process groups and their descendants, and when they last printed something.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;

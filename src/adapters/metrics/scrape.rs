@@ -140,12 +140,12 @@ impl Scrape {
     fn write_processes(&self, page: &mut Page) -> fmt::Result {
         page.write(
             "script_resident_memory_bytes",
-            "Resident memory of the script's whole process group; absent without a process.",
+            "Resident memory of the script's whole process group and of descendants that have left it; absent without a process.",
             self.each(|script| script.gauges.memory_bytes.map(ConstGauge::new)),
         )?;
         page.write(
             "script_cpu_seconds",
-            "Processor time of the script's whole process group; begins anew with each process, and is absent without one.",
+            "Processor time of the same; begins anew with each process, and is absent without one.",
             self.each(|script| script.gauges.cpu_seconds.map(ConstCounter::new)),
         )?;
         page.write(

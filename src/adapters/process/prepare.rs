@@ -218,7 +218,7 @@ pub fn rehearse(launch: &Launch, script: Option<&Path>) -> Vec<Unfit> {
             }
             Err(error) => {
                 found.push(Unfit::new(
-                    "user",
+                    keys.first().copied().unwrap_or("user"),
                     format!("no process to try it with: {error}; look at the limit of processes (ulimit -u)"),
                 ));
                 return found;

@@ -31,9 +31,9 @@ pub struct Facts {
 /// What a script's process uses.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Gauges {
-    /// Resident memory of its whole process group, in bytes.
+    /// Resident memory of its whole process group and of descendants that have left it, in bytes.
     pub memory_bytes: Option<u64>,
-    /// Processor time of its whole process group, in seconds.
+    /// Processor time of the same, in seconds.
     pub cpu_seconds: Option<f64>,
     /// When it last printed something, on the market clock.
     pub last_output_at: Option<Local>,
