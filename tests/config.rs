@@ -4,7 +4,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use mho::config::{Examined, Fault, Flags, Loaded, Place, SHIPPED, Sources, examine, load};
-use mho::domain::limits::{CoreSize, Limits, MemoryAction, MemoryWatch};
+use mho::domain::health::TripAction;
+use mho::domain::limits::{CoreSize, Limits, MemoryWatch};
 use mho::domain::script::{Anchor, Condition, ScriptSpec, TimePoint};
 use tempfile::TempDir;
 
@@ -814,10 +815,10 @@ fn limits_of_a_script_stand_above_those_of_the_defaults() {
         group: Some("7".to_owned()),
     };
     assert_eq!(limits, expected);
-    assert_eq!(memory, MemoryWatch { max_rss: Some(2_000_000_000), action: MemoryAction::Restart });
+    assert_eq!(memory, MemoryWatch { max_rss: Some(2_000_000_000), action: TripAction::Restart });
     assert_eq!(of("limits = \"\""), (Limits::default(), MemoryWatch::default()));
     let (limits, memory) = of("limits = { core = \"unlimited\", max_rss_action = \"alert\" }");
-    assert_eq!((limits.nofile, limits.core, memory.action), (Some(64), Some(CoreSize::Unlimited), MemoryAction::Alert));
+    assert_eq!((limits.nofile, limits.core, memory.action), (Some(64), Some(CoreSize::Unlimited), TripAction::Alert));
 }
 
 #[test]
