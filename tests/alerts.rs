@@ -370,3 +370,24 @@ fn a_rehearsal_tells_nobody() {
     daemon.stop();
     assert!(service.heard().is_empty(), "{:?}", service.heard());
 }
+
+#[test]
+fn a_port_that_is_taken_and_a_critical_script_that_gives_up_are_told() {
+    let service = Service::start(Mood::Takes);
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = taken.local_addr().expect("an address").to_string();
+    let config = format!(
+        "[market]\ncalendar = \"always\"\n[[script]]\nname = \"demo\"\nstart = \"open\"\ncritical = true\n\
+         command = [\"sh\", \"-c\", \"while ! test -e go; do sleep 0.05; done; exit 3\"]\nrestart = {{ policy = \"never\" }}\n{}",
+        webhook(&service, "")
+    );
+    let mut daemon = World::new(&config).run(&["--listen", &port]);
+    let told = service.wait_for("daemon").json();
+    assert!(told["reason"].as_str().expect("text").contains(&format!("cannot be served at {port}")), "{told}");
+    daemon.write("go", "");
+    assert_eq!(daemon.end().code(), Some(10));
+    let reasons = service.taken("daemon").iter().map(|request| request.json()["reason"].clone()).collect::<Vec<_>>();
+    let last = reasons.last().and_then(Value::as_str).expect("a reason");
+    assert!(last.starts_with("The daemon ends: critical script demo failed"), "{reasons:?}");
+    assert_eq!(service.taken("failed").len(), 1, "what was held back for its last lines is sent before the end");
+}

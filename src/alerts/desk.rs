@@ -27,6 +27,9 @@ pub(super) const STACK: usize = 1 << 20;
 /// Between two looks at the scripts: at most, and at least where `late_after` is short.
 const LOOKS: (Duration, Duration) = (Duration::from_secs(5), Duration::from_millis(500));
 
+/// Told the channel and what became of a message, in a word.
+pub type Counted = Arc<dyn Fn(&str, &'static str) + Send + Sync>;
+
 /// What the desk is given.
 pub struct DeskArgs {
     /// In the configuration's order.
@@ -44,7 +47,7 @@ pub struct DeskArgs {
     /// For channels that are programs.
     pub programs: Programs,
     /// Told the channel and what became of a message.
-    pub counted: Arc<dyn Fn(&str, &'static str) + Send + Sync>,
+    pub counted: Counted,
     /// Nothing is sent: what would be stands in the log.
     pub is_rehearsal: bool,
 }
@@ -112,7 +115,7 @@ struct Work {
     outbox: Arc<dyn Outbox>,
     scripts: Arc<dyn Scripts>,
     programs: Programs,
-    counted: Arc<dyn Fn(&str, &'static str) + Send + Sync>,
+    counted: Counted,
     context: Context,
     is_rehearsal: bool,
     tap: Tap,
