@@ -235,7 +235,7 @@ fn a_file_of_a_newer_version_is_refused_and_left_as_it_is() {
     let before = fs::read(dir.path().join("mho.db")).expect("readable");
     let Err(OpenError::Newer(text)) = SqliteJournal::open(args(dir.path())) else { panic!("it is refused") };
     assert!(
-        text.contains("written by a newer mho (schema 7, this one knows 1)") && text.contains("--state-dir"),
+        text.contains("written by a newer mho (schema 7, this one knows 2)") && text.contains("--state-dir"),
         "{text}"
     );
     assert!(fs::read(dir.path().join("mho.db")).expect("readable") == before);
