@@ -106,6 +106,8 @@ struct Line {
 enum News {
     /// Of a message that was on its way through this channel.
     Tried(usize, Fate),
+    /// The daemon is well: this channel is to hear of it.
+    Alive(usize),
     /// These are written, or cannot be.
     Kept(Vec<Outgoing>),
 }
@@ -244,6 +246,13 @@ impl Work {
                 self.writing -= 1;
                 messages.into_iter().for_each(|out| self.enqueue(out, &now));
             }
+            News::Alive(channel) => {
+                let line = &self.lines[channel];
+                if line.queue.is_empty() && line.alive.is_some() {
+                    let alive = Message::alive(now.wall, self.context.host.clone());
+                    self.enqueue(Outgoing { channel, message: alive }, &now);
+                }
+            }
             News::Tried(channel, fate) => self.settle(channel, fate, &now),
         }
     }
@@ -272,10 +281,13 @@ impl Work {
         let Channel::Healthchecks { interval, .. } = line.spec.channel else { return };
         if line.alive.is_some_and(|due| due <= now.mono) {
             line.alive = Some(now.mono.after(interval));
-            if line.queue.is_empty() {
-                let alive = Message::alive(now.wall, self.context.host.clone());
-                self.enqueue(Outgoing { channel, message: alive }, now);
-            }
+            let (answer, tell) = (self.scripts.are_supervised(), self.tell.clone());
+            tokio::spawn(async move {
+                // Of a daemon that does not supervise any more nobody should hear that it lives.
+                if answer.await {
+                    let _ = tell.send(News::Alive(channel));
+                }
+            });
         }
     }
 
