@@ -391,3 +391,30 @@ fn a_port_that_is_taken_and_a_critical_script_that_gives_up_are_told() {
     assert!(last.starts_with("The daemon ends: critical script demo failed"), "{reasons:?}");
     assert_eq!(service.taken("failed").len(), 1, "what was held back for its last lines is sent before the end");
 }
+
+#[test]
+fn a_password_is_not_sent_where_the_connection_is_not_private() {
+    let (port, mail) = mail_server();
+    let world = World::new(&format!(
+        "[[script]]\nname = \"demo\"\ncommand = \"true\"\n[[alert]]\ntype = \"email\"\nhost = \"127.0.0.1\"\nport = {port}\n\
+         user = \"u\"\npassword = \"topsecret\"\nfrom = \"mho@example.com\"\nto = [\"desk@example.com\"]\n"
+    ));
+    let done = world.cli(&["alert", "test", "--config", "mho.toml"]);
+    assert_eq!(done.code, 1, "{done:?}");
+    assert!(done.out.starts_with("email: failed: "), "{done:?}");
+    let mail = mail.lock().unwrap().join("\n");
+    assert!(mail.starts_with("EHLO") && !mail.contains("AUTH"), "{mail}");
+}
+
+#[test]
+fn other_channels_wait_for_the_next_start_and_that_is_said() {
+    let service = Service::start(Mood::Takes);
+    let config = "[market]\ncalendar = \"always\"\n[[script]]\nname = \"demo\"\nstart = \"open\"\ncommand = [\"sleep\", \"1000\"]\n";
+    let mut daemon = World::new(config).run(&[]);
+    daemon.wait_for(&["Script started with PID"]);
+    daemon.write("mho.toml", &format!("{config}{}", webhook(&service, "")));
+    daemon.tell_guard(nix::sys::signal::Signal::SIGHUP);
+    daemon.wait_for(&["WARNING", "alert: in effect when mho is started again"]);
+    daemon.stop();
+    assert!(service.heard().is_empty());
+}
