@@ -190,6 +190,9 @@ pub trait Scripts: Send + Sync {
 
     /// All of them, in the configuration's order.
     fn looks(&self) -> Vec<Look>;
+
+    /// Whether those who supervise them answer.
+    fn are_supervised(&self) -> PortFuture<bool>;
 }
 
 /// Sees how every script is, at every change. Must not block, and is not waited for.

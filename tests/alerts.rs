@@ -370,3 +370,51 @@ fn a_rehearsal_tells_nobody() {
     daemon.stop();
     assert!(service.heard().is_empty(), "{:?}", service.heard());
 }
+
+#[test]
+fn a_port_that_is_taken_and_a_critical_script_that_gives_up_are_told() {
+    let service = Service::start(Mood::Takes);
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = taken.local_addr().expect("an address").to_string();
+    let config = format!(
+        "[market]\ncalendar = \"always\"\n[[script]]\nname = \"demo\"\nstart = \"open\"\ncritical = true\n\
+         command = [\"sh\", \"-c\", \"while ! test -e go; do sleep 0.05; done; exit 3\"]\nrestart = {{ policy = \"never\" }}\n{}",
+        webhook(&service, "")
+    );
+    let mut daemon = World::new(&config).run(&["--listen", &port]);
+    let told = service.wait_for("daemon").json();
+    assert!(told["reason"].as_str().expect("text").contains(&format!("cannot be served at {port}")), "{told}");
+    daemon.write("go", "");
+    assert_eq!(daemon.end().code(), Some(10));
+    let reasons = service.taken("daemon").iter().map(|request| request.json()["reason"].clone()).collect::<Vec<_>>();
+    let last = reasons.last().and_then(Value::as_str).expect("a reason");
+    assert!(last.starts_with("The daemon ends: critical script demo failed"), "{reasons:?}");
+    assert_eq!(service.taken("failed").len(), 1, "what was held back for its last lines is sent before the end");
+}
+
+#[test]
+fn a_password_is_not_sent_where_the_connection_is_not_private() {
+    let (port, mail) = mail_server();
+    let world = World::new(&format!(
+        "[[script]]\nname = \"demo\"\ncommand = \"true\"\n[[alert]]\ntype = \"email\"\nhost = \"127.0.0.1\"\nport = {port}\n\
+         user = \"u\"\npassword = \"topsecret\"\nfrom = \"mho@example.com\"\nto = [\"desk@example.com\"]\n"
+    ));
+    let done = world.cli(&["alert", "test", "--config", "mho.toml"]);
+    assert_eq!(done.code, 1, "{done:?}");
+    assert!(done.out.starts_with("email: failed: "), "{done:?}");
+    let mail = mail.lock().unwrap().join("\n");
+    assert!(mail.starts_with("EHLO") && !mail.contains("AUTH"), "{mail}");
+}
+
+#[test]
+fn other_channels_wait_for_the_next_start_and_that_is_said() {
+    let service = Service::start(Mood::Takes);
+    let config = "[market]\ncalendar = \"always\"\n[[script]]\nname = \"demo\"\nstart = \"open\"\ncommand = [\"sleep\", \"1000\"]\n";
+    let mut daemon = World::new(config).run(&[]);
+    daemon.wait_for(&["Script started with PID"]);
+    daemon.write("mho.toml", &format!("{config}{}", webhook(&service, "")));
+    daemon.tell_guard(nix::sys::signal::Signal::SIGHUP);
+    daemon.wait_for(&["WARNING", "alert: in effect when mho is started again"]);
+    daemon.stop();
+    assert!(service.heard().is_empty());
+}

@@ -909,6 +909,26 @@ fn what_is_asked_of_a_script_that_lives_is_read_from_the_script_above_the_defaul
 }
 
 #[test]
+fn no_secret_of_an_alert_is_shown_in_a_fault_or_an_origin() {
+    for text in
+        ["url_env = \"https://hunter2\"", "url = [\"hunter2\"]", "headers = \"hunter2\"", "body = \"hunter2 {x}\""]
+    {
+        let world = World::before_script(&format!("[[alert]]\ntype = \"webhook\"\n{text}"));
+        let faults = world.faults();
+        assert!(!shown(&faults).contains("hunter2"), "{}", shown(&faults));
+    }
+    let faults = World::before_script("").env("MHO__ALERT", "hunter2").faults();
+    assert!(!shown(&faults).contains("hunter2"), "{}", shown(&faults));
+    let set = World::before_script("").set("alert=[{type = \"slack\", url = \"https://hunter2.example\"}]").load();
+    assert_eq!(set.settings.alerts.channels.len(), 1);
+    assert!(!format!("{:?}{:?}", set.origins, set.settings.alerts).contains("hunter2"));
+    let faults = World::before_script(
+        "[[alert]]\ntype = \"exec\"\nname = \"a\"\ncommand = \"true\"\n[[alert]]\ntype = \"exec\"\nname = \"a\"\ncommand = \"true\"",
+    );
+    assert!(shown(&faults.faults()).contains("is the name of another [[alert]]"));
+}
+
+#[test]
 fn warnings_are_told_beside_faults() {
     let examined = World::before_script("[defaults.restart]\ninitial_delay = \"2m\"\n[orchestrator]\nx = 1").examine();
     assert_eq!((examined.faults.len(), examined.warnings.len()), (1, 1));

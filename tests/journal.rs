@@ -11,9 +11,12 @@ use std::sync::{Arc, Mutex};
 use common::eventually;
 use journal_support::*;
 use mho::adapters::journal::{Kind, Life, OpenArgs, OpenError, Renewed, Report, SqliteJournal, boot_id};
+use mho::domain::alert::Message;
 use mho::domain::attempt::ProcessId;
 use mho::domain::outcome::{AttemptResult, RunResult};
-use mho::domain::record::{ActionRecord, AttemptStart, Grade, LedgerEntry, Past, Record, RunRecord};
+use mho::domain::record::{
+    ActionRecord, AlertEnd, AlertRecord, AttemptStart, Grade, LedgerEntry, Past, Record, RunRecord,
+};
 use mho::domain::script::ScriptSpec;
 
 fn directory() -> tempfile::TempDir {
@@ -228,6 +231,31 @@ fn a_row_that_cannot_be_read_costs_no_other() {
 }
 
 #[test]
+fn alerts_are_found_again_until_they_are_sent_and_a_life_without_an_end_is_a_crash() {
+    let dir = directory();
+    let alert = |id: &str, end| {
+        let message = Message::test(id.to_owned(), "desk".to_owned(), at("2026-11-27T13:00:00Z"), chrono_tz::Tz::UTC);
+        AlertRecord { channel: "slack".to_owned(), message, end }
+    };
+    let opened = open(dir.path());
+    assert_eq!((opened.past.alerts.len(), opened.past.crashed), (0, None));
+    begin(&opened.journal, "2026-11-27T13:00:00Z", &["demo"]);
+    let sent = Some((at("2026-11-27T13:00:05Z"), AlertEnd::Sent));
+    let records = [alert("1", None), alert("2", None), alert("1", sent)];
+    write(&opened.journal, records.map(|alert| Record::Alert(Box::new(alert))).to_vec());
+    write(&opened.journal, vec![Record::Alive { at: at("2026-11-27T14:30:00Z") }]);
+    drop(opened);
+
+    let opened = open(dir.path());
+    assert_eq!(opened.past.alerts, [alert("2", None)]);
+    assert_eq!(opened.past.crashed, Some(at("2026-11-27T14:30:00Z")));
+    begin(&opened.journal, "2026-11-27T15:00:00Z", &["demo"]);
+    end(&opened.journal, "2026-11-27T16:00:00Z");
+    drop(opened);
+    assert_eq!(open(dir.path()).past.crashed, None, "it ended in order");
+}
+
+#[test]
 fn a_file_of_a_newer_version_is_refused_and_left_as_it_is() {
     let dir = directory();
     filled(dir.path());
@@ -235,7 +263,7 @@ fn a_file_of_a_newer_version_is_refused_and_left_as_it_is() {
     let before = fs::read(dir.path().join("mho.db")).expect("readable");
     let Err(OpenError::Newer(text)) = SqliteJournal::open(args(dir.path())) else { panic!("it is refused") };
     assert!(
-        text.contains("written by a newer mho (schema 7, this one knows 1)") && text.contains("--state-dir"),
+        text.contains("written by a newer mho (schema 7, this one knows 2)") && text.contains("--state-dir"),
         "{text}"
     );
     assert!(fs::read(dir.path().join("mho.db")).expect("readable") == before);

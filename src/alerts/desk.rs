@@ -27,6 +27,9 @@ pub(super) const STACK: usize = 1 << 20;
 /// Between two looks at the scripts: at most, and at least where `late_after` is short.
 const LOOKS: (Duration, Duration) = (Duration::from_secs(5), Duration::from_millis(500));
 
+/// Told the channel and what became of a message, in a word.
+pub type Counted = Arc<dyn Fn(&str, &'static str) + Send + Sync>;
+
 /// What the desk is given.
 pub struct DeskArgs {
     /// In the configuration's order.
@@ -44,7 +47,7 @@ pub struct DeskArgs {
     /// For channels that are programs.
     pub programs: Programs,
     /// Told the channel and what became of a message.
-    pub counted: Arc<dyn Fn(&str, &'static str) + Send + Sync>,
+    pub counted: Counted,
     /// Nothing is sent: what would be stands in the log.
     pub is_rehearsal: bool,
 }
@@ -103,6 +106,8 @@ struct Line {
 enum News {
     /// Of a message that was on its way through this channel.
     Tried(usize, Fate),
+    /// The daemon is well: this channel is to hear of it.
+    Alive(usize),
     /// These are written, or cannot be.
     Kept(Vec<Outgoing>),
 }
@@ -112,7 +117,7 @@ struct Work {
     outbox: Arc<dyn Outbox>,
     scripts: Arc<dyn Scripts>,
     programs: Programs,
-    counted: Arc<dyn Fn(&str, &'static str) + Send + Sync>,
+    counted: Counted,
     context: Context,
     is_rehearsal: bool,
     tap: Tap,
@@ -241,6 +246,13 @@ impl Work {
                 self.writing -= 1;
                 messages.into_iter().for_each(|out| self.enqueue(out, &now));
             }
+            News::Alive(channel) => {
+                let line = &self.lines[channel];
+                if line.queue.is_empty() && line.alive.is_some() {
+                    let alive = Message::alive(now.wall, self.context.host.clone());
+                    self.enqueue(Outgoing { channel, message: alive }, &now);
+                }
+            }
             News::Tried(channel, fate) => self.settle(channel, fate, &now),
         }
     }
@@ -269,10 +281,13 @@ impl Work {
         let Channel::Healthchecks { interval, .. } = line.spec.channel else { return };
         if line.alive.is_some_and(|due| due <= now.mono) {
             line.alive = Some(now.mono.after(interval));
-            if line.queue.is_empty() {
-                let alive = Message::alive(now.wall, self.context.host.clone());
-                self.enqueue(Outgoing { channel, message: alive }, now);
-            }
+            let (answer, tell) = (self.scripts.are_supervised(), self.tell.clone());
+            tokio::spawn(async move {
+                // Of a daemon that does not supervise any more nobody should hear that it lives.
+                if answer.await {
+                    let _ = tell.send(News::Alive(channel));
+                }
+            });
         }
     }
 

@@ -22,7 +22,7 @@ use crate::domain::alert::{AlertSpec, Channel, Fate, Message};
 use crate::domain::outcome::Exit;
 use crate::ports::{Errand, ErrandEnd, Errands, PortFuture};
 
-pub use desk::{Desk, DeskArgs};
+pub use desk::{Counted, Desk, DeskArgs};
 pub use tap::{Tap, Telling};
 
 /// What it takes to run the program of a channel.

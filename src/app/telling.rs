@@ -28,6 +28,9 @@ const FLUSH: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs
 /// The journal has this long to keep a message before that is sent all the same.
 const KEEP: Duration = Duration::from_secs(2);
 
+/// Actors that do not answer within this time are not well.
+const ANSWER: Duration = Duration::from_secs(1);
+
 /// What must exist before the desk does: notices wait here for it. Without any [[alert]] there is nothing.
 pub(super) struct Prepared {
     tap: Tap,
@@ -66,7 +69,7 @@ impl Prepared {
             past: self.past,
             clock: Arc::clone(clock),
             outbox: Arc::new(Kept { root: root.clone(), journal: Arc::clone(journal) }),
-            scripts: Arc::new(Seen(Arc::clone(board))),
+            scripts: Arc::new(Seen { board: Arc::clone(board), root: root.clone() }),
             programs: programs(settings),
             counted: Arc::new(move |channel, result| metrics.alerted(channel, result)),
             is_rehearsal,
@@ -122,16 +125,19 @@ impl Outbox for Kept {
 }
 
 /// The scripts, off the board.
-struct Seen(Arc<Board>);
+struct Seen {
+    board: Arc<Board>,
+    root: ActorRef<RootMsg>,
+}
 
 impl Scripts for Seen {
     fn look(&self, name: &ScriptName) -> Option<Look> {
-        let (facts, calendar, has_dependents) = self.0.find(name)?;
+        let (facts, calendar, has_dependents) = self.board.find(name)?;
         Some(Look { facts, calendar, has_dependents })
     }
 
     fn looks(&self) -> Vec<Look> {
-        let all = self.0.facts();
+        let all = self.board.facts();
         let wanted: BTreeSet<ScriptName> =
             all.iter().flat_map(|(facts, _)| facts.spec.depends_on.iter().map(|on| on.script.clone())).collect();
         let look = |(facts, calendar): (_, _)| {
@@ -139,6 +145,11 @@ impl Scripts for Seen {
             Look { has_dependents: wanted.contains(&facts.spec.name), facts, calendar }
         };
         all.into_iter().map(look).collect()
+    }
+
+    fn are_supervised(&self) -> PortFuture<bool> {
+        let root = self.root.clone();
+        Box::pin(async move { matches!(root.call(RootMsg::Ping, Some(ANSWER)).await, Ok(CallResult::Success(()))) })
     }
 }
 

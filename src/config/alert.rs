@@ -50,7 +50,8 @@ pub(super) fn read(root: &Node, around: &Around<'_>) -> Alerts {
         None => return alerts,
         Some((_, Data::List(items))) => items.as_slice(),
         Some((node, _)) => {
-            let message = format!("expected [[alert]] tables, found {}; write [[alert]] in the file", node.what());
+            // What stands there may be a secret.
+            let message = "expected [[alert]] tables: write them in the file, or a list of them such as [{ type = \"slack\", ... }]";
             around.report.fault(&node.place, &node.key, message);
             return alerts;
         }
@@ -135,9 +136,8 @@ impl Reader<'_> {
         match kind {
             "webhook" => {
                 self.only(&["url", "body", "headers"], &["url"]);
-                let (url, headers) = (self.url("url", None), self.headers());
-                let template = |node: &Node| Template::parse(&values::string(node)?).map_err(near_field);
-                Some(Channel::Webhook { url: url?, body: self.section.read_set("body", template), headers })
+                let (url, headers, body) = (self.url("url", None), self.headers(), self.body());
+                Some(Channel::Webhook { url: url?, body, headers })
             }
             "slack" | "discord" => {
                 self.only(&["url"], &["url"]);
@@ -263,7 +263,20 @@ impl Reader<'_> {
         if let Some(path) = self.section.read_set(&file, values::string) {
             return self.secret_of_file(&file, &path);
         }
-        let name = self.section.read_set(&variable, values::string)?;
+        let node = self.section.get(&variable).filter(|node| !node.is_empty())?;
+        let name = match values::string(node) {
+            Ok(name) if is_variable(&name) => name,
+            // Whoever wrote the secret itself there does not want to see it in a log.
+            _ => {
+                self.around.report.fault(
+                    &node.place,
+                    &node.key,
+                    "expected the name of a variable, such as \"ALERT_URL\"",
+                );
+                return None;
+            }
+        };
+        self.section.list(&variable, &format!("{name:?}"), &node.place);
         self.variables.push(name.clone());
         match self.around.sources.variable(&name) {
             Some(value) => Some(Secret::new(value)),
@@ -335,6 +348,21 @@ impl Reader<'_> {
         Some(url)
     }
 
+    /// A key of the service may stand in it: it is not listed.
+    fn body(&self) -> Option<Template> {
+        let node = self.section.get("body").filter(|node| !node.is_empty())?;
+        self.section.list("body", "(not shown)", &node.place);
+        let text = match values::string(node) {
+            Ok(text) => text,
+            Err(bad) => {
+                self.around.report.fault(&node.place, &node.key, bad);
+                return None;
+            }
+        };
+        let template = Template::parse(&text);
+        template.map_err(|error| self.around.report.fault(&node.place, &node.key, near_field(error))).ok()
+    }
+
     fn headers(&self) -> BTreeMap<String, Secret> {
         let mut headers = BTreeMap::new();
         let Some(node) = self.section.get("headers") else { return headers };
@@ -375,6 +403,11 @@ impl Reader<'_> {
             .map(|spec| spec.name.clone())
             .ok_or_else(|| Bad::near(format!("no script is named {text:?}"), &text, known()))
     }
+}
+
+fn is_variable(name: &str) -> bool {
+    let is_letter = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+    !name.is_empty() && name.bytes().all(is_letter) && !name.starts_with(|first: char| first.is_ascii_digit())
 }
 
 fn events(node: &Node) -> Parsed<Vec<AlertEvent>> {

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use crate::config::Settings;
 use crate::domain::script::ScriptSpec;
 
 /// What the daemon itself takes to end, beyond the graces of its scripts.
@@ -33,6 +34,12 @@ pub(super) fn longest_stop(scripts: &[ScriptSpec]) -> Duration {
         }
     }
     longest.saturating_add(OWN_GRACE)
+}
+
+/// What the last alerts may take beyond that.
+pub(super) fn last_alerts(settings: &Settings) -> Duration {
+    const FLUSH: Duration = Duration::from_secs(5);
+    if settings.alerts.channels.is_empty() { Duration::ZERO } else { FLUSH }
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use chrono::{DateTime, Utc};
 
-use super::shutdown::longest_stop;
+use super::shutdown::{last_alerts, longest_stop};
 use super::{Findings, NextWindows, home_of};
 use crate::cli::layout::escaped;
 use crate::config::Loaded;
@@ -71,7 +71,7 @@ fn settings(loaded: &Loaded, out: &mut dyn Write) -> io::Result<()> {
         )?;
     }
     writeln!(out, "zone data     IANA {}", chrono_tz::IANA_TZDB_VERSION)?;
-    let grace = longest_stop(&settings.scripts).as_secs_f64().ceil();
+    let grace = (longest_stop(&settings.scripts) + last_alerts(settings)).as_secs_f64().ceil();
     writeln!(
         out,
         "shutdown      takes up to {grace}s: stop_grace_period: {grace}s (compose), TimeoutStopSec={grace} (systemd)"

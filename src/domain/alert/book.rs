@@ -72,7 +72,7 @@ pub struct Outgoing {
 /// All that is remembered of what was told.
 pub struct Book {
     context: Context,
-    channels: Vec<(Arc<AlertSpec>, BTreeMap<(Subject, AlertEvent), Episode>)>,
+    channels: Vec<(Arc<AlertSpec>, Episodes)>,
     secrets: Vec<Secret>,
     scripts: BTreeMap<ScriptName, Known>,
     /// News of crashes, until their last lines are there.
@@ -83,6 +83,9 @@ pub struct Book {
     days: Days,
     messages: u64,
 }
+
+/// Of one channel.
+type Episodes = BTreeMap<(Subject, AlertEvent), Episode>;
 
 /// One kind of news of one subject.
 #[derive(Debug)]
