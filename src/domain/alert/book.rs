@@ -15,6 +15,7 @@ use chrono_tz::Tz;
 
 use super::classify::{Draft, Subject, absence, draft, is_well, ping, words};
 use super::closed::closed;
+use super::episode::{Episode, repeats};
 use super::spec::redacted;
 use super::summary::Days;
 use super::{AlertEvent, AlertSpec, Message, Ping, Secret, Severity, exit_words};
@@ -32,9 +33,6 @@ const TAIL: Duration = Duration::from_secs(1);
 
 /// What was missed during an absence is one message: all of it is known so long after the first.
 const GATHER: Duration = Duration::from_secs(2);
-
-/// So many episodes of one kind within a `repeat_interval` are told at once.
-const FRESH: u32 = 3;
 
 /// What messages say of the daemon.
 #[derive(Clone, Debug)]
@@ -86,20 +84,6 @@ pub struct Book {
 
 /// Of one channel.
 type Episodes = BTreeMap<(Subject, AlertEvent), Episode>;
-
-/// One kind of news of one subject.
-#[derive(Debug)]
-struct Episode {
-    date: Option<NaiveDate>,
-    is_over: bool,
-    told: Mono,
-    /// Episodes begun since then.
-    since: Mono,
-    fresh: u32,
-    /// What was not told yet.
-    held: u32,
-    latest: Draft,
-}
 
 /// What is remembered of a script.
 #[derive(Debug, Default)]
@@ -490,64 +474,5 @@ impl Book {
                 (sent.message.ping, sent.message.attempt) = (Some(ping), None);
             }
         }
-    }
-}
-
-/// Whether an event can happen many times in one episode. The others are told once.
-fn repeats(event: AlertEvent) -> bool {
-    match event {
-        AlertEvent::Failed
-        | AlertEvent::Killed
-        | AlertEvent::Watchdog
-        | AlertEvent::NotReady
-        | AlertEvent::NotRunning
-        | AlertEvent::Daemon
-        | AlertEvent::Calendar
-        | AlertEvent::ClockStep
-        | AlertEvent::Restarted => true,
-        AlertEvent::GaveUp
-        | AlertEvent::TimeLimit
-        | AlertEvent::Missed
-        | AlertEvent::Interrupted
-        | AlertEvent::EndedEarly
-        | AlertEvent::Skipped
-        | AlertEvent::Finished
-        | AlertEvent::Summary => false,
-    }
-}
-
-impl Episode {
-    fn begin(draft: &Draft, date: Option<NaiveDate>, now: Mono) -> Self {
-        Self { date, is_over: false, told: now, since: now, fresh: 1, held: 0, latest: draft.clone() }
-    }
-
-    /// The count with which it is told now; None = it is not.
-    fn admit(
-        &mut self,
-        draft: &Draft,
-        date: Option<NaiveDate>,
-        repeats: bool,
-        interval: Duration,
-        now: Mono,
-    ) -> Option<u32> {
-        let is_new = self.is_over || self.date != date;
-        if is_new && now.since(self.since) >= interval {
-            *self = Self::begin(draft, date, now);
-            return Some(1);
-        }
-        if is_new && self.fresh < FRESH {
-            let (since, fresh) = (self.since, self.fresh + 1);
-            *self = Self { since, fresh, ..Self::begin(draft, date, now) };
-            return Some(1);
-        }
-        if !is_new && !repeats {
-            return None;
-        }
-        (self.is_over, self.date, self.latest) = (false, date, draft.clone());
-        self.held += 1;
-        (now.since(self.told) >= interval).then(|| {
-            self.told = now;
-            std::mem::take(&mut self.held)
-        })
     }
 }

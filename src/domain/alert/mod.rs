@@ -6,6 +6,7 @@ mod book;
 mod book_tests;
 mod classify;
 mod closed;
+mod episode;
 mod queue;
 mod spec;
 mod summary;
