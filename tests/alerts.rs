@@ -237,6 +237,51 @@ fn a_test_message_goes_through_every_channel_and_says_what_came_of_it() {
 }
 
 #[test]
+fn a_program_reads_the_message_and_is_killed_with_all_it_started_when_its_time_is_over() {
+    let world = World::new(
+        "[[script]]\nname = \"demo\"\ncommand = \"true\"\n\
+         [[alert]]\ntype = \"exec\"\nname = \"good\"\ncommand = [\"sh\", \"-c\", \"cat >told\"]\n\
+         [[alert]]\ntype = \"exec\"\nname = \"bad\"\ncommand = [\"sh\", \"-c\", \"echo no route >&2; exit 7\"]\n\
+         [[alert]]\ntype = \"exec\"\nname = \"slow\"\ntimeout = \"1s\"\n\
+         command = [\"sh\", \"-c\", \"sleep 600 & echo $! >child; echo $$ >leader; wait\"]\n",
+    );
+    let good = world.cli(&["alert", "test", "good", "--config", "mho.toml"]);
+    assert_eq!((good.code, good.out.as_str()), (0, "good: sent\n"), "{good:?}");
+    let told: serde_json::Value = serde_json::from_str(&world.read("told")).expect("JSON");
+    assert_eq!(told["event"], "daemon");
+    let bad = world.cli(&["alert", "test", "bad", "--config", "mho.toml"]);
+    assert_eq!(bad.code, 1, "{bad:?}");
+    assert!(bad.out.contains("bad: failed") && bad.out.contains("no route"), "{bad:?}");
+    let slow = world.cli(&["alert", "test", "slow", "--config", "mho.toml"]);
+    assert_eq!(slow.code, 1, "{slow:?}");
+    let (leader, child) = (world.number("leader"), world.number("child"));
+    eventually("nothing of it is left", || !common::alive(leader) && !common::alive(child));
+}
+
+#[test]
+fn what_hangs_or_is_not_ready_is_told_as_such() {
+    let service = Service::start(Mood::Takes);
+    let world = World::new(&format!(
+        "[market]\ncalendar = \"always\"\n[defaults]\nstart = \"open\"\nrestart = {{ policy = \"never\" }}\n\
+         [[script]]\nname = \"silent\"\ncommand = [\"sleep\", \"600\"]\nwatchdog = {{ silence = \"1s\", action = \"alert\" }}\n\
+         [[script]]\nname = \"late\"\ncommand = [\"sleep\", \"600\"]\nready = {{ log = \"up\", timeout = \"1s\" }}\n{}",
+        webhook(&service, "")
+    ));
+    let mut daemon = world.run(&[]);
+    let told = service.wait_for("watchdog").json();
+    assert_eq!(
+        (&told["script"], &told["reason"]),
+        (&"silent".into(), &"Watchdog: no output for 1s. It runs on (action = \"alert\").".into())
+    );
+    let told = service.wait_for("not_ready").json();
+    assert_eq!(told["script"], "late");
+    assert_eq!(told["reason"], "Script was not ready within 1s (a line with \"up\")");
+    assert_eq!(service.wait_for("gave_up").json()["script"], "late");
+    assert_eq!(service.taken("failed").len(), 0, "each thing once");
+    daemon.stop();
+}
+
+#[test]
 fn where_nobody_is_to_be_told_that_is_said() {
     let world = World::new("[[script]]\nname = \"demo\"\ncommand = \"true\"\n");
     let done = world.cli(&["alert", "test", "--config", "mho.toml"]);

@@ -181,7 +181,7 @@ pub fn test_alerts(
     let (programs, zone) = (programs(settings), settings.default_calendar().zone());
     for spec in channels {
         let message = Message::test(format!("{}-test", random()), host(), now, zone);
-        let result = match runtime.block_on(alerts::send(spec, message, &programs)) {
+        let result = match runtime.block_on(async { alerts::send(spec, message, &programs).await }) {
             Fate::Sent => Ok(()),
             Fate::Refused(why) | Fate::Failed { why, .. } => Err(why),
         };
