@@ -26,7 +26,9 @@ impl Tree {
             && self.shutdown.is_none()
             && self.needs_it(index).any(|dependent| self.is_about_to_end(dependent, closing.get(&dependent)))
         {
-            self.children[index].held_close = Some(event);
+            if self.children[index].held_close.replace(event).is_none() {
+                self.held_closes += 1;
+            }
             return;
         }
         // What comes later must not come first.
@@ -50,8 +52,11 @@ impl Tree {
         view.state == StateName::Stopping || closes.is_some() && view.trading_date.as_ref() == closes
     }
 
-    /// A state has changed: those that were waited for may be gone.
+    /// Something has changed: those that were waited for may be gone.
     pub(super) fn release_closes(&mut self) {
+        if self.held_closes == 0 {
+            return;
+        }
         for index in 0..self.children.len() {
             if self.children[index].held_close.is_some() && self.needs_it(index).next().is_none() {
                 self.release(index);
@@ -61,6 +66,7 @@ impl Tree {
 
     pub(super) fn release(&mut self, index: usize) {
         if let Some(event) = self.children[index].held_close.take() {
+            self.held_closes -= 1;
             self.send(index, Event::Clock(event));
         }
     }

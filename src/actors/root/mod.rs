@@ -98,6 +98,8 @@ pub struct Tree {
     /// How the daemon ended, as soon as what there is to remember is written.
     outcome: Option<Outcome>,
     running: usize,
+    /// So many windows' ends are held back.
+    held_closes: usize,
     /// Orders that are not answered yet.
     desk: Desk,
     /// What an operator forbids of all scripts, also of those that are yet to come.
@@ -128,6 +130,7 @@ impl Actor for Root {
             shutdown: None,
             outcome: None,
             running: 0,
+            held_closes: 0,
             desk: Desk::default(),
             pause_all,
             killed_by: None,
@@ -169,7 +172,6 @@ impl Actor for Root {
             RootMsg::GivenUp(runs) => tree.on_given_up(runs),
             RootMsg::Report { index, incarnation, state, spec } => {
                 tree.on_report(index, incarnation, *state, spec);
-                tree.release_closes();
                 tree.look_after_orders(&myself, index);
             }
             RootMsg::Order { whom, asked, by, wait, reply } => tree.on_order(&myself, (whom, asked, by), wait, reply),
@@ -196,6 +198,7 @@ impl Actor for Root {
                 let _ = reply.send(tree.children.iter().map(|c| View::clone(&c.view)).collect());
             }
         }
+        tree.release_closes();
         tree.go_on_ending(&myself);
         Ok(())
     }
