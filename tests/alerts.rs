@@ -259,6 +259,20 @@ fn a_program_reads_the_message_and_is_killed_with_all_it_started_when_its_time_i
 }
 
 #[test]
+fn a_program_that_sigkill_does_not_end_holds_nobody_up() {
+    let world = World::new(
+        "[[script]]\nname = \"demo\"\ncommand = \"true\"\n\
+         [[alert]]\ntype = \"exec\"\ntimeout = \"1s\"\ncommand = [\"sh\", \"-c\", \"echo $$ >leader; exec sleep 600\"]\n",
+    );
+    let mut command = world.mho(&["alert", "test", "--config", "mho.toml"]);
+    // No signal reaches it.
+    command.env("FAILPOINTS", "signal=return(EIO)");
+    let done = common::done(command);
+    assert_eq!(done.code, 1, "{done:?}");
+    assert!(common::alive(world.number("leader")), "it lives on, and was not waited for");
+}
+
+#[test]
 fn what_hangs_or_is_not_ready_is_told_as_such() {
     let service = Service::start(Mood::Takes);
     let world = World::new(&format!(

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use mho::domain::lifecycle::StateName;
+use mho::domain::notice::What;
 use mho::domain::outcome::RunResult;
 use mho::domain::script::{Anchor, Condition, Dependency, HalfDays, ScriptName, ScriptSpec, TimePoint};
 use mho::testkit::{Act, Lab, Running};
@@ -38,6 +39,24 @@ async fn pair(data: ScriptSpec, acts: Vec<Act>, condition: Condition) -> Running
 
 fn of(lab: &Running, name: &str, events: &[&str]) -> Vec<String> {
     lab.story_of(events).into_iter().filter(|line| line.split(' ').nth(1) == Some(name)).collect()
+}
+
+/// Whether the skip of `next` was meant.
+fn is_planned(lab: &Running) -> Option<bool> {
+    lab.notices().into_iter().find_map(|notice| match notice.what {
+        What::Skipped { planned, .. } => Some(planned),
+        _ => None,
+    })
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_skip_for_a_predecessor_that_failed_was_not_meant_and_one_for_a_day_off_was() {
+    let failed = pair(script("data"), vec![Act::Exit(78, secs(10))], Condition::Succeeded).await;
+    assert_eq!(is_planned(&failed), Some(false));
+    let mut off = script("data");
+    off.window.skip_dates = vec!["2026-11-23".parse().expect("a date")];
+    let skipped = pair(off, vec![Act::RunUntilStopped], Condition::Succeeded).await;
+    assert_eq!(is_planned(&skipped), Some(true));
 }
 
 fn result(lab: &Running, script: &str) -> RunResult {

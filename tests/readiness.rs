@@ -269,6 +269,7 @@ async fn what_waits_outside_until_its_window_ends_is_skipped_or_failed() {
     lab.launcher.set_reachable(&port(), false);
     at(&lab, "16:00:10").await;
     assert_eq!(lab.results("a")[0].1, RunResult::Skipped);
+    assert!(lab.notices().iter().any(|notice| matches!(notice.what, What::Skipped { planned: false, .. })));
     let lab = Lab::new("2026-11-23 08:29:00").script(spec).start().await;
     at(&lab, "09:00:00").await;
     lab.launcher.set_reachable(&port(), false);

@@ -34,7 +34,11 @@ pub(super) fn call(channel: &Channel, message: &Message) -> Result<Call, String>
             let body = body.unwrap_or_else(|| Value::Object(message.fields()).to_string());
             Ok(Call { url: url.reveal().to_owned(), headers: all, body })
         }
-        Channel::Slack { url } => Ok(in_json(url.reveal(), &json!({"text": cut(&plain(message.text()), SLACK)}))),
+        Channel::Slack { url } => {
+            // What a script printed calls nobody here, either.
+            let text = plain(message.text()).replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+            Ok(in_json(url.reveal(), &json!({"text": cut(&text, SLACK)})))
+        }
         Channel::Discord { url } => {
             let content = cut(&plain(message.text()), DISCORD);
             // What a script printed calls nobody.
@@ -144,6 +148,9 @@ mod tests {
     fn each_service_gets_its_shape_within_its_length() {
         let slack = call(&Channel::Slack { url: secret("http://s") }, &message()).unwrap();
         assert!(parsed(&slack)["text"].as_str().unwrap().starts_with("strategy: daemon on desk\nthis is a test"));
+        let shouting = Message { reason: "<!channel> & <@U1>".to_owned(), ..message() };
+        let slack = call(&Channel::Slack { url: secret("http://s") }, &shouting).unwrap();
+        assert!(parsed(&slack)["text"].as_str().unwrap().contains("&lt;!channel&gt; &amp; &lt;@U1&gt;"));
         let discord = call(&Channel::Discord { url: secret("http://d") }, &message()).unwrap();
         assert_eq!(parsed(&discord)["content"].as_str().unwrap().chars().count(), DISCORD);
         assert_eq!(parsed(&discord)["allowed_mentions"]["parse"], json!([]));

@@ -58,6 +58,13 @@ impl Standings {
         self.of(script, date) == Some(&Progress::Ready)
     }
 
+    /// The run of the script on this date is over, and not as it should be.
+    #[must_use]
+    pub fn has_failed(&self, script: &ScriptName, date: NaiveDate) -> bool {
+        use RunResult::{Failed, Interrupted, Missed, TimeLimit};
+        matches!(self.of(script, date), Some(Progress::Over(Failed | Interrupted | Missed | TimeLimit)))
+    }
+
     fn of(&self, script: &ScriptName, date: NaiveDate) -> Option<&Progress> {
         self.0.get(script)?.get(&date)
     }

@@ -7,6 +7,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 use std::sync::PoisonError;
+use std::time::Duration;
 
 use rustix::fs::{MemfdFlags, OFlags, SeekFrom};
 use rustix::pipe::PipeFlags;
@@ -25,6 +26,12 @@ const KEPT: usize = 4096;
 
 /// So long may the line be that is shown of it.
 const SHOWN: usize = 300;
+
+/// So long is waited for one that was killed.
+const BURIAL: Duration = Duration::from_secs(1);
+
+/// Pause between two looks whether it is dead.
+const GLANCE: Duration = Duration::from_millis(5);
 
 /// Runs errands on the runtime of whoever asks.
 #[derive(Clone, Copy, Debug, Default)]
@@ -59,13 +66,21 @@ async fn run(errand: Errand, preparation: Preparation) -> ErrandEnd {
     };
     // Also what it left behind; its zombie keeps the number of the group from being used again.
     signal_group(leader, Signal::KILL);
-    let _ = wait(leader, WaitIdOptions::EXITED);
-    forget(leader);
+    // One that a dead disk holds in the kernel outlives the signal: nobody waits for it, and its zombie is taken whenever it comes.
+    let _ = tokio::time::timeout(BURIAL, tokio::spawn(bury(leader))).await;
     match exit {
         None => ErrandEnd::TimedOut,
         Some(Ok(exit)) => ErrandEnd::Exited { exit: exit.unwrap_or(Exit::Code(255)), said: last_line(&said) },
         Some(Err(error)) => ErrandEnd::Failed(format!("it could not be watched: {error}")),
     }
+}
+
+/// Takes the zombie as soon as there is one.
+async fn bury(leader: u32) {
+    while matches!(wait(leader, WaitIdOptions::EXITED | WaitIdOptions::NOHANG), Ok(None)) {
+        tokio::time::sleep(GLANCE).await;
+    }
+    forget(leader);
 }
 
 fn start(errand: &Errand, preparation: Preparation) -> io::Result<(u32, OwnedFd)> {

@@ -94,6 +94,8 @@ struct Known {
     /// Since when it is due and down.
     down_since: Option<Mono>,
     pinged: Option<(NaiveDate, Ping)>,
+    /// The latest day without a session that was told of.
+    closed_told: Option<NaiveDate>,
 }
 
 impl Book {
@@ -135,6 +137,11 @@ impl Book {
             self.ping(notice, about, &mut out);
         }
         match &notice.what {
+            What::JournalBack { .. } => self.end_episodes(&Subject::Daemon("journal")),
+            What::JournalLost { .. } => self.end_episodes(&Subject::Daemon("journal back")),
+            _ => {}
+        }
+        match &notice.what {
             What::LastLines { lines } => {
                 // Not by its date: that of a carried attempt is another one by now.
                 let script = notice.about.as_ref().map(|about| &about.script);
@@ -149,7 +156,9 @@ impl Book {
                     self.absences.push(absent);
                     self.absences_due.get_or_insert(now.mono.after(GATHER));
                 }
-                match draft(notice, look, self.context.zone) {
+                let draft = draft(notice, look, self.context.zone);
+                self.tell_next(draft.as_ref());
+                match draft {
                     Some(draft) if matches!(notice.what, What::Exited { .. }) => {
                         self.tailing.push((now.mono.after(TAIL), draft));
                     }
@@ -159,6 +168,13 @@ impl Book {
             }
         }
         out
+    }
+
+    /// What follows a crash is decided right after it: the news of it that waits for its last lines says so, too.
+    fn tell_next(&mut self, decided: Option<&Draft>) {
+        let Some(decided) = decided.filter(|draft| draft.next.is_some()) else { return };
+        let its = self.tailing.iter_mut().filter(|(_, draft)| draft.subject == decided.subject && draft.next.is_none());
+        its.for_each(|(_, draft)| draft.next.clone_from(&decided.next));
     }
 
     /// How a daemon that fails ends: a critical script, or a part of its own.
@@ -240,7 +256,13 @@ impl Book {
                     self.is_well(&about.script);
                 }
             }
-            What::Skipped { reason } => self.days_note(about, RunResult::Skipped, reason),
+            What::Skipped { reason, planned: true } => self.days_note(about, RunResult::Skipped, reason),
+            // It was to run, and did not.
+            What::Skipped { reason, planned: false } => {
+                self.days_note(about, RunResult::Missed, &format!("skipped: {reason}"));
+            }
+            // Delay and budget are fresh: what comes now is another story.
+            What::Rearmed | What::Ordered { verb: "start" | "restart" | "resume", .. } => self.is_well(&about.script),
             What::Carried { to } => self.days_note(about, RunResult::Carried, &format!("goes on as the run of {to}")),
             What::Unwatched { missed, interrupted } => {
                 for date in missed {
@@ -424,7 +446,7 @@ impl Book {
     fn ping(&mut self, notice: &Notice, about: &About, out: &mut Vec<Outgoing>) {
         let Some(ping) = ping(notice) else { return };
         let text = match &notice.what {
-            What::Skipped { reason } => format!("skipped: {reason}"),
+            What::Skipped { reason, .. } => format!("skipped: {reason}"),
             What::Finished { result, reason } => format!("{}: {reason}", result.name()),
             _ => words(notice, self.context.zone),
         };
@@ -435,6 +457,13 @@ impl Book {
         let name = &look.facts.spec.name;
         let is_watched = self.channels.iter().any(|(spec, _)| spec.channel.pinged_script() == Some(name));
         if let Some((date, reason)) = closed(look, now.wall).filter(|_| is_watched) {
+            let known = self.scripts.entry(name.clone()).or_default();
+            let is_told = known.closed_told.replace(date) == Some(date);
+            // One that was forced on this day speaks for itself.
+            let is_forced = known.pinged.is_some_and(|(of, _)| of >= date);
+            if is_told || is_forced || look.facts.view.pid.is_some() {
+                return;
+            }
             self.ping_of(name, date, Ping::Success, &format!("skipped: {reason}"), now.wall, out);
         }
     }

@@ -354,3 +354,69 @@ fn the_daemon_tells_of_itself() {
     let expected = ["daemon", "daemon", "clock_step", "daemon", "calendar", "daemon"].map(|event| (event, 1));
     assert_eq!(events, expected);
 }
+
+fn pings(desk: &mut Desk) -> Vec<(Ping, String)> {
+    desk.told.drain(..).map(|message| (message.ping.expect("a ping"), message.reason)).collect()
+}
+
+#[test]
+fn to_a_switch_only_a_skip_that_was_meant_is_well_and_a_run_that_is_carried_on_is() {
+    let mut desk = Desk::new("2026-11-27T08:30:00", &[switch("a")]);
+    desk.hear("a", What::Skipped { reason: "waited in vain: tcp://gateway".to_owned(), planned: false });
+    assert_eq!(pings(&mut desk), [(Ping::Fail, "skipped: waited in vain: tcp://gateway".to_owned())]);
+    desk.hear("a", What::Skipped { reason: "half day".to_owned(), planned: true });
+    assert_eq!(pings(&mut desk), [(Ping::Success, "skipped: half day".to_owned())]);
+    let mut desk = Desk::new("2026-11-27T08:30:00", &[switch("a")]);
+    desk.hear("a", What::Started { pid: 7 });
+    desk.hear("a", What::Carried { to: day("2026-11-28") });
+    assert_eq!(pings(&mut desk)[1].0, Ping::Success);
+}
+
+#[test]
+fn a_forced_run_that_failed_on_a_closed_day_is_not_made_well_by_the_day() {
+    let mut desk = Desk::new("2026-11-26T06:00:00", &[switch("a")]);
+    desk.hear("a", What::Started { pid: 7 });
+    desk.pass(TimeDelta::hours(3), &[look("a", StateName::Running, Some(7))]);
+    desk.hear("a", What::Finished { result: RunResult::Failed, reason: "it gave up".to_owned() });
+    desk.pass(seconds(5), &[look("a", StateName::Failed, None)]);
+    desk.pass(TimeDelta::hours(3), &[look("a", StateName::Failed, None)]);
+    let heard: Vec<Ping> = pings(&mut desk).into_iter().map(|(ping, _)| ping).collect();
+    assert_eq!(heard, [Ping::Start, Ping::Fail]);
+}
+
+#[test]
+fn giving_up_again_after_an_operator_or_the_open_made_the_budget_fresh_is_told_again() {
+    let mut desk = Desk::new("2026-11-27T09:00:00", &[slack(AlertEvent::defaults())]);
+    let give_up = || What::GaveUp { reason: "more than 5 restarts within 10m".to_owned(), next_try: None };
+    let by = crate::domain::operator::By { who: "alice".to_owned(), reason: String::new() };
+    for again in [What::Rearmed, What::Ordered { verb: "start", by }] {
+        desk.hear("a", give_up());
+        desk.hear("a", again);
+    }
+    desk.hear("a", give_up());
+    assert_eq!(desk.told(), [("gave_up", 1), ("gave_up", 1), ("gave_up", 1)]);
+}
+
+#[test]
+fn news_of_a_crash_says_what_comes_next() {
+    let mut desk = Desk::new("2026-11-27T09:00:00", &[slack(AlertEvent::defaults())]);
+    desk.hear("a", What::Exited { exit: Exit::Code(1), result: AttemptResult::Crashed });
+    desk.hear("a", What::RestartScheduled { delay: Duration::from_secs(2), restart: 1, of: 5 });
+    desk.hear("a", What::LastLines { lines: Vec::new() });
+    assert_eq!(desk.told.pop().expect("told").next.as_deref(), Some("restart in 2.0s"));
+}
+
+#[test]
+fn a_journal_that_is_lost_again_is_told_again_and_what_ended_well_unseen_is_no_interruption() {
+    let mut desk = Desk::new("2026-11-27T09:00:00", &[slack(AlertEvent::defaults())]);
+    let lost = || What::JournalLost { error: "disk full".to_owned() };
+    [lost(), What::JournalBack { lost: 0 }, lost()].into_iter().for_each(|what| desk.hear_daemon(what));
+    assert_eq!(desk.told(), [("daemon", 1), ("daemon", 1), ("daemon", 1)]);
+    let interrupted = |result| What::Unwatched { missed: Vec::new(), interrupted: Some((day(DAY), result)) };
+    desk.hear("a", interrupted(RunResult::WindowEnd));
+    desk.pass(seconds(60), &[]);
+    assert_eq!(desk.told(), []);
+    desk.hear("a", interrupted(RunResult::Interrupted));
+    desk.pass(seconds(60), &[]);
+    assert_eq!(desk.told(), [("interrupted", 1)]);
+}

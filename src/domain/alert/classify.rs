@@ -103,6 +103,7 @@ fn of_script(notice: &Notice, look: Option<&Look>, zone: Tz) -> Option<OfScript>
             Some((vec![AlertEvent::Restarted], None, Some(next)))
         }
         What::Skipped { .. } => plain(AlertEvent::Skipped),
+        What::Carried { .. } => plain(AlertEvent::Finished),
         What::WorkerFailed { .. } => plain(AlertEvent::Daemon),
         What::Finished { result, .. } => match result {
             RunResult::Failed => plain(AlertEvent::GaveUp),
@@ -156,6 +157,10 @@ fn is_early(notice: &Notice, look: Option<&Look>) -> bool {
 pub(super) fn absence(notice: &Notice, zone: Tz) -> Option<(bool, String)> {
     let about = notice.about.as_ref()?;
     let is_missed = match &notice.what {
+        // Nobody saw it end, but it ended well.
+        What::Unwatched { missed, interrupted: Some((_, result)) } if missed.is_empty() && is_well(*result) => {
+            return None;
+        }
         What::Unwatched { missed, .. } => !missed.is_empty(),
         What::Finished { result: RunResult::Missed, .. } => true,
         What::Finished { result: RunResult::Interrupted, .. } => false,
@@ -172,10 +177,13 @@ pub(super) fn absence(notice: &Notice, zone: Tz) -> Option<(bool, String)> {
 pub(super) fn ping(notice: &Notice) -> Option<Ping> {
     match &notice.what {
         What::Started { .. } => Some(Ping::Start),
-        What::Skipped { .. } => Some(Ping::Success),
+        What::Skipped { planned, .. } => Some(if *planned { Ping::Success } else { Ping::Fail }),
+        // Its window ended as planned, only its process goes on.
+        What::Carried { .. } => Some(Ping::Success),
         What::GaveUp { .. } => Some(Ping::Fail),
         What::Unwatched { missed, interrupted } => {
-            (!missed.is_empty() || interrupted.is_some_and(|(_, result)| !is_well(result))).then_some(Ping::Fail)
+            let is_bad = !missed.is_empty() || interrupted.is_some_and(|(_, result)| !is_well(result));
+            Some(if is_bad { Ping::Fail } else { Ping::Success })
         }
         What::Finished { result: RunResult::Running, .. } => None,
         What::Finished { result, .. } => Some(if is_well(*result) { Ping::Success } else { Ping::Fail }),

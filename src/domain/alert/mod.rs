@@ -280,9 +280,7 @@ pub fn concerns(what: &What) -> bool {
             | What::Status { .. }
             | What::Session { .. }
             | What::Waiting { .. }
-            | What::Ordered { .. }
             | What::LimitNear { .. }
-            | What::Rearmed
             | What::TryScheduled { .. }
     )
 }

@@ -119,6 +119,12 @@ impl Queue {
                 Settled::Refused(Box::new(message), why)
             }
             Fate::Failed { why, retry_after } => {
+                if message.id.is_empty() {
+                    // A sign of life is worth nothing later; the next one comes by itself.
+                    self.failures = self.failures.saturating_add(1);
+                    self.not_before = now.mono;
+                    return if self.failures == 1 { Settled::FirstFailure(why, PAUSE.0) } else { Settled::Waits };
+                }
                 let pause = pause(self.failures, now.jitter).max(retry_after.unwrap_or_default().min(PAUSE.1));
                 self.not_before = now.mono.after(pause);
                 self.failures = self.failures.saturating_add(1);
@@ -182,6 +188,17 @@ mod tests {
         assert_eq!(id(queue.next(at(1).mono)), "a");
         assert!(matches!(queue.settle(Fate::Sent, &at(1)), Settled::Sent(sent) if sent.id == "a"));
         assert_eq!(id(queue.next(at(1).mono)), "b", "the way is free");
+    }
+
+    #[test]
+    fn a_sign_of_life_that_failed_is_dropped_and_the_next_one_does_not_wait() {
+        let mut queue = Queue::default();
+        for second in 0..20 {
+            assert!(queue.push(Message::alive(at(0).wall, "desk".to_owned())).is_none());
+            assert!(queue.next(at(second).mono).is_some(), "{second}");
+            let _ = queue.settle(failed(), &at(second));
+            assert!(queue.is_empty());
+        }
     }
 
     #[test]

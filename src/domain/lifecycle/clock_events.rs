@@ -306,7 +306,7 @@ impl Machine<'_> {
             return actual; // of another date; when that is over, this one gets its result
         }
         if let Some(reason) = self.held_on(window) {
-            let what = What::Skipped { reason: reason.clone() };
+            let what = What::Skipped { reason: reason.clone(), planned: true };
             return self.conclude_unseen(actual, (date, window.zone), RunResult::Skipped, what, reason);
         }
         let reason = absence.reason().to_owned();
@@ -322,7 +322,7 @@ impl Machine<'_> {
         if self.memory.unfinished.as_ref().is_some_and(|left| left.trading_date() == date) {
             return self.end_put_off(actual); // it had begun, and now it sits the rest out
         }
-        let what = What::Skipped { reason: reason.clone() };
+        let what = What::Skipped { reason: reason.clone(), planned: true };
         self.conclude_unseen(actual, (date, zone), RunResult::Skipped, what, reason)
     }
 

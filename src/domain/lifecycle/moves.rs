@@ -416,6 +416,14 @@ impl Machine<'_> {
         next
     }
 
+    /// Nothing went wrong with a run that has not begun: its window did not go by in vain, unless an operator wanted that, and no predecessor
+    /// has failed.
+    fn is_skip_planned(&self, run: &Run) -> bool {
+        let date = run.window.trading_date;
+        let has_failed = self.spec.depends_on.iter().any(|on| self.memory.standings.has_failed(&on.script, date));
+        self.held_back().is_some() || self.now.wall < run.window.stop && !has_failed
+    }
+
     /// The run is over; the level says what comes next.
     pub(super) fn end(&mut self, mut run: Run, result: RunResult, reason: String) -> Actual {
         let trading_date = run.window.trading_date;
@@ -425,7 +433,7 @@ impl Machine<'_> {
             self.memory.doubtful = Some(Unfinished::new(run.clone(), Step::Cut, self.now).put_off());
         }
         let what = match result {
-            RunResult::Skipped => What::Skipped { reason: reason.clone() },
+            RunResult::Skipped => What::Skipped { reason: reason.clone(), planned: self.is_skip_planned(&run) },
             _ => What::Finished { result, reason: reason.clone() },
         };
         if result == RunResult::WindowEnd {

@@ -150,7 +150,7 @@ impl Notice {
                 let line = Line::new(Info, "The journal is written again, and has caught up");
                 vec![if *lost > 0 { line.with("attempts_lost", lost) } else { line }]
             }
-            What::Skipped { reason } => vec![Line::new(Info, format!("Skipped: {reason}"))],
+            What::Skipped { reason, .. } => vec![Line::new(Info, format!("Skipped: {reason}"))],
             What::Waiting { reason } => vec![Line::new(Info, format!("Waiting: {reason}"))],
             What::Carried { to } => vec![Line::new(Info, format!("Run goes on as that of {to}"))],
             What::LimitNear { ran, limit } => {

@@ -184,6 +184,8 @@ pub enum What {
     Skipped {
         /// In words.
         reason: String,
+        /// That was to be: a day off, an operator, a predecessor that does not run either. Else something went wrong.
+        planned: bool,
     },
     /// The start is held up.
     Waiting {
@@ -317,7 +319,7 @@ impl Notice {
                 extra.insert("result".into(), json!(result.name()));
                 ("finished", Some(reason.clone()))
             }
-            What::Skipped { reason } => ("skipped", Some(reason.clone())),
+            What::Skipped { reason, .. } => ("skipped", Some(reason.clone())),
             What::Waiting { reason } => ("waiting", Some(reason.clone())),
             What::Carried { to } => ("carried", Some(format!("goes on as the run of {to}"))),
             What::Ready { .. }
