@@ -329,6 +329,37 @@ fn a_crash_is_told_once_with_its_last_lines_and_no_script_sees_the_secret() {
 }
 
 #[test]
+fn what_a_script_prints_of_its_own_secrets_stays_in_its_own_log() {
+    let service = Service::start(Mood::Takes);
+    let world = World::new(&format!(
+        "[market]\ncalendar = \"always\"\n[[script]]\nname = \"demo\"\nstart = \"open\"\nrestart = {{ policy = \"never\" }}\n\
+         command = [\"sh\", \"-c\", \"echo login with $KEY and $PIN failed; exit 3\"]\nenv = {{ KEY = \"key-of-the-desk\" }}\nenv_file = \"pins.env\"\n{}",
+        webhook(&service, "")
+    ));
+    world.write("pins.env", "PIN=pin-of-the-desk\n");
+    let mut daemon = world.run(&[]);
+    let told = service.wait_for("failed").json();
+    assert_eq!(told["log_tail"], serde_json::json!(["login with [redacted] and [redacted] failed"]));
+    daemon.wait_for(&["login with [redacted] and [redacted] failed"]);
+    assert!(!daemon.log().iter().any(|line| line.contains("of-the-desk")));
+    let own = daemon.cli(&["logs", "demo", "--config", "mho.toml"]);
+    assert_eq!(own.out, "login with key-of-the-desk and pin-of-the-desk failed\n", "{own:?}");
+    daemon.stop();
+}
+
+#[test]
+fn a_journal_that_had_to_be_set_aside_is_told() {
+    let service = Service::start(Mood::Takes);
+    let world = World::new(&format!("{CRASHES}{}", webhook(&service, "")));
+    std::fs::create_dir_all(world.path("state")).expect("a directory");
+    world.write("state/mho.db", &"no database ".repeat(1000));
+    let mut daemon = world.run(&[]);
+    let told = service.wait_for("daemon").json();
+    assert!(told["reason"].as_str().expect("text").contains("mho.db"), "{told}");
+    daemon.stop();
+}
+
+#[test]
 fn a_service_that_fails_and_stalls_and_comes_back_loses_nothing_and_gets_nothing_twice() {
     let service = Service::start(Mood::Fails);
     let world = World::new(&format!("{CRASHES}{}", webhook(&service, "timeout = \"1s\"")));

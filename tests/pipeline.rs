@@ -59,6 +59,23 @@ async fn a_skip_for_a_predecessor_that_failed_was_not_meant_and_one_for_a_day_of
     assert_eq!(is_planned(&skipped), Some(true));
 }
 
+#[tokio::test(start_paused = true)]
+async fn what_waits_for_a_run_that_was_skipped_for_a_failure_is_no_planned_skip_either() {
+    let (next, last) = (after("next", "data", Condition::Succeeded), after("last", "next", Condition::Succeeded));
+    let lab = Lab::new("2026-11-23 08:29:00").script(script("data")).script(next).script(last);
+    let lab = lab.acts("data", vec![Act::Exit(78, secs(10))]).start().await;
+    lab.run_until("2026-11-23 09:00:00").await;
+    let planned: Vec<bool> = lab
+        .notices()
+        .into_iter()
+        .filter_map(|notice| match notice.what {
+            What::Skipped { planned, .. } => Some(planned),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(planned, [false, false]);
+}
+
 fn result(lab: &Running, script: &str) -> RunResult {
     let results = lab.results(script);
     assert_eq!(results.len(), 1, "{:#?}", lab.story());

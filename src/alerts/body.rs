@@ -112,7 +112,8 @@ mod tests {
     use chrono_tz::Tz;
 
     use super::*;
-    use crate::domain::alert::{Secret, Template};
+    use crate::domain::alert::Template;
+    use crate::domain::secret::Secret;
 
     fn message() -> Message {
         let at = "2026-11-27T13:29:50Z".parse().unwrap();

@@ -233,6 +233,10 @@ impl Daemon<'_> {
         let counted = Counting::new(heard, Arc::clone(&board.metrics));
         let told = Prepared::new(settings, &mut memory.past);
         let telling = Telling::new(counted, told.as_ref().map(Prepared::tap));
+        if let Some(told) = told.as_ref().filter(|_| !memory.faults.is_empty()) {
+            let why = memory.faults.join("; ");
+            told.tap().put(Notice { at: now, about: None, what: What::JournalRenewed { why } });
+        }
         let notifier = Arc::new(Watching::new(telling, Arc::clone(&board)));
         if let Some(last_sign) = memory.past.crashed {
             notifier.notify(Notice { at: now, about: None, what: What::StartedAfterCrash { last_sign } });
@@ -260,10 +264,11 @@ impl Daemon<'_> {
         });
         service::announce(manager, &root);
         let (desk, orders) = Desk::new(&board, seen, &root, &settings.orchestrator.state_dir);
-        let server = self.serve(desk, notifier);
+        let server = self.serve(desk, Arc::clone(&notifier) as Arc<dyn Notifier>);
         let Self { settings, clock, tell_grace, .. } = self;
         let state_dir = settings.orchestrator.state_dir.clone();
-        let mut watch = Watch { root, done, requests, orders, reloads, memory, board, clock, state_dir, tell_grace };
+        let mut watch =
+            Watch { root, done, requests, orders, reloads, memory, board, clock, notifier, state_dir, tell_grace };
         let (outcome, watched_until) = watch.run(hear_killed, &kill_file(settings)).await;
         telling::finish(alerts, &outcome).await;
         watch.memory.end_life(watched_until, &outcome.to_string()).await;

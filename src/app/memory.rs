@@ -27,8 +27,10 @@ const CLOSE: Duration = Duration::from_secs(1);
 pub(super) struct Memory {
     pub(super) journal: Arc<SqliteJournal>,
     pub(super) past: Past,
-    /// The journal had to begin a new file: it must be told everything.
-    pub(super) began_anew: UnboundedReceiver<()>,
+    /// What was wrong with it when it was opened; that is in the log already.
+    pub(super) faults: Vec<String>,
+    /// The journal had to begin a new file, and why: it must be told everything.
+    pub(super) began_anew: UnboundedReceiver<String>,
 }
 
 impl Memory {
@@ -42,15 +44,20 @@ impl Memory {
             history: settings.orchestrator.history,
             scripts: facts.collect(),
             on_renewed: Box::new(move |why| {
-                error!(target: "mho", "{why}");
-                // The daemon ends: there is nothing left to tell.
-                let _ = tell.send(());
+                if let Err(unheard) = tell.send(why.to_owned()) {
+                    // The daemon ends: there is nothing left to do but to say so.
+                    error!(target: "mho", "{}", unheard.0);
+                }
             }),
         };
         let Opened { journal, past, is_past_known, reports, unavailable } = SqliteJournal::open(args)?;
+        let mut faults = Vec::new();
         for report in reports {
             match report {
-                Report::Error(text) => error!(target: "mho", "{text}"),
+                Report::Error(text) => {
+                    error!(target: "mho", "{text}");
+                    faults.push(text);
+                }
                 Report::Warning(text) => warn!(target: "mho", "{text}"),
             }
         }
@@ -58,7 +65,7 @@ impl Memory {
             let known = if is_past_known { "known" } else { "not known" };
             warn!(target: "mho", "Starting with a journal that cannot be written: {reason}. What was recorded before is {known}; every record is tried again.");
         }
-        Ok(Self { journal: Arc::new(journal), past, began_anew })
+        Ok(Self { journal: Arc::new(journal), past, faults, began_anew })
     }
 
     /// What came of the past so far: what was cleaned up, and the ends of runs that nobody watches any more.

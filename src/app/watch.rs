@@ -17,10 +17,11 @@ use super::requests::{Request, Requests};
 use crate::actors::messages::{Reconfiguration, RootMsg};
 use crate::adapters::kill_file;
 use crate::adapters::lock::ExecLock;
+use crate::domain::notice::{Notice, What};
 use crate::domain::operator::Refused;
 use crate::domain::reload::Change;
 use crate::domain::tree::Outcome;
-use crate::ports::Clock;
+use crate::ports::{Clock, Notifier};
 
 /// After a second request to end, the daemon waits this long for the kernel to end what was killed. What is left then is named by the guard.
 const KILL_PATIENCE: Duration = Duration::from_secs(6);
@@ -35,6 +36,7 @@ pub(super) struct Watch<'a> {
     pub(super) memory: Memory,
     pub(super) board: Arc<Board>,
     pub(super) clock: Arc<dyn Clock>,
+    pub(super) notifier: Arc<dyn Notifier>,
     pub(super) state_dir: PathBuf,
     /// Told the longest grace of any script, for the case that the daemon dies.
     pub(super) tell_grace: &'a dyn Fn(Duration),
@@ -62,7 +64,11 @@ impl Watch<'_> {
                         self.take_over(news);
                     }
                 }
-                Some(()) = self.memory.began_anew.recv() => self.ask(RootMsg::JournalBeganAnew),
+                Some(why) = self.memory.began_anew.recv() => {
+                    let what = What::JournalRenewed { why };
+                    self.notifier.notify(Notice { at: self.clock.now().wall, about: None, what });
+                    self.ask(RootMsg::JournalBeganAnew);
+                }
                 Some(exists) = killed.recv() => self.ask(RootMsg::KillFile(exists.then(|| path.to_owned()))),
                 Some(order) = self.orders.recv() => match order {
                     Order::Reload { by, restart, reply } => {

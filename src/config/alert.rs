@@ -12,8 +12,9 @@ use super::node::{Data, Node};
 use super::section::Section;
 use super::sources::{Purpose, Sources, absolute};
 use super::values::{self, Parsed};
-use crate::domain::alert::{AlertEvent, AlertSpec, Channel, Secret, Smtp, Template, TlsMode};
+use crate::domain::alert::{AlertEvent, AlertSpec, Channel, Smtp, Template, TlsMode};
 use crate::domain::script::{ScriptName, ScriptSpec};
+use crate::domain::secret::Secret;
 
 /// Keys of every channel that is told of events.
 const COMMON: [&str; 6] = ["type", "name", "events", "repeat_interval", "late_after", "timeout"];

@@ -33,6 +33,16 @@ pub enum Progress {
     },
     /// It is over.
     Over(RunResult),
+    /// It is over, skipped, and that was not meant: something went wrong before it could begin.
+    Foiled,
+}
+
+impl Progress {
+    /// Nothing more comes of it.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        matches!(self, Self::Over(_) | Self::Foiled)
+    }
 }
 
 /// So many dates of each predecessor are remembered: windows reach a few days beyond their date at most.
@@ -62,7 +72,8 @@ impl Standings {
     #[must_use]
     pub fn has_failed(&self, script: &ScriptName, date: NaiveDate) -> bool {
         use RunResult::{Failed, Interrupted, Missed, TimeLimit};
-        matches!(self.of(script, date), Some(Progress::Over(Failed | Interrupted | Missed | TimeLimit)))
+        let progress = self.of(script, date);
+        matches!(progress, Some(Progress::Over(Failed | Interrupted | Missed | TimeLimit) | Progress::Foiled))
     }
 
     fn of(&self, script: &ScriptName, date: NaiveDate) -> Option<&Progress> {
@@ -104,12 +115,15 @@ pub fn judge(
 
 fn one(dependency: &Dependency, progress: Option<&Progress>, absent: Option<&String>, window: &Window) -> Verdict {
     let name = &dependency.script;
-    match (progress, absent) {
-        (Some(Progress::Over(result)), _) if satisfies(*result, dependency.condition) => Verdict::Go,
-        (Some(Progress::Over(result)), _) => {
-            let wanted = dependency.condition.name();
-            Verdict::Never(format!("{name} ended as {}, needed is {wanted}", result.name()))
+    let ended = |result: RunResult| match satisfies(result, dependency.condition) {
+        true => Verdict::Go,
+        false => {
+            Verdict::Never(format!("{name} ended as {}, needed is {}", result.name(), dependency.condition.name()))
         }
+    };
+    match (progress, absent) {
+        (Some(Progress::Over(result)), _) => ended(*result),
+        (Some(Progress::Foiled), _) => ended(RunResult::Skipped),
         (Some(Progress::Retrying { next_try: Some(at) }), _) => {
             Verdict::Wait(format!("{name} failed, next try {}", at.with_timezone(&window.zone).format("%H:%M")))
         }

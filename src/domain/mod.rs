@@ -16,6 +16,7 @@ pub mod reload;
 pub mod restart;
 pub mod retention;
 pub mod script;
+pub mod secret;
 pub mod status;
 pub mod time;
 pub mod timeline;

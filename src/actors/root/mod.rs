@@ -332,7 +332,7 @@ impl Tree {
             let date = window.trading_date;
             let is_over = |state: &State| {
                 let of_date = state.standings().into_iter().rfind(|standing| standing.trading_date == date);
-                of_date.map(|standing| matches!(standing.progress, Progress::Over(_)))
+                of_date.map(|standing| standing.progress.is_over())
             };
             if child.dependents.is_empty() || is_over(&child.state) != Some(true) {
                 continue;

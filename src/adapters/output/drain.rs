@@ -19,6 +19,7 @@ use crate::adapters::process::SignBook;
 use crate::adapters::{clock, fault_point};
 use crate::domain::retention::WallClock;
 use crate::domain::script::{OutputSpec, ScriptName};
+use crate::domain::secret::Hidden;
 use crate::ports::AttemptId;
 
 /// One read at most. Measured: with larger reads or pipes the bytes have left the cache before they are written.
@@ -69,6 +70,7 @@ struct Stream {
     signs: Arc<SignBook>,
     /// Until it is found.
     line: Option<LineWatch>,
+    hidden: Hidden,
 }
 
 /// What a turn of reading came to.
@@ -164,7 +166,9 @@ impl Drain {
     fn follow_orders(&mut self) -> bool {
         for order in self.mailbox.take() {
             match order {
-                Order::Open { attempt, pipe, spec, signs, line } => self.open(attempt, pipe, &spec, signs, line),
+                Order::Open { attempt, pipe, spec, signs, line, hidden } => {
+                    self.open(attempt, pipe, &spec, signs, line, hidden);
+                }
                 Order::Carry { attempt, trading_date } => {
                     if let Some(stream) = self.find(&attempt) {
                         stream.log.change_date(trading_date);
@@ -175,7 +179,7 @@ impl Drain {
                     if let Some(token) = token {
                         self.drain(token, LAST_TURN);
                     }
-                    then(self.find(&attempt).map(|stream| stream.tail.lines()).unwrap_or_default());
+                    then(self.find(&attempt).map(|stream| stream.last_lines()).unwrap_or_default());
                 }
                 Order::Close { attempt } => self.close(&attempt),
                 Order::End => {
@@ -199,6 +203,7 @@ impl Drain {
         spec: &Arc<OutputSpec>,
         signs: Arc<SignBook>,
         line: Option<LineWatch>,
+        hidden: Hidden,
     ) {
         if let Some(former) = self.streams.get(&attempt.script).map(|stream| stream.attempt.clone()) {
             self.close(&former);
@@ -210,11 +215,12 @@ impl Drain {
         if let Some(former) = self.streams.get_mut(&attempt.script) {
             log.go_on_from(&mut former.log);
         }
-        let echo = spec.echo.then(Echo::new);
+        let echo = spec.echo.then(|| Echo::new(hidden.clone()));
         let script = attempt.script.clone();
         let tail = Tail::default();
         let pipe = Some(pipe);
-        let stream = Stream { attempt, token, pipe, watched: false, grown: false, log, tail, echo, signs, line };
+        let stream =
+            Stream { attempt, token, pipe, watched: false, grown: false, log, tail, echo, signs, line, hidden };
         self.streams.insert(script, stream);
         self.watch(token);
     }
@@ -274,6 +280,10 @@ impl Stream {
             }
         }
         Pipe::Open
+    }
+
+    fn last_lines(&self) -> Vec<String> {
+        self.tail.lines().into_iter().map(|line| self.hidden.cut(line)).collect()
     }
 
     fn end_pipe(&mut self, epoll: &OwnedFd) {

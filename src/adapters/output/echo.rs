@@ -6,6 +6,7 @@ use memchr::{memchr, memchr_iter};
 
 use super::drain::{LINE, SECOND};
 use crate::domain::script::ScriptName;
+use crate::domain::secret::Hidden;
 
 /// Lines of one script in one second.
 const ALLOWANCE: u32 = 200;
@@ -17,11 +18,13 @@ pub(super) struct Echo {
     since: Instant,
     shown: u32,
     suppressed: usize,
+    hidden: Hidden,
 }
 
 impl Echo {
-    pub(super) fn new() -> Self {
-        Self { open: Vec::new(), since: Instant::now(), shown: 0, suppressed: 0 }
+    /// Shows no line with what is `hidden`.
+    pub(super) fn new(hidden: Hidden) -> Self {
+        Self { open: Vec::new(), since: Instant::now(), shown: 0, suppressed: 0, hidden }
     }
 
     /// Lines were suppressed, and nobody was told how many.
@@ -57,7 +60,7 @@ impl Echo {
     }
 
     fn show(&mut self, script: &ScriptName) {
-        let line = String::from_utf8_lossy(&self.open);
+        let line = self.hidden.cut(String::from_utf8_lossy(&self.open).into_owned());
         tracing::info!(target: "mho::echo", script = %script, "{}", line.trim_end_matches('\r'));
         self.open.clear();
         self.shown += 1;
@@ -115,7 +118,7 @@ mod tests {
             tracing_subscriber::fmt().with_writer(move || sink.clone()).without_time().with_ansi(false).finish();
         tracing::subscriber::with_default(subscriber, || {
             let script = ScriptName::new("demo").expect("a name");
-            let mut echo = Echo::new();
+            let mut echo = Echo::new(Hidden::of(["s3cret-key"]));
             let start = echo.since;
             for (millis, chunk) in chunks {
                 echo.push(chunk.as_bytes(), start + std::time::Duration::from_millis(*millis), &script);
@@ -128,8 +131,9 @@ mod tests {
 
     #[test]
     fn each_line_is_an_event_of_its_script_however_it_was_cut() {
-        let lines = shown(&[(0, "one\r\ntw"), (1, "o\nlast")]);
-        let expected = ["one", "two", "last"].map(|line| format!("INFO mho::echo: {line} script=demo"));
+        let lines = shown(&[(0, "one\r\ntw"), (1, "o\nkey s3cret"), (2, "-key\nlast")]);
+        let expected =
+            ["one", "two", "key [redacted]", "last"].map(|line| format!("INFO mho::echo: {line} script=demo"));
         assert_eq!(lines, expected);
     }
 

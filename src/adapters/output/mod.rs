@@ -23,6 +23,7 @@ pub use self::line::LineWatch;
 use super::patience;
 use super::process::SignBook;
 use crate::domain::script::OutputSpec;
+use crate::domain::secret::Hidden;
 use crate::ports::AttemptId;
 
 /// The thread `mho-output`, from outside. Dropping it writes what is still in the pipes and ends the thread; if the file system is stuck, the
@@ -35,10 +36,25 @@ pub struct OutputThread {
 
 /// What the thread is asked to do.
 enum Order {
-    Open { attempt: AttemptId, pipe: OwnedFd, spec: Arc<OutputSpec>, signs: Arc<SignBook>, line: Option<LineWatch> },
-    Carry { attempt: AttemptId, trading_date: NaiveDate },
-    Tail { attempt: AttemptId, then: Box<dyn FnOnce(Vec<String>) + Send> },
-    Close { attempt: AttemptId },
+    Open {
+        attempt: AttemptId,
+        pipe: OwnedFd,
+        spec: Arc<OutputSpec>,
+        signs: Arc<SignBook>,
+        line: Option<LineWatch>,
+        hidden: Hidden,
+    },
+    Carry {
+        attempt: AttemptId,
+        trading_date: NaiveDate,
+    },
+    Tail {
+        attempt: AttemptId,
+        then: Box<dyn FnOnce(Vec<String>) + Send>,
+    },
+    Close {
+        attempt: AttemptId,
+    },
     End,
 }
 
@@ -87,7 +103,8 @@ impl OutputThread {
         Ok(Self { mailbox, thread: Some(thread) })
     }
 
-    /// From now on what comes out of `pipe` goes to the file of the attempt's trading date, is noted in `signs`, and looked through for `line`.
+    /// From now on what comes out of `pipe` goes to the file of the attempt's trading date, is noted in `signs`, and looked through for `line`; what is
+    /// passed on of it is without what is `hidden`.
     pub fn open(
         &self,
         attempt: AttemptId,
@@ -95,8 +112,9 @@ impl OutputThread {
         spec: Arc<OutputSpec>,
         signs: Arc<SignBook>,
         line: Option<LineWatch>,
+        hidden: Hidden,
     ) {
-        self.mailbox.put(Order::Open { attempt, pipe, spec, signs, line });
+        self.mailbox.put(Order::Open { attempt, pipe, spec, signs, line, hidden });
     }
 
     /// From now on the attempt's output goes to the file of `trading_date`.

@@ -22,6 +22,7 @@ use super::Shared;
 use super::signs::SignBook;
 use crate::adapters::{procfs, sys};
 use crate::domain::attempt::{AttemptId, ProcessEvent};
+use crate::domain::secret::Hidden;
 
 /// A longer message is cut.
 const MESSAGE: usize = 4096;
@@ -105,6 +106,7 @@ impl Shared {
         attempt: &AttemptId,
         leader: u32,
         signs: Arc<SignBook>,
+        hidden: Hidden,
     ) -> io::Result<Listener> {
         let Socket { socket, path, .. } = socket;
         let socket = {
@@ -118,6 +120,7 @@ impl Shared {
             run_id: self.identity.run_id(attempt),
             daemon_id: self.identity.daemon_id.clone(),
             signs,
+            hidden,
             stranger_told: false,
         };
         Ok(Listener { task: self.runtime.spawn(ear.listen(socket)), path })
@@ -131,6 +134,7 @@ struct Ear {
     run_id: String,
     daemon_id: String,
     signs: Arc<SignBook>,
+    hidden: Hidden,
     stranger_told: bool,
 }
 
@@ -197,7 +201,7 @@ impl Ear {
         let Some(sink) = sink else { return };
         let attempt = &self.attempt;
         if let Some(text) = status {
-            sink(ProcessEvent::Said { attempt: attempt.clone(), text });
+            sink(ProcessEvent::Said { attempt: attempt.clone(), text: self.hidden.cut(text) });
         }
         if ready {
             sink(ProcessEvent::Ready { attempt: attempt.clone() });

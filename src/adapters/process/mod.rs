@@ -64,6 +64,7 @@ use crate::domain::health::{Signs, Tool};
 use crate::domain::notice::{About, Notice, What};
 use crate::domain::outcome::{Exit, Signal, SpawnError};
 use crate::domain::script::ScriptName;
+use crate::domain::secret::Hidden;
 use crate::ports::{
     AttemptId, Clock, Errand, ErrandEnd, LaunchOrder, Launcher, Notifier, PortFuture, ProcessEvent, ProcessId,
     ProcessSink, Refusal,
@@ -255,7 +256,7 @@ impl Launcher for RealLauncher {
         let shared = &self.shared;
         let _reserved = self.reserve(&order.attempt.script)?;
         let preparation = prepare(&order.launch).map_err(|unfit| Refusal::Failed(unfit.into()))?;
-        let mut environment = shared.environment(&order, &preparation).map_err(Refusal::Failed)?;
+        let (mut environment, hidden) = shared.environment(&order, &preparation).map_err(Refusal::Failed)?;
         let socket = self.notify_socket(&order, &mut environment).map_err(Refusal::Failed)?;
         let LaunchOrder { attempt, launch, output, signs: wanted, .. } = order;
         let Spawned { leader, pipe, mark } = {
@@ -274,7 +275,8 @@ impl Launcher for RealLauncher {
         })?;
         let identity = rustix::fs::fstat(&pipe).map(|found| (found.st_dev, found.st_ino)).unwrap_or_default();
         let signs = Arc::new(SignBook::new());
-        let listener = socket.map(|socket| shared.heed(socket, &attempt, leader, Arc::clone(&signs))).transpose();
+        let listener =
+            socket.map(|socket| shared.heed(socket, &attempt, leader, Arc::clone(&signs), hidden.clone())).transpose();
         let listener = listener.unwrap_or_else(|error| {
             tracing::error!(target: "mho", script = %attempt.script, "What the script says by sd_notify cannot be heard: {error}; look at the limit of open files (ulimit -n)");
             None
@@ -283,7 +285,7 @@ impl Launcher for RealLauncher {
             let (sink, attempt) = (Arc::clone(&sink), attempt.clone());
             LineWatch::new(pattern, move || sink(ProcessEvent::Ready { attempt }))
         });
-        shared.output.open(attempt.clone(), pipe, output, Arc::clone(&signs), line);
+        shared.output.open(attempt.clone(), pipe, output, Arc::clone(&signs), line, hidden);
         let mut state = shared.lock();
         let oom_before = state.oom.count();
         state.leaders.insert(leader, attempt.clone());
@@ -352,14 +354,20 @@ impl Launcher for RealLauncher {
             let env = self.shared.environment(order, &preparation)?;
             Ok((preparation, env))
         });
-        let (preparation, env) = match prepared {
+        let (preparation, (env, hidden)) = match prepared {
             Ok(prepared) => prepared,
             Err(error) => return Box::pin(std::future::ready(ErrandEnd::Failed(error.to_string()))),
         };
         let (program, args) = (tool.program.clone(), tool.args.clone());
         let working_dir = order.launch.working_dir.clone();
         let _runtime = self.shared.runtime.enter();
-        send_out(Errand { program, args, working_dir, env, stdin: Vec::new(), limit }, preparation)
+        let end = send_out(Errand { program, args, working_dir, env, stdin: Vec::new(), limit }, preparation);
+        Box::pin(async move {
+            match end.await {
+                ErrandEnd::Exited { exit, said } => ErrandEnd::Exited { exit, said: hidden.cut(said) },
+                end @ (ErrandEnd::TimedOut | ErrandEnd::Failed(_)) => end,
+            }
+        })
     }
 
     fn redirect(&self, attempt: &AttemptId, sink: ProcessSink) -> bool {
@@ -387,17 +395,19 @@ impl Launcher for RealLauncher {
 }
 
 impl Shared {
-    /// The whole environment of an attempt, as it would be started now.
+    /// The whole environment of an attempt, as it would be started now, and the values in it that nobody else is shown.
     fn environment(
         &self,
         order: &LaunchOrder,
         preparation: &Preparation,
-    ) -> Result<Vec<(OsString, OsString)>, SpawnError> {
+    ) -> Result<(Vec<(OsString, OsString)>, Hidden), SpawnError> {
         let LaunchOrder { attempt, launch, context, .. } = order;
         let from_file = launch.env_file.as_ref().map_or_else(|| Ok(Vec::new()), read_env_file)?;
+        let hidden =
+            Hidden::of(from_file.iter().map(|(_, value)| value).chain(launch.env.values()).map(String::as_str));
         let from_file = [preparation.variables(), from_file].concat();
         let inherited = self.inherited.iter().cloned();
-        Ok(environment(inherited, from_file, launch, attempt, context, &self.identity))
+        Ok((environment(inherited, from_file, launch, attempt, context, &self.identity), hidden))
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

@@ -13,6 +13,7 @@ use crate::domain::notice::{About, Notice, What};
 use crate::domain::outcome::{AttemptResult, RunResult, Signal};
 use crate::domain::record::{Past, ScriptPast};
 use crate::domain::script::{ScriptName, ScriptSpec};
+use crate::domain::secret::Secret;
 use crate::domain::status::Facts;
 use crate::domain::time::{Mono, Now};
 

@@ -13,6 +13,9 @@ use crate::domain::timeline::{DayPlan, plan};
 /// A plain success sooner than this before the window's end is early.
 const EARLY: TimeDelta = TimeDelta::minutes(10);
 
+/// What follows a stop of our own accord.
+const ANEW: &str = "stopped, then started again as after a crash";
+
 /// Whom an episode is about.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Subject {
@@ -62,6 +65,7 @@ pub(super) fn draft(notice: &Notice, look: Option<&Look>, zone: Tz) -> Option<Dr
         What::JournalBack { .. } => {
             Some(Draft { severity: Some(Severity::Info), ..of_daemon(AlertEvent::Daemon, "journal back") })
         }
+        What::JournalRenewed { .. } => Some(of_daemon(AlertEvent::Daemon, "journal file")),
         What::PortTaken { .. } => Some(of_daemon(AlertEvent::Daemon, "port")),
         What::StartedAfterCrash { .. } => Some(of_daemon(AlertEvent::Daemon, "crash")),
         What::ClockStepped { .. } => Some(of_daemon(AlertEvent::ClockStep, "clock")),
@@ -96,8 +100,8 @@ fn of_script(notice: &Notice, look: Option<&Look>, zone: Tz) -> Option<OfScript>
             Some((vec![AlertEvent::GaveUp], None, Some(next)))
         }
         What::LimitReached { .. } => plain(AlertEvent::TimeLimit),
-        What::NotReady { .. } => plain(AlertEvent::NotReady),
-        What::Tripped { .. } => plain(AlertEvent::Watchdog),
+        What::NotReady { .. } => Some((vec![AlertEvent::NotReady], None, Some(ANEW.to_owned()))),
+        What::Tripped { restart, .. } => Some((vec![AlertEvent::Watchdog], None, restart.then(|| ANEW.to_owned()))),
         What::RestartScheduled { delay, .. } => {
             let next = format!("restart in {:.1}s", delay.as_secs_f64());
             Some((vec![AlertEvent::Restarted], None, Some(next)))

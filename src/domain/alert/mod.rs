@@ -22,7 +22,7 @@ use super::{outcome::Exit, status::Local};
 
 pub use book::{Book, Context, Look, Outgoing};
 pub use queue::{Fate, Queue, Settled};
-pub use spec::{AlertSpec, Channel, Secret, Smtp, TlsMode};
+pub use spec::{AlertSpec, Channel, Smtp, TlsMode};
 pub use template::{Template, TemplateError};
 
 /// What somebody may want to be told of.

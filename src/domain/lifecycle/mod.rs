@@ -188,6 +188,8 @@ enum Force {
 struct Memory {
     /// Results by date, newest last: a date that stands here never runs again.
     results: VecDeque<(NaiveDate, RunResult)>,
+    /// The latest run, if it was skipped and nobody had planned that.
+    foiled: Option<NaiveDate>,
     /// A run that was cut off by the end of its watcher, and goes on when its window is (still) open.
     unfinished: Option<Unfinished>,
     /// The latest run that is over only because its window ended, or seemed to: it goes on if the calendar gives the window more time, or if

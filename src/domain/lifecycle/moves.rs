@@ -432,8 +432,10 @@ impl Machine<'_> {
             run.window.stop = self.now.wall;
             self.memory.doubtful = Some(Unfinished::new(run.clone(), Step::Cut, self.now).put_off());
         }
+        let planned = self.is_skip_planned(&run);
+        self.memory.foiled = (result == RunResult::Skipped && !planned).then_some(trading_date);
         let what = match result {
-            RunResult::Skipped => What::Skipped { reason: reason.clone(), planned: self.is_skip_planned(&run) },
+            RunResult::Skipped => What::Skipped { reason: reason.clone(), planned },
             _ => What::Finished { result, reason: reason.clone() },
         };
         if result == RunResult::WindowEnd {

@@ -210,9 +210,9 @@ impl State {
     #[must_use]
     pub fn standings(&self) -> Vec<Standing> {
         let results = self.memory.results.iter().rev().take(DATES_TOLD).rev();
-        let over = results.map(|(date, result)| Standing { trading_date: *date, progress: Progress::Over(*result) });
+        let over = results.map(|(date, result)| self.standing_of_end(*date, *result));
         let mut all: Vec<Standing> = over.collect();
-        all.extend(self.standing().filter(|standing| !matches!(standing.progress, Progress::Over(_))));
+        all.extend(self.standing().filter(|standing| !standing.progress.is_over()));
         // A run that waits to go on, or to be judged.
         let left = self.memory.unfinished.iter().map(|left| left.trading_date());
         all.extend(left.map(|trading_date| Standing { trading_date, progress: Progress::Pending }));
@@ -236,10 +236,14 @@ impl State {
             Actual::Backoff { run, next_try, .. } | Actual::GivenUp { run, next_try, .. } => {
                 of(run, Progress::Retrying { next_try: Some(*next_try) })
             }
-            Actual::Over { trading_date, result, .. } => {
-                Some(Standing { trading_date: *trading_date, progress: Progress::Over(*result) })
-            }
+            Actual::Over { trading_date, result, .. } => Some(self.standing_of_end(*trading_date, *result)),
         }
+    }
+
+    fn standing_of_end(&self, trading_date: NaiveDate, result: RunResult) -> Standing {
+        let is_foiled = result == RunResult::Skipped && self.memory.foiled == Some(trading_date);
+        let progress = if is_foiled { Progress::Foiled } else { Progress::Over(result) };
+        Standing { trading_date, progress }
     }
 
     /// When the present pause ends by itself.

@@ -220,6 +220,7 @@ impl Notice {
                     ),
                 )]
             }
+            What::JournalRenewed { why } => vec![Line::new(Error, why.clone())],
             What::KillFile { path, exists: true } => vec![Line::new(
                 Warning,
                 format!("The kill file {path} exists: everything is stopped and nothing starts until it is removed"),

@@ -180,7 +180,12 @@ pub enum What {
         /// Attempts that are not in it, because there were too many to keep.
         lost: usize,
     },
-    /// The run is over before it began, on purpose.
+    /// The journal had to begin a new file: what ran before may not be known.
+    JournalRenewed {
+        /// What was wrong with the old one, and where it is.
+        why: String,
+    },
+    /// The run is over before it began.
     Skipped {
         /// In words.
         reason: String,
@@ -346,6 +351,7 @@ impl Notice {
             | What::Unwatched { .. }
             | What::JournalLost { .. }
             | What::JournalBack { .. }
+            | What::JournalRenewed { .. }
             | What::Ordered { .. }
             | What::KillFile { .. }
             | What::PortTaken { .. }
