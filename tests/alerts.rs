@@ -5,7 +5,7 @@ mod common;
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpListener;
 use std::sync::{Arc, Mutex};
 use std::thread;
 
@@ -103,7 +103,7 @@ impl Service {
     }
 }
 
-fn read_request(stream: &TcpStream) -> Option<Request> {
+fn read_request(stream: impl Read) -> Option<Request> {
     let mut reader = BufReader::new(stream);
     let mut line = String::new();
     reader.read_line(&mut line).ok()?;
@@ -159,6 +159,36 @@ fn mail_server() -> (u16, Arc<Mutex<Vec<String>>>) {
 const CRASHES: &str = "[market]\ncalendar = \"always\"\n[[script]]\nname = \"demo\"\nstart = \"open\"\n\
     command = [\"sh\", \"-c\", \"echo it hurts; env >env; exit 3\"]\n\
     restart = { initial_delay = \"200ms\", max_delay = \"200ms\", max_restarts = 100000 }\n";
+
+/// A service with TLS that takes everything; with it the certificate that it shows, for whoever trusts it.
+fn private_service() -> (u16, String, Arc<Mutex<Vec<Request>>>) {
+    let rcgen::CertifiedKey { cert, signing_key } =
+        rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
+    let key = rustls::pki_types::PrivateKeyDer::try_from(signing_key.serialize_der()).expect("a key");
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .and_then(|config| config.with_no_client_auth().with_single_cert(vec![cert.der().clone()], key))
+        .expect("a server");
+    let config = Arc::new(config);
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = listener.local_addr().expect("an address").port();
+    let heard: Arc<Mutex<Vec<Request>>> = Arc::default();
+    let requests = Arc::clone(&heard);
+    thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let server = rustls::ServerConnection::new(Arc::clone(&config)).expect("a connection");
+            let mut stream = rustls::StreamOwned::new(server, stream);
+            // Whoever does not trust us hangs up.
+            let Some(request) = read_request(&mut stream) else { continue };
+            requests.lock().unwrap().push(request);
+            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok");
+            stream.conn.send_close_notify();
+            let _ = stream.flush();
+        }
+    });
+    (port, cert.pem(), heard)
+}
 
 fn webhook(service: &Service, more: &str) -> String {
     format!("[[alert]]\ntype = \"webhook\"\nurl = \"{}\"\n{more}\n", service.url("hook"))
@@ -270,6 +300,28 @@ fn a_program_that_sigkill_does_not_end_holds_nobody_up() {
     let done = common::done(command);
     assert_eq!(done.code, 1, "{done:?}");
     assert!(common::alive(world.number("leader")), "it lives on, and was not waited for");
+}
+
+#[test]
+fn a_service_with_tls_hears_of_it_if_its_authority_is_trusted_and_else_nothing() {
+    let (port, certificate, heard) = private_service();
+    let world = World::new(&format!(
+        "[[script]]\nname = \"demo\"\ncommand = \"true\"\n[[alert]]\ntype = \"webhook\"\nurl = \"https://localhost:{port}/hook\"\n"
+    ));
+    world.write("own.pem", &certificate);
+    let test = |roots: &str| {
+        let mut command = world.mho(&["alert", "test", "--config", "mho.toml"]);
+        command.env("SSL_CERT_FILE", world.path(roots)).env_remove("SSL_CERT_DIR").env("NO_PROXY", "localhost");
+        common::done(command)
+    };
+    // Without any roots of the machine's own those of the program count, and they do not know it either.
+    let done = test("none.pem");
+    assert_eq!((done.code, heard.lock().unwrap().len()), (1, 0), "{done:?}");
+    assert!(done.out.contains("UnknownIssuer") && done.out.contains("SSL_CERT_FILE"), "{done:?}");
+    let done = test("own.pem");
+    assert_eq!((done.code, done.out.as_str()), (0, "webhook: sent\n"), "{done:?}");
+    let heard = heard.lock().unwrap();
+    assert_eq!((heard.len(), heard[0].path.as_str(), &heard[0].json()["event"]), (1, "/hook", &"daemon".into()));
 }
 
 #[test]

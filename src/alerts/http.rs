@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use ureq::tls::TlsConfig;
 use ureq::{Agent, Body};
 
 use super::body::Call;
+use super::trust;
 use crate::domain::alert::Fate;
 
 /// So much of an answer is read, to say what the service did not like.
@@ -13,7 +15,9 @@ const READ: u64 = 300;
 
 /// Sends it, within `timeout` all in all.
 pub(super) fn send(call: &Call, timeout: Duration) -> Fate {
+    let is_private = call.url.get(..6).is_some_and(|scheme| scheme.eq_ignore_ascii_case("https:"));
     let config = Agent::config_builder()
+        .tls_config(if is_private { trust::for_http() } else { TlsConfig::default() })
         .timeout_global(Some(timeout))
         .timeout_connect(Some(timeout))
         .max_redirects(0)
@@ -38,7 +42,7 @@ pub(super) fn send(call: &Call, timeout: Duration) -> Fate {
         Err(ureq::Error::BadUri(_) | ureq::Error::Http(_) | ureq::Error::RequireHttpsOnly(_)) => {
             Fate::Refused("the address or a header is not valid: correct `url` or `headers`".to_owned())
         }
-        Err(error) => Fate::Failed { why: error.to_string(), retry_after: None },
+        Err(error) => Fate::Failed { why: trust::advise(&error), retry_after: None },
     }
 }
 

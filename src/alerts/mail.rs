@@ -7,6 +7,7 @@ use lettre::transport::smtp::authentication::Credentials;
 use lettre::transport::smtp::client::{Tls, TlsParameters};
 use lettre::{SmtpTransport, Transport};
 
+use super::trust;
 use crate::domain::alert::{Fate, Message, Smtp, TlsMode};
 
 /// Hands it to the mail server, which has `timeout` for each answer.
@@ -21,7 +22,8 @@ pub(super) fn send(smtp: &Smtp, timeout: Duration, message: &Message) -> Fate {
             Fate::Refused(format!("the mail server refused it: {error}; check user, password, `from` and `to`"))
         }
         Err(error) => {
-            Fate::Failed { why: format!("no mail could be sent by {}: {error}", smtp.host), retry_after: None }
+            let why = format!("no mail could be sent by {}: {}", smtp.host, trust::advise(&error));
+            Fate::Failed { why, retry_after: None }
         }
     }
 }
@@ -43,8 +45,10 @@ fn mail(smtp: &Smtp, message: &Message) -> Result<lettre::Message, String> {
 }
 
 fn transport(smtp: &Smtp, timeout: Duration) -> Result<SmtpTransport, String> {
-    let private =
-        || TlsParameters::new(smtp.host.clone()).map_err(|error| format!("no TLS with {}: {error}", smtp.host));
+    let private = || {
+        let parameters = TlsParameters::builder(smtp.host.clone()).certificate_store(trust::for_mail());
+        parameters.build().map_err(|error| format!("no TLS with {}: {error}", smtp.host))
+    };
     let tls = match smtp.tls {
         TlsMode::None => Tls::None,
         TlsMode::StartTls => Tls::Required(private()?),

@@ -12,6 +12,7 @@ mod desk;
 mod http;
 mod mail;
 mod tap;
+mod trust;
 
 use std::ffi::OsString;
 use std::sync::Arc;

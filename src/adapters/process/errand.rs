@@ -75,8 +75,8 @@ async fn run(errand: Errand, preparation: Preparation) -> ErrandEnd {
     }
 }
 
-/// Takes the zombie as soon as there is one.
-async fn bury(leader: u32) {
+/// Takes the zombie of one that was killed as soon as there is one.
+pub(super) async fn bury(leader: u32) {
     while matches!(wait(leader, WaitIdOptions::EXITED | WaitIdOptions::NOHANG), Ok(None)) {
         tokio::time::sleep(GLANCE).await;
     }

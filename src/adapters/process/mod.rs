@@ -44,7 +44,7 @@ use tokio::time::Instant;
 
 pub use self::environment::{Identity, environment, read_env_file, without};
 pub use self::errand::RealErrands;
-use self::errand::send_out;
+use self::errand::{bury, send_out};
 use self::family::Relatives;
 use self::heed::Listener;
 use self::limits::Limits;
@@ -267,10 +267,9 @@ impl Launcher for RealLauncher {
             spawned
         };
         let handle = fault_point::reach("spawned").and_then(|()| shared.watch(leader)).map_err(|error| {
-            // A process that cannot be watched must not run.
+            // A process that cannot be watched must not run. Nobody waits for its zombie: the disk may hold it in the kernel.
             signal_group(leader, Signal::KILL);
-            let _ = wait(leader, WaitIdOptions::EXITED);
-            forget(leader);
+            shared.runtime.spawn(bury(leader));
             Refusal::Failed(spawn::explain(&error, &launch))
         })?;
         let identity = rustix::fs::fstat(&pipe).map(|found| (found.st_dev, found.st_ino)).unwrap_or_default();
