@@ -491,3 +491,49 @@ async fn what_starts_when_its_stop_is_near_is_told_by_its_environment_alone() {
     assert_eq!(warnings(&lab), [""; 0]);
     assert_eq!(lab.results("a")[0].1, RunResult::WindowEnd);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_watchdog_that_is_changed_by_a_reload_watches_what_runs() {
+    let mut lab = Lab::new("2026-11-23 09:35:00").script(script("a")).start().await;
+    lab.launcher.set_silent(&name("a"), true);
+    at(&lab, "11:00:00").await;
+    lab.reconfigure(vec![watched(TripAction::Alert)], false).await;
+    at(&lab, "11:00:01").await;
+    let trips = || lab.notices().iter().filter(|notice| matches!(notice.what, What::Tripped { .. })).count();
+    assert_eq!((trips(), lab.story_of(&["start"]).len()), (1, 1), "it had been silent for long enough");
+    lab.reconfigure(vec![watched(TripAction::Restart)], false).await;
+    at(&lab, "11:00:10").await;
+    assert_eq!(causes(&lab, "a"), [None, Some(RestartCause::Watchdog)]);
+    lab.reconfigure(vec![script("a")], false).await;
+    at(&lab, "12:00:00").await;
+    assert_eq!(causes(&lab, "a").len(), 2, "nobody watches any more");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_process_is_asked_for_what_it_was_started_for() {
+    let mut lab = Lab::new("2026-11-23 08:29:00").script(gateway()).start().await;
+    lab.launcher.set_reachable(&port(), false);
+    at(&lab, "08:31:00").await;
+    // It was told of no heartbeat, so it gives none.
+    let mut spec = script("gateway");
+    spec.watchdog.heartbeat = Some(secs(30));
+    lab.launcher.set_silent(&name("gateway"), true);
+    lab.reconfigure(vec![spec], false).await;
+    at(&lab, "08:32:00").await;
+    let view = lab.view("gateway").await;
+    assert_eq!(view.state, StateName::Starting);
+    assert!(view.reason.contains("127.0.0.1:4002"), "{}", view.reason);
+    lab.launcher.set_reachable(&port(), true);
+    at(&lab, "09:00:00").await;
+    assert_eq!(lab.view("gateway").await.state, StateName::Running);
+    assert_eq!(causes(&lab, "gateway"), [None]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_warning_that_is_configured_by_a_reload_is_given() {
+    let mut lab = Lab::new("2026-11-23 08:29:00").script(script("a")).start().await;
+    at(&lab, "12:00:00").await;
+    lab.reconfigure(vec![warned()], false).await;
+    at(&lab, "17:00:00").await;
+    assert_eq!(warnings(&lab), ["20:55:00"]);
+}

@@ -164,7 +164,7 @@ impl Worker {
                 let signs = launcher.signs(&attempt);
                 return Ok(Some(Event::Signs { attempt, timer, signs }));
             }
-            Effect::Probe { attempt } => self.probe(myself, attempt),
+            Effect::Probe { attempt, ready } => self.probe(myself, attempt, &ready),
             Effect::LookOutside { look, .. } => self.look_outside(myself, look),
             Effect::RunStopCommand { attempt, limit } => self.run_stop_command(myself, attempt, limit),
             Effect::ReportTail { attempt } => launcher.report_tail(&attempt),
@@ -187,8 +187,7 @@ impl Worker {
 }
 
 impl Worker {
-    fn probe(&self, myself: &ActorRef<Event>, attempt: AttemptId) {
-        let Some(ready) = &self.args.spec.ready else { return };
+    fn probe(&self, myself: &ActorRef<Event>, attempt: AttemptId, ready: &ReadySpec) {
         let worker = myself.clone();
         let answer = move |refused| drop(worker.cast(Event::Probed { attempt, refused }));
         match (&ready.probe, &self.order) {

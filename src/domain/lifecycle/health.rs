@@ -1,16 +1,17 @@
 //! Whether a process is ready, whether it still gives signs of life, what must answer before it is started, and what it means when a script
 //! that it needs is down.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
 use super::{
-    Actual, AttemptId, Effect, Live, Machine, Mono, RestartCause, Run, RunResult, ScriptName, Standing, Step, Stop,
-    StopReason, Timer, Wanted, What,
+    Actual, AttemptId, Effect, Live, Machine, Mono, RestartCause, Run, RunResult, ScriptName, ScriptSpec, Standing,
+    Step, Stop, StopReason, Timer, Wanted, What,
 };
 use crate::domain::dependency::{Progress, Verdict, judge};
-use crate::domain::health::{OnDependencyDown, Probe, ReadySpec, Signs, Trip, TripAction};
+use crate::domain::health::{OnDependencyDown, Probe, ReadySpec, Signs, Trip, TripAction, WatchdogSpec};
 use crate::domain::outcome::AttemptResult;
 use crate::domain::script::Condition;
 
@@ -28,6 +29,10 @@ pub(super) struct Care {
     pub(super) said: String,
     /// The end of its time that it knows of.
     pub(super) warned: Option<DateTime<Utc>>,
+    /// How it is known to be ready; a changed configuration counts from the next process on, as this one was started for it.
+    pub(super) ready_by: Option<Arc<ReadySpec>>,
+    /// When it is taken to hang: the heartbeat as it was told at its start, the rest as configured now.
+    watchdog: WatchdogSpec,
     silence: Quiet,
     heartbeat: Quiet,
 }
@@ -62,11 +67,13 @@ pub(super) enum WaitsFor {
 }
 
 impl Care {
-    pub(super) fn new(now: Mono) -> Self {
+    pub(super) fn new(spec: &ScriptSpec, now: Mono) -> Self {
         Self {
             ready: Readiness::Since(now),
             said: String::new(),
             warned: None,
+            ready_by: spec.ready.clone().map(Arc::new),
+            watchdog: spec.watchdog,
             silence: Quiet::Well,
             heartbeat: Quiet::Well,
         }
@@ -87,7 +94,7 @@ impl Machine<'_> {
             let end = run.end();
             (self.now.wall_after(warn.lead) >= end).then_some(end)
         });
-        let Some(ready) = &self.spec.ready else {
+        let Some(ready) = live.care.ready_by.clone() else {
             self.arm_watchdog(&live);
             return Actual::Running { run, live };
         };
@@ -95,7 +102,7 @@ impl Machine<'_> {
         live.care.ready = Readiness::Pending { refused: String::new(), until };
         self.arm(Timer::ReadyTimeout, ready.timeout, &live.attempt);
         match &ready.probe {
-            Probe::Reach(_) | Probe::Exec(_) => self.effects.push(Effect::Probe { attempt: live.attempt.clone() }),
+            Probe::Reach(_) | Probe::Exec(_) => self.probe(&live),
             Probe::Delay(delay) => self.arm(Timer::Ready, *delay, &live.attempt),
             // The process says so itself.
             Probe::Line(_) | Probe::Notify => {}
@@ -107,8 +114,14 @@ impl Machine<'_> {
         self.effects.push(Effect::Arm { timer, after, attempt: attempt.clone() });
     }
 
+    fn probe(&mut self, live: &Live) {
+        if let Some(ready) = live.care.ready_by.clone() {
+            self.effects.push(Effect::Probe { attempt: live.attempt.clone(), ready });
+        }
+    }
+
     fn arm_watchdog(&mut self, live: &Live) {
-        let watchdog = self.spec.watchdog;
+        let watchdog = live.care.watchdog;
         for (timer, limit) in [(Timer::Silence, watchdog.silence), (Timer::Heartbeat, watchdog.heartbeat)] {
             if let Some(limit) = limit {
                 self.arm(timer, limit, &live.attempt);
@@ -118,7 +131,7 @@ impl Machine<'_> {
 
     /// Its process is not wanted any more, or gone.
     pub(super) fn neglect(&mut self, live: &Live) {
-        let watchdog = self.spec.watchdog;
+        let watchdog = live.care.watchdog;
         let pending = !live.is_ready();
         let armed = [
             (Timer::Ready, pending),
@@ -130,30 +143,31 @@ impl Machine<'_> {
     }
 
     pub(super) fn on_probed(&mut self, actual: Actual, id: &AttemptId, refused: Option<String>) -> Actual {
-        match (actual, refused, &self.spec.ready) {
-            (Actual::Running { run, live }, None, _) if live.attempt == *id && !live.is_ready() => {
+        match (actual, refused) {
+            (Actual::Running { run, live }, None) if live.attempt == *id && !live.is_ready() => {
                 self.become_ready(run, live)
             }
-            (Actual::Running { run, mut live }, Some(text), Some(ready)) if live.attempt == *id => {
-                let interval = ready.interval;
-                if let Readiness::Pending { refused, .. } = &mut live.care.ready {
+            (Actual::Running { run, mut live }, Some(text)) if live.attempt == *id => {
+                if let (Readiness::Pending { refused, .. }, Some(ready)) = (&mut live.care.ready, &live.care.ready_by) {
                     *refused = text;
+                    let interval = ready.interval;
                     self.arm(Timer::Ready, interval, &live.attempt);
                 }
                 Actual::Running { run, live }
             }
             // Of a process that is not wanted any more, or is ready for another reason.
-            (actual, _, _) => actual,
+            (actual, _) => actual,
         }
     }
 
     /// It printed its line, or said that it is ready.
     pub(super) fn on_said_ready(&mut self, actual: Actual, id: &AttemptId) -> Actual {
-        let counts = matches!(&self.spec.ready, Some(ReadySpec { probe: Probe::Line(_) | Probe::Notify, .. }));
+        let counts = |live: &Live| {
+            let probe = live.care.ready_by.as_ref().map(|ready| &ready.probe);
+            matches!(probe, Some(Probe::Line(_) | Probe::Notify)) && !live.is_ready()
+        };
         match actual {
-            Actual::Running { run, live } if live.attempt == *id && counts && !live.is_ready() => {
-                self.become_ready(run, live)
-            }
+            Actual::Running { run, live } if live.attempt == *id && counts(&live) => self.become_ready(run, live),
             other => other, // it is asked in another way, or ready already, or being ended
         }
     }
@@ -176,20 +190,20 @@ impl Machine<'_> {
     }
 
     pub(super) fn on_ready_timer(&mut self, run: Run, live: Live) -> Actual {
-        match self.spec.ready.as_ref().map(|ready| &ready.probe) {
+        match live.care.ready_by.as_ref().map(|ready| &ready.probe) {
             _ if live.is_ready() => Actual::Running { run, live },
             Some(Probe::Reach(_) | Probe::Exec(_)) => {
-                self.effects.push(Effect::Probe { attempt: live.attempt.clone() });
+                self.probe(&live);
                 Actual::Running { run, live }
             }
-            // It has lived so long; or nobody asks any more.
-            Some(Probe::Delay(_)) | None => self.become_ready(run, live),
-            Some(Probe::Line(_) | Probe::Notify) => Actual::Running { run, live },
+            // It has lived so long.
+            Some(Probe::Delay(_)) => self.become_ready(run, live),
+            Some(Probe::Line(_) | Probe::Notify) | None => Actual::Running { run, live },
         }
     }
 
     pub(super) fn on_not_ready(&mut self, run: Run, live: Live) -> Actual {
-        let (Readiness::Pending { refused, .. }, Some(ready)) = (&live.care.ready, &self.spec.ready) else {
+        let (Readiness::Pending { refused, .. }, Some(ready)) = (&live.care.ready, &live.care.ready_by) else {
             return Actual::Running { run, live };
         };
         let what = What::NotReady { probe: ready.probe.to_string(), timeout: ready.timeout, refused: refused.clone() };
@@ -203,18 +217,16 @@ impl Machine<'_> {
     }
 
     pub(super) fn on_signs(&mut self, actual: Actual, id: &AttemptId, timer: Timer, signs: Signs) -> Actual {
-        let watchdog = self.spec.watchdog;
+        let Actual::Running { run, mut live } = actual else { return actual }; // it is being ended
+        let watchdog = live.care.watchdog;
         let (seen, limit) = match timer {
             Timer::Heartbeat => (signs.beat, watchdog.heartbeat),
             _ => (signs.printed, watchdog.silence),
         };
-        let (Actual::Running { run, mut live }, Some(limit)) = (actual.clone(), limit) else {
-            return actual; // it is being ended, or nobody wants to know any more
+        let (Some(limit), Readiness::Since(ready), true) = (limit, &live.care.ready, live.attempt == *id) else {
+            return Actual::Running { run, live }; // nobody wants to know any more
         };
-        let Readiness::Since(ready) = live.care.ready else { return actual };
-        if live.attempt != *id {
-            return actual;
-        }
+        let ready = *ready;
         let since_ready = self.now.mono.since(ready);
         let quiet = seen.map_or(since_ready, |seen| seen.min(since_ready));
         let before = if timer == Timer::Heartbeat { live.care.heartbeat } else { live.care.silence };
@@ -235,6 +247,23 @@ impl Machine<'_> {
         let quiet = if timer == Timer::Heartbeat { &mut live.care.heartbeat } else { &mut live.care.silence };
         *quiet = after;
         self.arm(timer, next, &live.attempt);
+        Actual::Running { run, live }
+    }
+
+    /// A changed watchdog looks at once; what it had told under other terms is told anew.
+    pub(super) fn watch_as_configured(&mut self, run: Run, mut live: Live) -> Actual {
+        let watchdog = WatchdogSpec { heartbeat: live.care.watchdog.heartbeat, ..self.spec.watchdog };
+        if watchdog != live.care.watchdog {
+            live.care.watchdog = watchdog;
+            (live.care.silence, live.care.heartbeat) = (Quiet::Well, Quiet::Well);
+            for (timer, limit) in [(Timer::Silence, watchdog.silence), (Timer::Heartbeat, watchdog.heartbeat)] {
+                match limit {
+                    Some(_) if live.is_ready() => self.look_at_signs(timer, &live),
+                    Some(_) => {}
+                    None => self.effects.push(Effect::Disarm(timer)),
+                }
+            }
+        }
         Actual::Running { run, live }
     }
 
@@ -373,15 +402,16 @@ impl Machine<'_> {
     /// Its time ends soon.
     pub(super) fn on_warn(&mut self, actual: Actual) -> Actual {
         let Some(warn) = self.spec.warn else { return actual };
+        let is_near = |run: &Run| self.now.wall_after(warn.lead) >= run.end();
         match actual {
-            Actual::Running { run, mut live } if live.care.warned != Some(run.end()) => {
+            Actual::Running { run, mut live } if live.care.warned != Some(run.end()) && is_near(&run) => {
                 live.care.warned = Some(run.end());
                 self.tell(&run, What::Warned { signal: warn.signal, stop_at: run.end() });
                 let attempt = live.attempt.clone();
                 self.effects.push(Effect::SignalLeader { attempt, signal: warn.signal });
                 Actual::Running { run, live }
             }
-            other => other, // it knows, or is not there to be told
+            other => other, // it knows, or is not there to be told; or its stop has moved away meanwhile
         }
     }
 

@@ -197,6 +197,10 @@ impl Machine<'_> {
         }
         match actual {
             Actual::Waiting { run, on, cause, waits } => self.go_on_waiting(run, on, cause, waits),
+            Actual::Running { run, live } => {
+                self.set_warning(&run);
+                self.watch_as_configured(run, live)
+            }
             over @ Actual::Over { .. } => self.begin_again(over),
             other => other,
         }

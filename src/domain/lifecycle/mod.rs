@@ -43,7 +43,7 @@ use serde::{Deserialize, Serialize};
 
 use super::attempt::{AttemptEnd, AttemptId, LaunchContext, ProcessEvent, ProcessId, RestartCause};
 use super::dependency::{Standing, Standings};
-use super::health::Signs;
+use super::health::{ReadySpec, Signs};
 use super::notice::What;
 use super::operator::Holds;
 use super::outcome::{AttemptResult, Exit, RunResult, Signal, SpawnError, StopReason};
@@ -374,6 +374,8 @@ pub enum Effect {
     Probe {
         /// Which attempt.
         attempt: AttemptId,
+        /// How to ask.
+        ready: Arc<ReadySpec>,
     },
     /// Ask once whether all that is outside answers; the answer follows.
     LookOutside {

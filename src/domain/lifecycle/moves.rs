@@ -196,7 +196,7 @@ impl Machine<'_> {
     }
 
     /// Where the stop has come so near that the time to warn is past, it is now.
-    fn set_warning(&mut self, run: &Run) {
+    pub(super) fn set_warning(&mut self, run: &Run) {
         let Some(warn) = self.spec.warn else { return };
         let end = run.end();
         let lead = TimeDelta::from_std(warn.lead).unwrap_or(TimeDelta::MAX);

@@ -291,7 +291,7 @@ impl Machine<'_> {
         self.note_attempt(&attempt, |record| record.process = Some(process));
         self.tell_starting(&run);
         self.tell(&run, What::Started { pid: process.pid });
-        let care = Care::new(self.now.mono);
+        let care = Care::new(self.spec, self.now.mono);
         let live = Live { attempt, process, since: self.now.mono, started_at: self.now.wall, care };
         if let Some(reason) = run.ends {
             return self.stop(run, live, reason); // somebody wanted that while it was being started

@@ -730,7 +730,7 @@ impl World {
             Effect::SetAlarm { alarm, at: None } => drop(self.alarms.remove(&alarm)),
             Effect::Tell { trading_date, what, .. } => self.hear(trading_date, &what),
             Effect::Record { grade, records } => self.keep(grade, records),
-            Effect::Probe { attempt } => {
+            Effect::Probe { attempt, .. } => {
                 let refused = (!self.probes).then(|| "no".to_owned());
                 return Some(Event::Probed { attempt, refused });
             }
@@ -1057,6 +1057,10 @@ impl World {
     /// Nothing of the daemon is left but its journal; what it had started is gone before the next one starts anything.
     fn die(&mut self, power: bool, down: i64) {
         let died = self.wall();
+        let wall = died + TimeDelta::seconds(down);
+        if past(&self.kept).stale.iter().any(|left| left.given_up(&self.spec.name, wall).is_none()) {
+            return; // the market clock would end that one when its window is over, and it is not here
+        }
         (self.live, self.ended) = (None, false);
         self.timers.clear();
         self.alarms.clear();
@@ -1080,7 +1084,15 @@ impl World {
         let ended = (0..self.next_open).map(|day| self.window(day));
         let ended = ended.filter(|window| died < window.stop && window.stop <= wall);
         let dates: Vec<_> = ended.map(|window| (window.trading_date, DayPlan::Window(window))).collect();
-        let past = ScriptPast { holds: self.holds.clone(), ..past(&self.kept) };
+        let mut past = ScriptPast { holds: self.holds.clone(), ..past(&self.kept) };
+        for left in past.stale.drain(..) {
+            let end = left.given_up(&self.spec.name, wall).expect("its window is over");
+            past.results.push((end.trading_date, end.result));
+            self.kept.insert(end.trading_date, end.clone());
+            self.synced.insert(end.trading_date, end.clone());
+            self.results.insert(end.trading_date, end.result);
+        }
+        past.results.sort_by_key(|(date, _)| *date);
         self.state = State::resumed(&past, &self.now());
         if self.kill_file {
             self.give(Event::KillFile(Some("/kill".into())));
@@ -1136,7 +1148,10 @@ fn past(kept: &BTreeMap<NaiveDate, RunRecord>) -> ScriptPast {
         past.spent = Some((*date, run.attempts));
         past.window_ended = run.unfinished.clone().filter(|_| run.result != RunResult::Running);
         match run.result {
-            RunResult::Running => past.unfinished.clone_from(&run.unfinished),
+            RunResult::Running => {
+                past.stale.extend(past.unfinished.take());
+                past.unfinished.clone_from(&run.unfinished);
+            }
             result => past.results.push((*date, result)),
         }
     }

@@ -280,9 +280,10 @@ impl State {
             Actual::Waiting { on, .. } | Actual::Held { on, .. } => (StateName::Waiting, on.clone()),
             Actual::Starting { .. } => (StateName::Starting, "its process is being started".to_owned()),
             Actual::Running {
-                live: Live { care: Care { ready: Readiness::Pending { refused, .. }, .. }, .. }, ..
+                live: Live { care: Care { ready: Readiness::Pending { refused, .. }, ready_by, .. }, .. },
+                ..
             } => {
-                let probe = spec.ready.as_ref().map_or_else(String::new, |ready| ready.probe.to_string());
+                let probe = ready_by.as_ref().map_or_else(String::new, |ready| ready.probe.to_string());
                 let met = if refused.is_empty() { String::new() } else { format!(": {refused}") };
                 (StateName::Starting, format!("it is not ready yet ({probe}){met}"))
             }
