@@ -776,7 +776,8 @@ impl World {
         assert!((window.start <= wall || is_forced) && wall < window.stop, "no start at or after the stop");
         assert_eq!(context.stop_at, window.stop);
         assert!(context.deadline.is_none_or(|at| wall < at && at < window.stop), "no start at or after the deadline");
-        if self.reopened.remove(&window.trading_date) {
+        // An order may have waited until the run of another date was stopped.
+        if self.reopened.remove(&window.trading_date) || self.begins_again {
             self.results.remove(&window.trading_date);
         }
         assert!(!self.results.contains_key(&window.trading_date), "a date with a result never runs again");
