@@ -412,6 +412,26 @@ fn a_journal_that_had_to_be_set_aside_is_told() {
 }
 
 #[test]
+fn what_the_journal_cannot_take_is_told_all_the_same() {
+    let service = Service::start(Mood::Takes);
+    let world = World::new(&format!("{CRASHES}{}", webhook(&service, "")));
+    let mut daemon = world.run(&[]);
+    service.wait_for("failed");
+    common::limit_file_size(daemon.daemon_pid(), Some(16));
+    let lost = service.wait_for("daemon").json();
+    assert!(lost["reason"].as_str().expect("text").contains("The journal cannot be written"), "{lost}");
+    common::limit_file_size(daemon.daemon_pid(), None);
+    eventually("it is back", || service.taken("daemon").len() == 2);
+    let back = service.taken("daemon").remove(1).json();
+    assert!(back["reason"].as_str().expect("text").contains("written again"), "{back}");
+    for told in [lost, back] {
+        let is_kept = (told["id"].as_str().expect("an id").to_owned(), Some("sent".to_owned()));
+        eventually("the journal has it", || kept(&daemon).contains(&is_kept));
+    }
+    daemon.stop();
+}
+
+#[test]
 fn a_service_that_fails_and_stalls_and_comes_back_loses_nothing_and_gets_nothing_twice() {
     let service = Service::start(Mood::Fails);
     let world = World::new(&format!("{CRASHES}{}", webhook(&service, "timeout = \"1s\"")));

@@ -279,13 +279,6 @@ fn on_a_disk_that_is_full_scripts_go_on_and_logs_resume_when_there_is_room() {
     daemon.stop();
 }
 
-/// As `ulimit -f` or LimitFSIZE= would; None: files may grow as before.
-fn limit_file_size(daemon: u32, bytes: Option<u64>) {
-    let before = rustix::process::getrlimit(Resource::Fsize);
-    let value = Rlimit { current: bytes.or(before.current), maximum: before.maximum };
-    rustix::process::prlimit(procfs::raw_pid(daemon), Resource::Fsize, value).expect("set");
-}
-
 #[test]
 fn where_files_may_not_grow_any_more_scripts_go_on_and_all_is_written_when_they_may() {
     let world = World::new(&format!(
@@ -307,7 +300,7 @@ fn where_files_may_not_grow_any_more_scripts_go_on_and_all_is_written_when_they_
         daemon.tell_guard(Signal::SIGHUP);
         std::thread::sleep(Duration::from_millis(50));
     };
-    limit_file_size(itself, Some(16));
+    common::limit_file_size(itself, Some(16));
     eventually("both logs say so", || {
         hang_up();
         cannot(main) > 0 && cannot(own) > 0
@@ -321,7 +314,7 @@ fn where_files_may_not_grow_any_more_scripts_go_on_and_all_is_written_when_they_
     let ignored = u64::from_str_radix(ignored.trim(), 16).expect("a number");
     assert_eq!(ignored & 1 << (Signal::SIGXFSZ as i32 - 1), 0, "for a script the signal means what it always does");
 
-    limit_file_size(itself, None);
+    common::limit_file_size(itself, None);
     eventually("both logs are written again", || {
         hang_up();
         let back = |log: &str| said(&daemon, &["INFO: log file", log, "can be written again"]) > 0;

@@ -339,6 +339,13 @@ pub fn send(pid: u32, signal: Signal) {
     kill(Pid::from_raw(pid.cast_signed()), signal).expect("sent");
 }
 
+/// As `ulimit -f` or LimitFSIZE= would; None: files may grow as before.
+pub fn limit_file_size(daemon: u32, bytes: Option<u64>) {
+    let before = rustix::process::getrlimit(rustix::process::Resource::Fsize);
+    let value = rustix::process::Rlimit { current: bytes.or(before.current), maximum: before.maximum };
+    rustix::process::prlimit(procfs::raw_pid(daemon), rustix::process::Resource::Fsize, value).expect("set");
+}
+
 /// Polls until `holds`.
 pub fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     let start = Instant::now();
