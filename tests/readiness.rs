@@ -3,14 +3,15 @@
 use std::path::Path;
 use std::time::Duration;
 
+use chrono::TimeDelta;
 use mho::domain::health::{Endpoint, OnDependencyDown, Pattern, Probe, ReadySpec, Tool, Trip, TripAction, WarnSpec};
 use mho::domain::lifecycle::StateName;
 use mho::domain::limits::MemoryWatch;
 use mho::domain::notice::What;
 use mho::domain::outcome::{AttemptResult, Exit, RunResult, Signal};
-use mho::domain::script::{Condition, Dependency, ScriptName, ScriptSpec, TimePoint};
+use mho::domain::script::{Anchor, Condition, Dependency, ScriptName, ScriptSpec, TimePoint};
 use mho::ports::{ErrandEnd, RestartCause};
-use mho::testkit::{Act, Asked, Call, Lab, Running};
+use mho::testkit::{Act, Asked, Call, Lab, Running, Whom};
 
 fn secs(n: u64) -> Duration {
     Duration::from_secs(n)
@@ -536,4 +537,155 @@ async fn a_warning_that_is_configured_by_a_reload_is_given() {
     lab.reconfigure(vec![warned()], false).await;
     at(&lab, "17:00:00").await;
     assert_eq!(warnings(&lab), ["20:55:00"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_gateways_end_waits_for_those_that_were_ending_and_not_for_what_comes_after_them() {
+    let mut gateway = gateway();
+    gateway.window.stop = TimePoint::At("12:00:00".parse().expect("a time"));
+    let lab = Lab::new("2026-11-23 08:29:00").script(gateway).script(strategy(OnDependencyDown::Keep));
+    let lab = lab.acts("strategy", [Act::Linger(secs(4)), Act::RunUntilStopped]).start().await;
+    at(&lab, "11:59:58").await;
+    let restarted = lab.order_to(Whom::One("strategy".to_owned()), Asked::Restart, None);
+    drop(tokio::time::timeout(secs(1), restarted).await);
+    at(&lab, "12:01:00").await;
+    assert_eq!(of(&lab, "gateway", &["stop"]), ["12:00:02 gateway stop 1: window end"]);
+    assert_eq!(lab.view("strategy").await.state, StateName::Running);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_gateway_that_ends_by_itself_while_its_end_waits_has_done_its_day() {
+    let lab = Lab::new("2026-11-23 08:29:00").script(gateway()).script(strategy(OnDependencyDown::Restart));
+    let lab = lab.acts("strategy", [Act::Linger(secs(4))]).start().await;
+    at(&lab, "16:00:02").await;
+    lab.launcher.kill_by_hand(&name("gateway"), Signal::KILL);
+    at(&lab, "16:01:00").await;
+    let result = |script| lab.results(script)[0].1;
+    assert_eq!((result("gateway"), result("strategy")), (RunResult::WindowEnd, RunResult::WindowEnd));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_gateway_that_was_stopped_by_hand_takes_its_dependents_up_again_when_it_is_started() {
+    let lab = pair(OnDependencyDown::Restart).await;
+    lab.order("gateway", Asked::Stop).await.expect("taken");
+    at(&lab, "09:00:00").await;
+    let view = lab.view("strategy").await;
+    assert_eq!((view.state, view.pid), (StateName::Waiting, None), "{}", view.reason);
+    lab.order("gateway", Asked::Start { force: false }).await.expect("taken");
+    at(&lab, "09:01:00").await;
+    assert_eq!(causes(&lab, "strategy"), [None, Some(RestartCause::Dependency)]);
+    // In vain, it has still done what it could: nothing was wrong with it.
+    lab.order("gateway", Asked::Stop).await.expect("taken");
+    at(&lab, "17:00:00").await;
+    assert_eq!(lab.results("strategy")[0].1, RunResult::WindowEnd);
+}
+
+#[tokio::test(start_paused = true)]
+async fn kept_a_dependent_is_tried_again_without_a_gateway_that_is_over() {
+    let lab = pair(OnDependencyDown::Keep).await;
+    lab.order("gateway", Asked::Stop).await.expect("taken");
+    lab.launcher.kill_by_hand(&name("strategy"), Signal::KILL);
+    at(&lab, "09:00:00").await;
+    assert_eq!(causes(&lab, "strategy"), [None, Some(RestartCause::Crash)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_gateway_that_is_lost_while_its_dependent_is_restarted_still_ends_it() {
+    let lab = Lab::new("2026-11-23 08:29:00").script(gateway()).script(strategy(OnDependencyDown::Stop));
+    let lab = lab.acts("strategy", [Act::Linger(secs(4)), Act::RunUntilStopped]).start().await;
+    at(&lab, "09:00:00").await;
+    let restarted = lab.order_to(Whom::One("strategy".to_owned()), Asked::Restart, None);
+    drop(tokio::time::timeout(secs(1), restarted).await);
+    lab.launcher.kill_by_hand(&name("gateway"), Signal::KILL);
+    at(&lab, "09:10:00").await;
+    let view = lab.view("strategy").await;
+    assert_eq!((view.state, causes(&lab, "strategy").len()), (StateName::Failed, 1), "{}", view.reason);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_waited_for_outside_does_not_stand_in_for_a_gateway_that_went_down_meanwhile() {
+    let outside = Endpoint::Tcp("127.0.0.1:5000".to_owned());
+    let spec = ScriptSpec { wait_for: vec![outside.clone()], ..strategy(OnDependencyDown::Restart) };
+    let lab = Lab::new("2026-11-23 08:29:00").script(gateway()).script(spec).start().await;
+    at(&lab, "09:00:00").await;
+    lab.launcher.set_reachable(&outside, false);
+    lab.launcher.kill_by_hand(&name("strategy"), Signal::KILL);
+    at(&lab, "09:00:10").await;
+    lab.launcher.set_reachable(&port(), false);
+    lab.launcher.kill_by_hand(&name("gateway"), Signal::KILL);
+    at(&lab, "09:00:20").await;
+    lab.launcher.set_reachable(&outside, true);
+    at(&lab, "09:01:00").await;
+    assert_eq!((lab.view("strategy").await.state, causes(&lab, "strategy").len()), (StateName::Waiting, 1));
+    lab.launcher.set_reachable(&port(), true);
+    at(&lab, "09:02:00").await;
+    assert_eq!(lab.view("strategy").await.state, StateName::Running);
+}
+
+#[tokio::test(start_paused = true)]
+async fn by_hand_a_script_starts_without_its_predecessor_also_where_it_waits_for_what_is_outside() {
+    let needs = Dependency { script: name("data"), condition: Condition::Succeeded };
+    let next = ScriptSpec { depends_on: vec![needs], wait_for: vec![port()], ..script("next") };
+    let lab = Lab::new("2026-11-23 08:29:00").script(script("data")).script(next);
+    let lab = lab.acts("data", [Act::Exit(78, secs(5))]).start().await;
+    at(&lab, "09:00:00").await;
+    assert_eq!(lab.view("next").await.state, StateName::Skipped);
+    lab.order("next", Asked::Start { force: false }).await.expect("taken");
+    at(&lab, "09:00:05").await;
+    assert_eq!(lab.view("next").await.state, StateName::Running);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_resumed_script_waits_again_for_whom_it_waited_for() {
+    let lab = Lab::new("2026-11-23 08:29:00").script(gateway()).script(strategy(OnDependencyDown::Keep)).start().await;
+    lab.launcher.set_reachable(&port(), false);
+    at(&lab, "08:31:00").await;
+    lab.order("strategy", Asked::Stop).await.expect("taken");
+    drop(tokio::time::timeout(secs(1), lab.order("strategy", Asked::Resume)).await);
+    at(&lab, "08:32:00").await;
+    assert_eq!((lab.view("strategy").await.state, causes(&lab, "strategy").len()), (StateName::Waiting, 0));
+    lab.launcher.set_reachable(&port(), true);
+    at(&lab, "08:33:00").await;
+    assert_eq!(lab.view("strategy").await.state, StateName::Running);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reload_that_restarts_reaches_what_is_not_ready_yet_and_changes_what_is_waited_for() {
+    let waits =
+        |port: u16| ScriptSpec { wait_for: vec![Endpoint::Tcp(format!("127.0.0.1:{port}"))], ..script("waits") };
+    let mut lab = Lab::new("2026-11-23 08:29:00").script(gateway()).script(waits(5000)).start().await;
+    lab.launcher.set_reachable(&port(), false);
+    lab.launcher.set_reachable(&Endpoint::Tcp("127.0.0.1:5000".to_owned()), false);
+    lab.launcher.set_reachable(&Endpoint::Tcp("127.0.0.1:5001".to_owned()), false);
+    at(&lab, "08:31:00").await;
+    let mut changed = gateway();
+    changed.launch.args = vec!["-v".into()];
+    lab.reconfigure(vec![changed, waits(5001)], true).await.expect("taken over");
+    lab.launcher.set_reachable(&Endpoint::Tcp("127.0.0.1:5000".to_owned()), true);
+    at(&lab, "08:31:30").await;
+    assert_eq!(causes(&lab, "gateway"), [None, Some(RestartCause::Operator)]);
+    let view = lab.view("waits").await;
+    assert!(view.state == StateName::Waiting && view.reason.contains("5001"), "{}", view.reason);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_gateway_that_is_carried_to_the_next_date_is_as_ready_as_before() {
+    let mut gateway = gateway();
+    gateway.window.calendar = "always".into();
+    (gateway.window.start, gateway.window.stop) =
+        (TimePoint::Anchor(Anchor::Open, TimeDelta::zero()), TimePoint::Anchor(Anchor::Close, TimeDelta::zero()));
+    let mut spec = strategy(OnDependencyDown::Restart);
+    spec.window.stop = TimePoint::At("23:00:00".parse().expect("a time"));
+    let calendar = mho::domain::calendar::Calendar::builtin("always").expect("it is built in");
+    let lab = Lab::new("2026-11-23 08:29:00").calendar("always", calendar).script(gateway).script(spec).start().await;
+    // Midnight in UTC was at 19:00.
+    at(&lab, "20:00:00").await;
+    assert_eq!(lab.view("strategy").await.state, StateName::Running);
+    lab.launcher.kill_by_hand(&name("strategy"), Signal::KILL);
+    at(&lab, "20:01:00").await;
+    assert_eq!(causes(&lab, "strategy"), [None, Some(RestartCause::Crash)]);
+    lab.launcher.set_reachable(&port(), false);
+    lab.launcher.kill_by_hand(&name("gateway"), Signal::KILL);
+    at(&lab, "20:02:00").await;
+    assert_eq!(lab.view("strategy").await.state, StateName::Waiting);
 }

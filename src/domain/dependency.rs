@@ -68,6 +68,15 @@ impl Standings {
         self.of(script, date) == Some(&Progress::Ready)
     }
 
+    /// The date as whose run the process of this date's run lives on, where windows touch; this date, if it does not.
+    #[must_use]
+    pub fn carried_to(&self, script: &ScriptName, date: NaiveDate) -> NaiveDate {
+        let Some(dates) = self.0.get(script) else { return date };
+        let is_carried = |date: NaiveDate| dates.get(&date) == Some(&Progress::Over(RunResult::Carried));
+        let later = |date: NaiveDate| dates.range(date..).nth(1).map(|(later, _)| *later);
+        std::iter::successors(Some(date), |date| later(*date).filter(|_| is_carried(*date))).last().unwrap_or(date)
+    }
+
     /// The run of the script on this date is over, and not as it should be.
     #[must_use]
     pub fn has_failed(&self, script: &ScriptName, date: NaiveDate) -> bool {
@@ -103,7 +112,12 @@ pub fn judge(
 ) -> Verdict {
     let mut wait = None;
     for dependency in depends_on {
-        let progress = standings.of(&dependency.script, window.trading_date);
+        let date = match dependency.condition {
+            // The process counts, whatever date it runs for by now.
+            Condition::Ready => standings.carried_to(&dependency.script, window.trading_date),
+            Condition::Succeeded | Condition::Finished | Condition::Failed => window.trading_date,
+        };
+        let progress = standings.of(&dependency.script, date);
         match one(dependency, progress, absent.get(&dependency.script), window) {
             Verdict::Go => {}
             Verdict::Wait(reason) => wait = wait.or(Some(reason)),

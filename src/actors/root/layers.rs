@@ -6,9 +6,17 @@ use std::collections::BTreeMap;
 use chrono::NaiveDate;
 
 use super::Tree;
+use crate::domain::attempt::AttemptId;
 use crate::domain::lifecycle::{Event, StateName};
 use crate::domain::script::Condition;
 use crate::domain::timeline::{Addressed, ClockEvent};
+
+/// The end of a window that waits.
+pub(super) struct HeldClose {
+    event: ClockEvent,
+    /// For the ends of these; what comes after them has a window of its own.
+    waits_for: Vec<(usize, AttemptId)>,
+}
 
 /// Those whose window ends with these events, and of which date.
 pub(super) fn closing(events: &[Addressed]) -> BTreeMap<usize, NaiveDate> {
@@ -22,18 +30,33 @@ pub(super) fn closing(events: &[Addressed]) -> BTreeMap<usize, NaiveDate> {
 impl Tree {
     /// Hands on what the clock says, or keeps the end of a window back until it is its turn.
     pub(super) fn send_in_turn(&mut self, index: usize, event: ClockEvent, closing: &BTreeMap<usize, NaiveDate>) {
-        if matches!(event, ClockEvent::WindowClose { .. })
-            && self.shutdown.is_none()
-            && self.needs_it(index).any(|dependent| self.is_about_to_end(dependent, closing.get(&dependent)))
-        {
-            if self.children[index].held_close.replace(event).is_none() {
-                self.held_closes += 1;
+        let is_close = matches!(event, ClockEvent::WindowClose { .. });
+        if is_close && self.shutdown.is_none() {
+            let its_turn = |dependent: &usize| self.is_about_to_end(*dependent, closing.get(dependent));
+            let first: Vec<usize> = self.needs_it(index).filter(its_turn).collect();
+            let attempt = |at: usize| Some((at, self.children[at].view.live.clone()?));
+            let waits_for: Vec<(usize, AttemptId)> = first.into_iter().filter_map(attempt).collect();
+            if !waits_for.is_empty() {
+                if self.children[index].held_close.replace(HeldClose { event, waits_for }).is_none() {
+                    self.held_closes += 1;
+                }
+                return;
             }
-            return;
         }
+        self.give_back(index, &event);
         // What comes later must not come first.
         self.release(index);
         self.send(index, Event::Clock(event));
+    }
+
+    /// A window that has got more time does not end.
+    fn give_back(&mut self, index: usize, event: &ClockEvent) {
+        let ClockEvent::WindowOpen { window, .. } = event else { return };
+        let ends = ClockEvent::WindowClose { trading_date: window.trading_date };
+        let is_again = |held: &mut HeldClose| held.event == ends && self.ports.clock.now().wall < window.stop;
+        if self.children[index].held_close.take_if(is_again).is_some() {
+            self.held_closes -= 1;
+        }
     }
 
     /// The dependents that need it to be ready, and have a process. What cannot be killed is not waited for.
@@ -58,14 +81,19 @@ impl Tree {
             return;
         }
         for index in 0..self.children.len() {
-            if self.children[index].held_close.is_some() && self.needs_it(index).next().is_none() {
+            let Some(held) = &self.children[index].held_close else { continue };
+            let lives = |(at, attempt): &(usize, AttemptId)| {
+                self.needs_it(index).any(|dependent| dependent == *at)
+                    && self.children[*at].view.live.as_ref() == Some(attempt)
+            };
+            if !held.waits_for.iter().any(lives) {
                 self.release(index);
             }
         }
     }
 
     pub(super) fn release(&mut self, index: usize) {
-        if let Some(event) = self.children[index].held_close.take() {
+        if let Some(HeldClose { event, .. }) = self.children[index].held_close.take() {
             self.held_closes -= 1;
             self.send(index, Event::Clock(event));
         }

@@ -17,7 +17,7 @@ use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
 use tokio::sync::oneshot;
 
 use self::failures::Orphan;
-use self::layers::closing;
+use self::layers::{HeldClose, closing};
 use self::orders::Desk;
 use super::market_clock::{ClockArgs, MarketClock};
 use super::messages::{ClockMsg, RootMsg};
@@ -66,7 +66,7 @@ struct Child {
     launched: Option<Arc<ScriptSpec>>,
     dependents: Vec<usize>,
     /// The end of its window, which waits until those that need it to be ready are gone.
-    held_close: Option<ClockEvent>,
+    held_close: Option<HeldClose>,
     respawns: RespawnBudget,
     /// What a failed worker left running, until it is gone.
     orphan: Option<Orphan>,

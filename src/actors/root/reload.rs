@@ -94,7 +94,8 @@ impl Tree {
         for index in 0..self.children.len() {
             let child = &self.children[index];
             let (name, next_start) = (child.spec.name.clone(), child.pending());
-            let is_up = child.view.state == StateName::Running;
+            // One that is not ready yet has a process, too.
+            let is_up = child.view.pid.is_some() && child.view.state != StateName::Stopping;
             if !is_up || next_start.is_empty() || child.is_removed || !child.spec.enabled {
                 continue;
             }

@@ -80,7 +80,10 @@ impl Machine<'_> {
             Actual::Waiting { run, on, .. } if run.attempts == 0 => {
                 self.end(run, RunResult::Skipped, format!("waited in vain: {on}"))
             }
-            Actual::Waiting { run, on, .. } => self.end_waiting(run, &on),
+            Actual::Waiting { run, on, cause, waits } => {
+                let run = self.carry(run, window, 0);
+                self.go_on_waiting(run, on, cause, waits)
+            }
             Actual::Paused { run } => self.end_paused(run),
             Actual::Held { run, cause, on, .. } => self.end_held(run, cause, &on),
             Actual::GivenUp { run, .. } => self.end(run, RunResult::Failed, "gave up".to_owned()),

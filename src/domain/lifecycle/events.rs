@@ -97,6 +97,13 @@ impl Machine<'_> {
 
     fn on_exited(&mut self, actual: Actual, id: &AttemptId, exit: Exit, leftovers: Vec<u32>) -> Actual {
         match actual {
+            // Its window is over, and it was only not told yet, since others had to go first.
+            Actual::Running { run, live }
+                if live.attempt == *id && run.window.stop <= self.now.wall && !run.window.joined =>
+            {
+                let stopping = self.stop(run, live, StopReason::WindowEnd);
+                self.on_exited(stopping, id, exit, leftovers)
+            }
             Actual::Running { run, live } if live.attempt == *id => {
                 self.neglect(&live);
                 let ended = Ended { exit, lived: self.now.mono.since(live.since) };
@@ -259,7 +266,15 @@ impl Machine<'_> {
         self.memory.standings.hear(script.clone(), standing.clone());
         match actual {
             Actual::Waiting { run, on, cause, waits } => self.go_on_waiting(run, on, cause, waits),
-            Actual::Running { run, live } if was_ready => self.follow_down(run, live, &script, &standing),
+            Actual::Running { run, live } if was_ready => match self.lost(&run, &script, &standing) {
+                Some(reason) => self.stop(run, live, reason),
+                None => Actual::Running { run, live },
+            },
+            // It must not come back as if nothing had happened.
+            Actual::Stopping { run, live, stop } if was_ready => {
+                let lost = self.lost(&run, &script, &standing);
+                Actual::Stopping { run, live, stop: lost.map_or(stop.clone(), |reason| stop.also(reason)) }
+            }
             // It was skipped because of a predecessor that has come back to life.
             Actual::Over { trading_date, result, reason, run } => {
                 let over = Actual::Over { trading_date, result, reason, run };

@@ -2,8 +2,9 @@
 
 use chrono::{DateTime, NaiveDate, Utc};
 
+use super::health::WaitsFor;
 use super::orders::{Answer, taken};
-use super::{Actual, Alarm, Effect, Goal, Machine, RestartCause, Run, RunResult, Wanted, What, Window};
+use super::{Actual, Alarm, Effect, Goal, Machine, RestartCause, Run, RunResult, Timer, Wanted, What, Window};
 use crate::domain::operator::{By, Hold, HoldKind};
 use crate::domain::record::{Grade, Record};
 use crate::domain::timeline::deadline;
@@ -119,7 +120,14 @@ impl Machine<'_> {
             {
                 let over = Actual::Over { trading_date, result: RunResult::StoppedByOperator, reason, run };
                 let run = self.reopen(over, window, false);
-                self.start_by_hand(run, false)
+                let run = self.refreshed(run);
+                let after = run.attempts;
+                // It is as if it had never been stopped: whom it waits for it waits for again.
+                let actual = match after {
+                    0 => self.start_when_free(run, None),
+                    _ => self.start(run, Some(RestartCause::Operator)),
+                };
+                (actual, taken("resumed", Goal::Up { after }))
             }
             (actual @ Actual::Over { .. }, _) => (self.begin_again(actual), taken(message, Goal::Done)),
             (actual, _) => (self.unpause(actual), taken(message, Goal::Done)),
@@ -196,6 +204,11 @@ impl Machine<'_> {
             }
         }
         match actual {
+            // What it waits for may be something else now.
+            Actual::Waiting { run, cause, waits: WaitsFor::Outside { by_hand, .. }, .. } => {
+                self.effects.push(Effect::Disarm(Timer::Outside));
+                self.look_outside_first(run, cause, by_hand)
+            }
             Actual::Waiting { run, on, cause, waits } => self.go_on_waiting(run, on, cause, waits),
             Actual::Running { run, live } => {
                 self.set_warning(&run);

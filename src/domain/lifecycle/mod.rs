@@ -190,6 +190,8 @@ struct Memory {
     results: VecDeque<(NaiveDate, RunResult)>,
     /// The latest run, if it was skipped and nobody had planned that.
     foiled: Option<NaiveDate>,
+    /// Looks at what is outside, so far.
+    looks: u32,
     /// A run that was cut off by the end of its watcher, and goes on when its window is (still) open.
     unfinished: Option<Unfinished>,
     /// The latest run that is over only because its window ended, or seemed to: it goes on if the calendar gives the window more time, or if

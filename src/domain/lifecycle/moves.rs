@@ -155,7 +155,7 @@ impl Machine<'_> {
             return run;
         }
         let has_moved = run.window.stop != window.stop;
-        let deadline_before = run.deadline;
+        let (deadline_before, end_before) = (run.deadline, run.end());
         let deadline = run.first_start.and_then(|at| deadline(at, self.spec.max_duration, window.stop));
         let run = Run { window, deadline, ..run };
         if has_moved {
@@ -163,7 +163,7 @@ impl Machine<'_> {
         }
         if run.deadline != deadline_before {
             self.set_alarms(&run);
-        } else if has_moved && run.first_start.is_some() {
+        } else if run.end() != end_before && run.first_start.is_some() {
             self.set_warning(&run);
         }
         run

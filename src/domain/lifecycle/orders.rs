@@ -270,17 +270,23 @@ impl Machine<'_> {
     /// A new attempt that no pause, no predecessor and no budget keeps back; with `force` nothing outside does, either. A limit that has passed
     /// counts anew.
     pub(super) fn start_by_hand(&mut self, run: Run, force: bool) -> (Actual, Answer) {
+        let run = self.refreshed(run);
+        let after = run.attempts;
+        let date = run.window.trading_date;
+        let message = if run.forced { format!("starting, as the forced run of {date}") } else { "starting".to_owned() };
+        let cause = (after > 0).then_some(RestartCause::Operator);
+        let actual = if force { self.start_now(run, cause) } else { self.look_outside_first(run, cause, true) };
+        (actual, taken(message, Goal::Up { after }))
+    }
+
+    /// An operator has given it a new beginning.
+    pub(super) fn refreshed(&mut self, run: Run) -> Run {
         let mut run = Run { budget: Budget::default(), ends: None, words: String::new(), ..run };
         if run.deadline.is_some_and(|at| at <= self.now.wall) {
             run.deadline = deadline(self.now.wall, self.spec.max_duration, run.window.stop);
         }
         self.set_alarms(&run);
-        let after = run.attempts;
-        let date = run.window.trading_date;
-        let message = if run.forced { format!("starting, as the forced run of {date}") } else { "starting".to_owned() };
-        let cause = (after > 0).then_some(RestartCause::Operator);
-        let actual = if force { self.start_now(run, cause) } else { self.look_outside_first(run, cause) };
-        (actual, taken(message, Goal::Up { after }))
+        run
     }
 
     fn order_restart(&mut self, actual: Actual, by: &By) -> (Actual, Answer) {

@@ -129,7 +129,7 @@ impl Machine<'_> {
             return self.pause_run(run);
         }
         match judge(&self.spec.depends_on, &self.memory.standings, &self.memory.absent, &run.window) {
-            Dependencies::Go => self.look_outside_first(run, None),
+            Dependencies::Go => self.look_outside_first(run, None, false),
             Dependencies::Wait(on) => {
                 if told.as_ref() != Some(&on) {
                     self.tell(&run, What::Waiting { reason: on.clone() });
@@ -272,6 +272,10 @@ impl Machine<'_> {
             Some(AttemptResult::Succeeded) => {
                 let reason = format!("it exited with a success code, and {why}");
                 self.end_with_window(run, step, RunResult::Succeeded, reason)
+            }
+            // Nothing was wrong with it.
+            Some(AttemptResult::Stopped | AttemptResult::KilledAfterGrace) => {
+                self.end_with_window(run, step, RunResult::WindowEnd, format!("it was stopped, and {why}"))
             }
             _ => self.end_with_window(run, step, RunResult::Failed, format!("its last attempt failed, and {why}")),
         }
