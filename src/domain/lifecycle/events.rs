@@ -232,7 +232,7 @@ impl Machine<'_> {
             }
             (Timer::Outside, actual) => self.on_look_again(actual),
             (Timer::Held, Actual::Held { run, attempt, cause, on }) if attempt == *id => {
-                self.order(run, attempt, cause, Some(on))
+                self.order_held(run, attempt, cause, on)
             }
             // It ran out while its message was on the way, and what it was armed for is over.
             (

@@ -328,6 +328,16 @@ impl Machine<'_> {
         }
     }
 
+    /// An attempt that somebody else's held up is ordered again, unless it was to come by itself and what it needs went down meanwhile.
+    pub(super) fn order_held(&mut self, run: Run, id: AttemptId, cause: Option<RestartCause>, on: String) -> Actual {
+        let by_itself = cause.is_some_and(|cause| cause != RestartCause::Operator);
+        if by_itself && self.judge_ready(&run) != Verdict::Go {
+            let run = self.take_back(run, cause);
+            return self.start_when_met(run, cause);
+        }
+        self.order(run, id, cause, Some(on))
+    }
+
     /// Something has changed that it may wait for.
     pub(super) fn go_on_waiting(
         &mut self,

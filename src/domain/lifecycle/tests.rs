@@ -805,7 +805,12 @@ impl World {
         match what {
             What::Finished { result, .. } => self.conclude(date, *result),
             What::Skipped { .. } => self.conclude(date, RunResult::Skipped),
-            What::Carried { .. } => drop(self.results.insert(date, RunResult::Carried).map(|_| panic!("two results"))),
+            What::Carried { .. } => {
+                if self.reopened.remove(&date) {
+                    self.results.remove(&date); // it was begun again, and still waits
+                }
+                assert_eq!(self.results.insert(date, RunResult::Carried), None, "two results");
+            }
             What::Unwatched { missed, interrupted } => {
                 missed.iter().for_each(|date| self.conclude(*date, RunResult::Missed));
                 interrupted.iter().for_each(|(date, result)| self.conclude(*date, *result));
