@@ -6,6 +6,9 @@
 //!
 //! Intervals are measured on the monotonic clock: nobody is told twice because the clock was set.
 
+mod looks;
+mod pings;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,20 +16,18 @@ use std::time::Duration;
 use chrono::NaiveDate;
 use chrono_tz::Tz;
 
-use super::classify::{Draft, Subject, absence, draft, is_well, ping, words};
-use super::closed::closed;
+use super::classify::{Draft, Subject, absence, draft, is_well};
 use super::episode::{Episode, repeats};
 use super::summary::Days;
-use super::{AlertEvent, AlertSpec, Message, Ping, Severity, exit_words};
+use super::{AlertEvent, AlertSpec, Message, Ping, exit_words};
 use crate::domain::calendar::Calendar;
 use crate::domain::notice::{About, Notice, What};
 use crate::domain::outcome::RunResult;
 use crate::domain::record::Past;
 use crate::domain::script::ScriptName;
 use crate::domain::secret::{Secret, redacted};
-use crate::domain::status::{Facts, Local, is_expected};
+use crate::domain::status::{Facts, Local};
 use crate::domain::time::{Mono, Now};
-use crate::domain::timeline::windows;
 
 /// The last lines of output come after the news of a crash; it waits for them so long.
 const TAIL: Duration = Duration::from_secs(1);
@@ -298,69 +299,6 @@ impl Book {
         }
     }
 
-    fn look_at(&mut self, look: &Look, now: &Now, out: &mut Vec<Outgoing>) {
-        let Facts { spec, view, .. } = &look.facts;
-        let known = self.scripts.entry(spec.name.clone()).or_default();
-        let lived = known.started.map(|started| now.mono.since(started)).filter(|_| view.pid.is_some());
-        let is_well = lived.is_some_and(|lived| lived >= spec.restart.reset_after);
-        let is_open = || {
-            let calendar = look.calendar.as_ref();
-            let window = calendar.and_then(|calendar| windows(&spec.window, calendar, now.wall).next());
-            window.is_some_and(|window| window.start <= now.wall)
-        };
-        let is_open = view.pid.is_none() && is_open();
-        let is_due = view.waits_outside || is_expected(view.state.name(), view.result.map(RunResult::name), is_open);
-        let is_down = is_due && view.pid.is_none();
-        let down_since = if is_down { *known.down_since.get_or_insert(now.mono) } else { now.mono };
-        if !is_down {
-            known.down_since = None;
-        }
-        if is_well {
-            self.is_well(&spec.name);
-        }
-        if is_down {
-            self.tell_down(look, now.mono.since(down_since), now, out);
-        } else {
-            let key = (Subject::Script(spec.name.clone()), AlertEvent::NotRunning);
-            self.channels.iter_mut().filter_map(|(_, episodes)| episodes.get_mut(&key)).for_each(|episode| {
-                (episode.is_over, episode.held) = (true, 0);
-            });
-        }
-        self.ping_closed(look, now, out);
-    }
-
-    fn tell_down(&mut self, look: &Look, down: Duration, now: &Now, out: &mut Vec<Outgoing>) {
-        let Facts { spec, view, .. } = &look.facts;
-        let Some(trading_date) = view.trading_date else { return };
-        let about = About { script: spec.name.clone(), trading_date, attempt: view.attempt };
-        let zone = self.context.zone;
-        let since = now.wall - (now.wall_after(down) - now.wall);
-        let reason = format!(
-            "It is due and has not been running since {}: {}",
-            since.with_timezone(&zone).format("%Y-%m-%d %H:%M:%S %Z"),
-            view.reason
-        );
-        let next =
-            view.next.map(|next| format!("{} at {}", next.action, next.at.with_timezone(&zone).format("%H:%M:%S")));
-        let draft = Draft {
-            subject: Subject::Script(spec.name.clone()),
-            about: Some(about),
-            next,
-            ..Draft::of_daemon(AlertEvent::NotRunning, "script", now.wall, reason)
-        };
-        for channel in 0..self.channels.len() {
-            let (spec, episodes) = &self.channels[channel];
-            let key = (draft.subject.clone(), AlertEvent::NotRunning);
-            // It goes on being so; that is no further event to be counted.
-            let is_told = episodes
-                .get(&key)
-                .is_some_and(|episode| !episode.is_over && now.mono.since(episode.told) < spec.repeat_interval);
-            if down >= spec.late_after && !is_told {
-                self.offer_to(channel, &draft, Some(trading_date), now, out);
-            }
-        }
-    }
-
     fn offer(&mut self, draft: Draft, now: &Now, out: &mut Vec<Outgoing>) {
         let date = draft.about.as_ref().map(|about| about.trading_date);
         self.offer_of(draft, date, now, out);
@@ -441,67 +379,5 @@ impl Book {
             ping: None,
         };
         out.push(Outgoing { channel, message });
-    }
-
-    fn ping(&mut self, notice: &Notice, about: &About, out: &mut Vec<Outgoing>) {
-        let Some(ping) = ping(notice) else { return };
-        let text = match &notice.what {
-            What::Skipped { reason, .. } => format!("skipped: {reason}"),
-            What::Finished { result, reason } => format!("{}: {reason}", result.name()),
-            _ => words(notice, self.context.zone),
-        };
-        self.ping_of(&about.script, about.trading_date, ping, &text, notice.at, out);
-    }
-
-    fn ping_closed(&mut self, look: &Look, now: &Now, out: &mut Vec<Outgoing>) {
-        let name = &look.facts.spec.name;
-        let is_watched = self.channels.iter().any(|(spec, _)| spec.channel.pinged_script() == Some(name));
-        if let Some((date, reason)) = closed(look, now.wall).filter(|_| is_watched) {
-            let known = self.scripts.entry(name.clone()).or_default();
-            let is_told = known.closed_told.replace(date) == Some(date);
-            // One that was forced on this day speaks for itself.
-            let is_forced = known.pinged.is_some_and(|(of, _)| of >= date);
-            if is_told || is_forced || look.facts.view.pid.is_some() {
-                return;
-            }
-            self.ping_of(name, date, Ping::Success, &format!("skipped: {reason}"), now.wall, out);
-        }
-    }
-
-    /// Each signal once in a row: a script that crashes a thousand times begins once.
-    fn ping_of(
-        &mut self,
-        script: &ScriptName,
-        date: NaiveDate,
-        ping: Ping,
-        text: &str,
-        at: chrono::DateTime<chrono::Utc>,
-        out: &mut Vec<Outgoing>,
-    ) {
-        let known = self.scripts.entry(script.clone()).or_default();
-        if known.pinged.replace((date, ping)) == Some((date, ping)) {
-            return;
-        }
-        for channel in 0..self.channels.len() {
-            if self.channels[channel].0.channel.pinged_script() != Some(script) {
-                continue;
-            }
-            let (event, severity) = match ping {
-                Ping::Start | Ping::Alive => (AlertEvent::Restarted, Severity::Info),
-                Ping::Success => (AlertEvent::Finished, Severity::Info),
-                Ping::Fail => (AlertEvent::Failed, Severity::Error),
-            };
-            let about = About { script: script.clone(), trading_date: date, attempt: 0 };
-            let draft = Draft {
-                subject: Subject::Script(script.clone()),
-                about: Some(about),
-                severity: Some(severity),
-                ..Draft::of_daemon(event, "ping", at, text.to_owned())
-            };
-            self.send(channel, event, &draft, Some(date), 1, out);
-            if let Some(sent) = out.last_mut() {
-                (sent.message.ping, sent.message.attempt) = (Some(ping), None);
-            }
-        }
     }
 }

@@ -2,8 +2,8 @@
 
 use chrono::{DateTime, NaiveDate, Utc};
 
-use super::health::WaitsFor;
 use super::orders::{Answer, taken};
+use super::waits::WaitsFor;
 use super::{Actual, Alarm, Effect, Goal, Machine, RestartCause, Run, RunResult, Timer, Wanted, What, Window};
 use crate::domain::operator::{By, Hold, HoldKind};
 use crate::domain::record::{Grade, Record};

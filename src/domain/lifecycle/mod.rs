@@ -33,6 +33,7 @@ mod starts;
 #[cfg(test)]
 mod tests;
 mod view;
+mod waits;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -52,8 +53,9 @@ use super::restart::Budget;
 use super::script::{ScriptName, ScriptSpec};
 use super::time::{Mono, Now};
 use super::timeline::{Alarm, Arrival, ClockEvent, Window};
-use health::{Care, WaitsFor};
+use health::Care;
 use resume::Step;
+use waits::WaitsFor;
 
 pub use goal::{Goal, Progress};
 pub use orders::{Demand, Order, Taken};

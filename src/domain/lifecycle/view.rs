@@ -2,7 +2,8 @@
 
 use chrono::{DateTime, NaiveDate, Utc};
 
-use super::health::{Care, Readiness, WaitsFor};
+use super::health::{Care, Readiness};
+use super::waits::WaitsFor;
 use super::{Actual, Force, Live, Run, RunResult, State, Stop, Wanted};
 use crate::domain::attempt::{AttemptEnd, AttemptId};
 use crate::domain::dependency::{Progress, Standing};
