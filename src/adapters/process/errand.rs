@@ -19,6 +19,7 @@ use crate::adapters::sys;
 use crate::domain::limits::Limits;
 use crate::domain::outcome::{Exit, Signal};
 use crate::domain::script::Launch;
+use crate::domain::secret::Hidden;
 use crate::ports::{Errand, ErrandEnd, Errands, PortFuture};
 
 /// So much of what it prints is kept, from the end.
@@ -39,17 +40,17 @@ pub struct RealErrands;
 
 impl Errands for RealErrands {
     fn run(&self, errand: Errand) -> PortFuture<ErrandEnd> {
-        send_out(errand, Preparation::default())
+        send_out(errand, Preparation::default(), Hidden::default())
     }
 }
 
-/// With what a script's own limits ask for.
-pub(super) fn send_out(errand: Errand, preparation: Preparation) -> PortFuture<ErrandEnd> {
-    let task = tokio::spawn(run(errand, preparation));
+/// With what a script's own limits ask for, and without what nobody is shown.
+pub(super) fn send_out(errand: Errand, preparation: Preparation, hidden: Hidden) -> PortFuture<ErrandEnd> {
+    let task = tokio::spawn(run(errand, preparation, hidden));
     Box::pin(async move { task.await.unwrap_or_else(|error| ErrandEnd::Failed(error.to_string())) })
 }
 
-async fn run(errand: Errand, preparation: Preparation) -> ErrandEnd {
+async fn run(errand: Errand, preparation: Preparation, hidden: Hidden) -> ErrandEnd {
     let limit = errand.limit;
     let (leader, pipe) = match start(&errand, preparation) {
         Ok(started) => started,
@@ -70,7 +71,7 @@ async fn run(errand: Errand, preparation: Preparation) -> ErrandEnd {
     let _ = tokio::time::timeout(BURIAL, tokio::spawn(bury(leader))).await;
     match exit {
         None => ErrandEnd::TimedOut,
-        Some(Ok(exit)) => ErrandEnd::Exited { exit: exit.unwrap_or(Exit::Code(255)), said: last_line(&said) },
+        Some(Ok(exit)) => ErrandEnd::Exited { exit: exit.unwrap_or(Exit::Code(255)), said: last_line(&said, &hidden) },
         Some(Err(error)) => ErrandEnd::Failed(format!("it could not be watched: {error}")),
     }
 }
@@ -151,10 +152,12 @@ fn read(pipe: &AsyncFd<OwnedFd>, tail: &mut Vec<u8>) -> bool {
     true
 }
 
-fn last_line(said: &[u8]) -> String {
+fn last_line(said: &[u8], hidden: &Hidden) -> String {
     let text = String::from_utf8_lossy(said);
     let line = text.lines().map(str::trim).rfind(|line| !line.is_empty()).unwrap_or_default();
-    line.chars().filter(|c| !c.is_control()).take(SHOWN).collect()
+    let line = line.chars().filter(|c| !c.is_control()).collect();
+    // Cut last: half of a secret is no longer known as one.
+    hidden.cut(line).chars().take(SHOWN).collect()
 }
 
 /// The words of a script that cannot be started.
@@ -170,4 +173,16 @@ fn explain(error: &io::Error, errand: &Errand) -> String {
         limits: Limits::default(),
     };
     spawn::explain(error, &launch).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_half_of_a_secret_is_shown() {
+        let said = format!("first\n{}s3cret-key\n\n", "x".repeat(SHOWN - 3));
+        let line = last_line(said.as_bytes(), &Hidden::of(["s3cret-key"]));
+        assert_eq!(line, format!("{}[re", "x".repeat(SHOWN - 3)));
+    }
 }

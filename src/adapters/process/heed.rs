@@ -153,7 +153,7 @@ impl Words {
                 Some(("READY", "1")) => self.ready = true,
                 Some(("WATCHDOG", "1")) => self.beat = true,
                 Some(("STATUS", text)) => {
-                    self.status = Some(text.chars().filter(|c| !c.is_control()).take(STATUS).collect());
+                    self.status = Some(text.chars().filter(|c| !c.is_control()).collect());
                 }
                 // The rest concerns a service manager, which knows other ways to act on it.
                 _ => {}
@@ -201,7 +201,9 @@ impl Ear {
         let Some(sink) = sink else { return };
         let attempt = &self.attempt;
         if let Some(text) = status {
-            sink(ProcessEvent::Said { attempt: attempt.clone(), text: self.hidden.cut(text) });
+            // Cut last: half of a secret is no longer known as one.
+            let text = self.hidden.cut(text).chars().take(STATUS).collect();
+            sink(ProcessEvent::Said { attempt: attempt.clone(), text });
         }
         if ready {
             sink(ProcessEvent::Ready { attempt: attempt.clone() });

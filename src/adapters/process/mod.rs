@@ -360,13 +360,7 @@ impl Launcher for RealLauncher {
         let (program, args) = (tool.program.clone(), tool.args.clone());
         let working_dir = order.launch.working_dir.clone();
         let _runtime = self.shared.runtime.enter();
-        let end = send_out(Errand { program, args, working_dir, env, stdin: Vec::new(), limit }, preparation);
-        Box::pin(async move {
-            match end.await {
-                ErrandEnd::Exited { exit, said } => ErrandEnd::Exited { exit, said: hidden.cut(said) },
-                end @ (ErrandEnd::TimedOut | ErrandEnd::Failed(_)) => end,
-            }
-        })
+        send_out(Errand { program, args, working_dir, env, stdin: Vec::new(), limit }, preparation, hidden)
     }
 
     fn redirect(&self, attempt: &AttemptId, sink: ProcessSink) -> bool {
