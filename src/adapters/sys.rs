@@ -108,6 +108,8 @@ pub enum Step {
     Groups(Vec<Gid>),
     /// Sets the group.
     Group(Gid),
+    /// Gives up the rights that would go over to the program: a daemon that is not root has them from its service manager.
+    DropRights,
     /// Sets the user; the right to do so is gone with it.
     User(Uid),
     /// Enters a directory.
@@ -124,6 +126,7 @@ impl Step {
             Self::Umask(mask) => drop(umask(*mask)),
             Self::Groups(groups) => nix::unistd::setgroups(groups)?,
             Self::Group(group) => nix::unistd::setgid(*group)?,
+            Self::DropRights => rustix::thread::clear_ambient_capability_set()?,
             Self::User(user) => nix::unistd::setuid(*user)?,
             Self::Enter(directory) => nix::unistd::chdir(directory.as_c_str())?,
             Self::Access(path, how) => nix::unistd::access(path.as_c_str(), *how)?,

@@ -87,6 +87,7 @@ pub(super) async fn bury(leader: u32) {
 fn start(errand: &Errand, preparation: Preparation) -> io::Result<(u32, OwnedFd)> {
     let (ours, theirs) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC)?;
     rustix::fs::fcntl_setfl(&ours, OFlags::NONBLOCK)?;
+    preparation.hand_over(&theirs);
     let stdin = if errand.stdin.is_empty() { Stdio::null() } else { Stdio::from(content(&errand.stdin)?) };
     let mut command = Command::new(&errand.program);
     command

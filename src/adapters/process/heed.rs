@@ -43,26 +43,35 @@ const GENERATIONS: usize = 64;
 /// Each socket has a name of its own.
 static NEXT: AtomicU64 = AtomicU64::new(1);
 
+/// The kernel lets nobody send more descriptors with a message (`SCM_MAX_FD`): with room for all, none is left open unseen.
+const DESCRIPTORS: usize = 253;
+
 /// A socket that nobody listens at yet.
 pub(super) struct Socket {
     socket: UnixDatagram,
     /// The value of `NOTIFY_SOCKET`.
     pub(super) address: OsString,
-    path: Option<PathBuf>,
+    file: Option<SocketFile>,
+}
+
+/// Removed when it is dropped.
+struct SocketFile(PathBuf);
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
 }
 
 /// Listens until it is dropped.
 pub(super) struct Listener {
     task: JoinHandle<()>,
-    path: Option<PathBuf>,
+    _file: Option<SocketFile>,
 }
 
 impl Drop for Listener {
     fn drop(&mut self) {
         self.task.abort();
-        if let Some(path) = &self.path {
-            let _ = std::fs::remove_file(path);
-        }
     }
 }
 
@@ -94,7 +103,7 @@ impl Socket {
         };
         socket.set_nonblocking(true)?;
         setsockopt(&socket, sockopt::PassCred, &true)?;
-        Ok(Self { socket, address, path })
+        Ok(Self { socket, address, file: path.map(SocketFile) })
     }
 }
 
@@ -108,7 +117,7 @@ impl Shared {
         signs: Arc<SignBook>,
         hidden: Hidden,
     ) -> io::Result<Listener> {
-        let Socket { socket, path, .. } = socket;
+        let Socket { socket, file, .. } = socket;
         let socket = {
             let _runtime = self.runtime.enter();
             sys::watch_readable(OwnedFd::from(socket))?
@@ -123,7 +132,7 @@ impl Shared {
             hidden,
             stranger_told: false,
         };
-        Ok(Listener { task: self.runtime.spawn(ear.listen(socket)), path })
+        Ok(Listener { task: self.runtime.spawn(ear.listen(socket)), _file: file })
     }
 }
 
@@ -185,7 +194,9 @@ impl Ear {
             match receive(socket.get_ref()) {
                 Ok((message, sender)) if self.knows(sender) => words.hear(&message),
                 Ok((_, sender)) => self.tell_of_stranger(sender),
-                Err(_) => return (words, true),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return (words, true),
+                // Of this message nothing can be made; the next one may be well.
+                Err(_) => {}
             }
         }
         (words, false)
@@ -240,7 +251,7 @@ impl Ear {
 /// One message, and who sent it.
 fn receive(socket: &OwnedFd) -> io::Result<(Vec<u8>, Option<u32>)> {
     let mut buffer = vec![0_u8; MESSAGE];
-    let mut space = nix::cmsg_space!(nix::sys::socket::UnixCredentials, [std::os::fd::RawFd; 8]);
+    let mut space = nix::cmsg_space!(nix::sys::socket::UnixCredentials, [std::os::fd::RawFd; DESCRIPTORS]);
     let mut sender = None;
     let length = {
         let mut parts = [IoSliceMut::new(&mut buffer)];
@@ -277,6 +288,30 @@ mod tests {
         let mut words = Words::default();
         words.hear(b"READY=0\nWATCHDOG=trigger");
         assert_eq!(words, Words::default());
+    }
+
+    #[test]
+    fn however_many_descriptors_come_with_a_message_none_stays_open() {
+        let socket = Socket::make(None, "test").unwrap();
+        let name = socket.address.to_str().unwrap().strip_prefix('@').unwrap().to_owned();
+        let client = UnixDatagram::unbound().unwrap();
+        client.connect_addr(&SocketAddr::from_abstract_name(name).unwrap()).unwrap();
+        let (ours, theirs) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).unwrap();
+        let sent = vec![theirs.as_raw_fd(); DESCRIPTORS];
+        let part = [nix::sys::socket::ControlMessage::ScmRights(&sent)];
+        nix::sys::socket::sendmsg::<()>(
+            client.as_raw_fd(),
+            &[std::io::IoSlice::new(b"READY=1")],
+            &part,
+            MsgFlags::empty(),
+            None,
+        )
+        .unwrap();
+        drop(theirs);
+        let received = receive(&OwnedFd::from(socket.socket)).unwrap();
+        assert_eq!(received, (b"READY=1".to_vec(), Some(std::process::id())));
+        // The pipe has ended: nobody holds its other end any more.
+        assert_eq!(rustix::io::read(&ours, &mut [0_u8; 1]), Ok(0));
     }
 
     #[test]

@@ -104,6 +104,7 @@ pub fn prepare(launch: &Launch) -> Result<Preparation, Unfit> {
         }
         plan.push(by(&limits.group), Step::Group(gid));
         if limits.user.is_some() {
+            plan.push("user", Step::DropRights);
             plan.push("user", Step::User(uid));
         }
     }
