@@ -5,7 +5,7 @@ mod processes_support;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use mho::adapters::output::OutputThread;
+use mho::adapters::output::{OutputThread, Source};
 use mho::domain::notice::What;
 use mho::domain::script::{OutputSpec, ScriptSpec};
 use mho::domain::secret::Hidden;
@@ -190,7 +190,14 @@ fn what_is_still_in_a_pipe_is_written_before_the_thread_ends() {
     let thread = OutputThread::start().expect("a thread");
     rustix::io::write(&theirs, b"last words").expect("written");
     let signs = Arc::new(mho::adapters::process::SignBook::new());
-    thread.open(attempt("late"), ours, Arc::new(spec), signs, None, Hidden::default());
+    thread.open(Source {
+        attempt: attempt("late"),
+        pipe: ours,
+        spec: Arc::new(spec),
+        signs,
+        line: None,
+        hidden: Hidden::default(),
+    });
     // The far end is still open: somebody else holds it.
     drop(thread);
     assert_eq!(read(&dir.path().join("2026-11-27.log")), b"last words");

@@ -14,11 +14,11 @@ use super::echo::Echo;
 use super::file::LogFile;
 use super::line::LineWatch;
 use super::tail::Tail;
-use super::{Mailbox, Order};
+use super::{Mailbox, Order, Source};
 use crate::adapters::process::SignBook;
 use crate::adapters::{clock, fault_point};
 use crate::domain::retention::WallClock;
-use crate::domain::script::{OutputSpec, ScriptName};
+use crate::domain::script::ScriptName;
 use crate::domain::secret::Hidden;
 use crate::ports::AttemptId;
 
@@ -166,9 +166,7 @@ impl Drain {
     fn follow_orders(&mut self) -> bool {
         for order in self.mailbox.take() {
             match order {
-                Order::Open { attempt, pipe, spec, signs, line, hidden } => {
-                    self.open(attempt, pipe, &spec, signs, line, hidden);
-                }
+                Order::Open(source) => self.open(source),
                 Order::Carry { attempt, trading_date } => {
                     if let Some(stream) = self.find(&attempt) {
                         stream.log.change_date(trading_date);
@@ -196,22 +194,15 @@ impl Drain {
         self.streams.get_mut(&attempt.script).filter(|stream| stream.attempt == *attempt)
     }
 
-    fn open(
-        &mut self,
-        attempt: AttemptId,
-        pipe: OwnedFd,
-        spec: &Arc<OutputSpec>,
-        signs: Arc<SignBook>,
-        line: Option<LineWatch>,
-        hidden: Hidden,
-    ) {
+    fn open(&mut self, source: Source) {
+        let Source { attempt, pipe, spec, signs, line, hidden } = source;
         if let Some(former) = self.streams.get(&attempt.script).map(|stream| stream.attempt.clone()) {
             self.close(&former);
         }
         let token = self.next_token;
         self.next_token += 1;
         self.by_token.insert(token, attempt.script.clone());
-        let mut log = LogFile::new(attempt.script.clone(), attempt.trading_date, Arc::clone(spec));
+        let mut log = LogFile::new(attempt.script.clone(), attempt.trading_date, Arc::clone(&spec));
         if let Some(former) = self.streams.get_mut(&attempt.script) {
             log.go_on_from(&mut former.log);
         }

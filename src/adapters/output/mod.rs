@@ -34,27 +34,28 @@ pub struct OutputThread {
     thread: Option<JoinHandle<()>>,
 }
 
+/// What an attempt prints, and what becomes of it.
+pub struct Source {
+    /// Whose it is; it goes to the file of its trading date.
+    pub attempt: AttemptId,
+    /// Where it comes from.
+    pub pipe: OwnedFd,
+    /// Where it goes.
+    pub spec: Arc<OutputSpec>,
+    /// Where it is noted that something came.
+    pub signs: Arc<SignBook>,
+    /// What it is looked through for.
+    pub line: Option<LineWatch>,
+    /// What is passed on of it is without this.
+    pub hidden: Hidden,
+}
+
 /// What the thread is asked to do.
 enum Order {
-    Open {
-        attempt: AttemptId,
-        pipe: OwnedFd,
-        spec: Arc<OutputSpec>,
-        signs: Arc<SignBook>,
-        line: Option<LineWatch>,
-        hidden: Hidden,
-    },
-    Carry {
-        attempt: AttemptId,
-        trading_date: NaiveDate,
-    },
-    Tail {
-        attempt: AttemptId,
-        then: Box<dyn FnOnce(Vec<String>) + Send>,
-    },
-    Close {
-        attempt: AttemptId,
-    },
+    Open(Source),
+    Carry { attempt: AttemptId, trading_date: NaiveDate },
+    Tail { attempt: AttemptId, then: Box<dyn FnOnce(Vec<String>) + Send> },
+    Close { attempt: AttemptId },
     End,
 }
 
@@ -103,18 +104,9 @@ impl OutputThread {
         Ok(Self { mailbox, thread: Some(thread) })
     }
 
-    /// From now on what comes out of `pipe` goes to the file of the attempt's trading date, is noted in `signs`, and looked through for `line`; what is
-    /// passed on of it is without what is `hidden`.
-    pub fn open(
-        &self,
-        attempt: AttemptId,
-        pipe: OwnedFd,
-        spec: Arc<OutputSpec>,
-        signs: Arc<SignBook>,
-        line: Option<LineWatch>,
-        hidden: Hidden,
-    ) {
-        self.mailbox.put(Order::Open { attempt, pipe, spec, signs, line, hidden });
+    /// From now on it is emptied.
+    pub fn open(&self, source: Source) {
+        self.mailbox.put(Order::Open(source));
     }
 
     /// From now on the attempt's output goes to the file of `trading_date`.

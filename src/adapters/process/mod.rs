@@ -58,7 +58,7 @@ use self::spawn::Spawned;
 pub use self::spawn::become_program;
 pub use self::sweep::{Leftover, Swept, Unreadable, still_alive, sweep};
 use super::lock::ExecLock;
-use super::output::{LineWatch, OutputThread};
+use super::output::{LineWatch, OutputThread, Source};
 use super::{fault_point, procfs, sys};
 use crate::domain::health::{Signs, Tool};
 use crate::domain::notice::{About, Notice, What};
@@ -284,7 +284,14 @@ impl Launcher for RealLauncher {
             let (sink, attempt) = (Arc::clone(&sink), attempt.clone());
             LineWatch::new(pattern, move || sink(ProcessEvent::Ready { attempt }))
         });
-        shared.output.open(attempt.clone(), pipe, output, Arc::clone(&signs), line, hidden);
+        shared.output.open(Source {
+            attempt: attempt.clone(),
+            pipe,
+            spec: output,
+            signs: Arc::clone(&signs),
+            line,
+            hidden,
+        });
         let mut state = shared.lock();
         let oom_before = state.oom.count();
         state.leaders.insert(leader, attempt.clone());
